@@ -1,0 +1,125 @@
+/**
+ * One supervised child: started, watched, started again with back-off until it is told to stop.
+ */
+import type { ChildProcess } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { backOff } from './back-off.ts'
+import type { Log } from './log.ts'
+
+export interface ChildState {
+  readonly name: string
+  readonly pid: number | undefined
+  readonly state: 'starting' | 'running' | 'waiting' | 'stopped'
+  readonly restarts: number
+  /** How the last one ended, if one did. */
+  readonly lastExit: string | undefined
+}
+
+export interface Child {
+  state(): ChildState
+  /** Sends an IPC message; false where no child is there to take it. */
+  send(message: object): boolean
+  /** Resolves once the first instance has said it is ready; rejects when it dies before. */
+  readonly ready: Promise<void>
+  /** Asks by `request`, waits, then kills. */
+  stop(request: (process: ChildProcess) => void, graceMs: number): Promise<void>
+}
+
+export interface ChildOptions {
+  readonly name: string
+  readonly log: Log
+  readonly spawn: () => ChildProcess
+  /** Called after each spawn, e.g. to send the start message. */
+  readonly started?: (child: ChildProcess) => void
+  /** Gets every IPC message; says true when the message means "ready". */
+  readonly message: (message: unknown, child: ChildProcess) => boolean
+  /** Children without IPC are ready once spawned. */
+  readonly readyWhenSpawned?: boolean
+  readonly changed: (state: ChildState) => void
+  readonly died?: (how: string) => void
+}
+
+export function supervise(options: ChildOptions): Child {
+  const { name, log } = options
+  const delays = backOff()
+  let child: ChildProcess | undefined
+  let phase: ChildState['state'] = 'starting'
+  let restarts = 0
+  let lastExit: string | undefined
+  let stopping = false
+  let timer: NodeJS.Timeout | undefined
+  const { promise: ready, resolve: becomeReady, reject: neverReady } = Promise.withResolvers<void>()
+  ready.catch(() => {})
+
+  const state = (): ChildState => ({ name, pid: child?.pid, state: phase, restarts, lastExit })
+  const enter = (next: ChildState['state']) => {
+    phase = next
+    options.changed(state())
+  }
+
+  const start = () => {
+    const born = Date.now()
+    const current = options.spawn()
+    child = current
+    enter('starting')
+    for (const stream of [current.stdout, current.stderr]) {
+      if (stream) createInterface({ input: stream }).on('line', (line) => log.info(line, { child: name }))
+    }
+    current.on('message', (message) => {
+      if (options.message(message, current) && child === current) {
+        enter('running')
+        becomeReady()
+      }
+    })
+    let over = false
+    const ended = (how: string) => {
+      if (over) return
+      over = true
+      if (child === current) child = undefined
+      lastExit = how
+      if (stopping) return enter('stopped')
+      log.error(`${name} ended (${how})`)
+      neverReady(new Error(`${name} ended (${how}) before it was ready`))
+      options.died?.(how)
+      const wait = delays.next(Date.now() - born)
+      enter('waiting')
+      timer = setTimeout(() => {
+        restarts += 1
+        start()
+      }, wait)
+    }
+    current.on('error', (error) => ended(error.message))
+    current.on('exit', (code, signal) => ended(signal ?? `exit ${code}`))
+    options.started?.(current)
+    if (options.readyWhenSpawned && current.pid !== undefined) {
+      enter('running')
+      becomeReady()
+    }
+  }
+  start()
+
+  return {
+    state,
+    ready,
+    send(message) {
+      if (!child?.connected) return false
+      child.send(message, () => {})
+      return true
+    },
+    async stop(request, graceMs) {
+      stopping = true
+      clearTimeout(timer)
+      const last = child
+      if (!last) return enter('stopped')
+      await new Promise<void>((resolve) => {
+        const kill = setTimeout(() => last.kill('SIGKILL'), graceMs)
+        last.once('exit', () => {
+          clearTimeout(kill)
+          resolve()
+        })
+        if (last.exitCode !== null || last.signalCode !== null) resolve()
+        request(last)
+      })
+    },
+  }
+}

@@ -1,0 +1,41 @@
+/** Where everything lies below the configured directories: pure paths. */
+import { join } from 'node:path'
+
+export interface Layout {
+  readonly caDirectory: string
+  readonly caCertificate: string
+  readonly caSealedKey: string
+  readonly keysDirectory: string
+  readonly verifierKey: string
+  readonly addresses: string
+  readonly fenceScript: string
+  readonly recorderState: string
+  readonly ledger: string
+  readonly chainState: string
+  readonly developmentChainState: string
+  readonly recorderSocketDirectory: string
+  readonly recorderSocket: string
+  readonly statusSocket: string
+  readonly supervisorState: string
+}
+
+export function layout(directories: { readonly stateDir: string; readonly runtimeDir: string }): Layout {
+  const { stateDir, runtimeDir } = directories
+  return {
+    caDirectory: join(stateDir, 'ca'),
+    caCertificate: join(stateDir, 'ca', 'ca.crt'),
+    caSealedKey: join(stateDir, 'keys', 'ca.sealed'),
+    keysDirectory: join(stateDir, 'keys'),
+    verifierKey: join(stateDir, 'keys', 'log.vkey'),
+    addresses: join(stateDir, 'firewall', 'addresses.json'),
+    fenceScript: join(stateDir, 'firewall', 'fence.nft'),
+    recorderState: join(stateDir, 'recorder'),
+    ledger: join(stateDir, 'recorder', 'ledger'),
+    chainState: join(stateDir, 'chain'),
+    developmentChainState: join(stateDir, 'chain', 'development'),
+    recorderSocketDirectory: join(runtimeDir, 'recorder'),
+    recorderSocket: join(runtimeDir, 'recorder', 'recorder.sock'),
+    statusSocket: join(runtimeDir, 'recorder', 'status.sock'),
+    supervisorState: join(runtimeDir, 'supervisor.json'),
+  }
+}

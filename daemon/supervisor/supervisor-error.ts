@@ -1,0 +1,11 @@
+import { AnchorError } from '../base/errors.ts'
+
+export type SupervisorErrorCode =
+  | 'NOT_ROOT'
+  | 'PLATFORM'
+  | 'ACCOUNT_MISSING'
+  | 'ALREADY_RUNNING'
+  | 'CHILD_FAILED'
+  | 'BAD_MESSAGE'
+
+export class SupervisorError extends AnchorError<SupervisorErrorCode> {}
