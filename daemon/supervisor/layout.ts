@@ -15,6 +15,7 @@ export interface Layout {
   readonly developmentChainState: string
   readonly recorderSocketDirectory: string
   readonly recorderSocket: string
+  readonly statusDirectory: string
   readonly statusSocket: string
   readonly supervisorState: string
 }
@@ -35,7 +36,8 @@ export function layout(directories: { readonly stateDir: string; readonly runtim
     developmentChainState: join(stateDir, 'chain', 'development'),
     recorderSocketDirectory: join(runtimeDir, 'recorder'),
     recorderSocket: join(runtimeDir, 'recorder', 'recorder.sock'),
-    statusSocket: join(runtimeDir, 'recorder', 'status.sock'),
+    statusDirectory: join(runtimeDir, 'status'),
+    statusSocket: join(runtimeDir, 'status', 'status.sock'),
     supervisorState: join(runtimeDir, 'supervisor.json'),
   }
 }

@@ -7,5 +7,6 @@ export type SupervisorErrorCode =
   | 'ALREADY_RUNNING'
   | 'CHILD_FAILED'
   | 'BAD_MESSAGE'
+  | 'CA_INCOMPLETE'
 
 export class SupervisorError extends AnchorError<SupervisorErrorCode> {}

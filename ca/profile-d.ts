@@ -1,0 +1,29 @@
+/**
+ * /etc/profile.d/agent-anchor-gateway.sh, which POSIX login shells read (`sudo -i` among them, which skips
+ * /etc/environment). A variable that is set already, even to nothing, is the user's and stays.
+ */
+import type { ClientVariable, EnvironmentSink } from './client-environment.ts'
+import { markedFileSink } from './marked-file.ts'
+
+export function profileSink(options: {
+  variables: readonly ClientVariable[]
+  root?: string
+}): EnvironmentSink {
+  return markedFileSink({
+    name: 'profile-d',
+    path: '/etc/profile.d/agent-anchor-gateway.sh',
+    root: options.root,
+    render: () => ({ kept: [], lines: script(options.variables) }),
+  })
+}
+
+function script(variables: readonly ClientVariable[]): string[] {
+  return [
+    "# So that programs with roots of their own trust this machine's LLM gateway. What is set stays.",
+    ...variables.map(({ name, value }) => {
+      // A variable that points at a file which is gone would break curl, git and requests.
+      const usable = value.startsWith('/') ? ` && [ -r '${value}' ]` : ''
+      return `if [ -z "\${${name}+set}" ]${usable}; then export ${name}='${value}'; fi`
+    }),
+  ]
+}

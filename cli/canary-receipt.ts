@@ -1,0 +1,37 @@
+/** The installer's proof: the canary's record, verified, as `verify` prints it; then `status`. */
+import type { Config } from '../daemon/config/config.ts'
+import { type Finding, holds } from '../daemon/receipt/findings.ts'
+import { askConfiguredChains } from './ask-chain.ts'
+import { print } from './command.ts'
+import { type Evidence, openEvidence } from './evidence.ts'
+import { findingsText } from './findings-text.ts'
+import { readLiveState } from './live-state.ts'
+import { statusText } from './status-text.ts'
+import { verifyRecord } from './verification.ts'
+
+/** The first anchor is sent at once; a development chain mines it within a second or two. */
+const WAIT_MS = 20_000
+
+/** Prints both. @returns true where the record was found and verified. */
+export async function printCanaryReceipt(config: Config, since: number, configFile?: string): Promise<boolean> {
+  const end = Date.now() + WAIT_MS
+  let findings: Finding[] = []
+  while (Date.now() < end) {
+    const evidence = await openEvidence(configFile === undefined ? { json: false } : { json: false, config: configFile }, 'verify')
+    findings = await verifyNewest(evidence, config, since)
+    evidence.index.close()
+    if (findings.some(({ check, result }) => check.startsWith('anchor ') && result === 'proved')) break
+    await new Promise((resolve) => setTimeout(resolve, 250))
+  }
+  print(findings.length === 0 ? 'NO RECORD of the call was found' : findingsText(findings))
+  print(`\n${statusText(await readLiveState(config), new Date())}`)
+  return holds(findings)
+}
+
+async function verifyNewest(evidence: Evidence, config: Config, since: number): Promise<Finding[]> {
+  const [row] = evidence.index.list({ limit: 1, provider: 'canary' })
+  if (row === undefined || Date.parse(row.time) < since) return []
+  const checkpoint = evidence.ledger.checkpoint()
+  if (checkpoint === undefined || checkpoint.size <= BigInt(row.leaf)) return []
+  return verifyRecord(evidence, row.id, askConfiguredChains(config))
+}

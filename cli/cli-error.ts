@@ -1,0 +1,36 @@
+/** Why a command can not do its work, before it began. */
+import { AnchorError } from '../daemon/base/errors.ts'
+
+type CliErrorCode = 'NOT_ROOT' | 'NO_EVIDENCE' | 'NO_ENDPOINT'
+
+class CliError extends AnchorError<CliErrorCode> {}
+
+/** @throws CliError NOT_ROOT, naming the command to type instead. */
+export function requireRoot(command: string): void {
+  if (process.getuid?.() === 0) return
+  throw new CliError(
+    'NOT_ROOT',
+    `agent-anchor ${command} needs root: what is recorded is kept from everybody else`,
+    `Run: sudo agent-anchor ${command}`,
+  )
+}
+
+export class NoEvidence extends CliError {
+  constructor(stateDir: string) {
+    super(
+      'NO_EVIDENCE',
+      `no gateway has recorded anything in ${stateDir}`,
+      'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
+export class NoEndpoint extends CliError {
+  constructor(chainId: number) {
+    super(
+      'NO_ENDPOINT',
+      `no chain ${chainId} is configured here`,
+      'Name an RPC endpoint of it with --rpc URL, or verify with --offline.',
+    )
+  }
+}

@@ -1,0 +1,22 @@
+/** `agent-anchor daemon`: the gateway in the foreground, in whatever namespace it is started. */
+import { loadConfig } from '../../daemon/config/config.ts'
+import { startDaemon } from '../../daemon/supervisor/daemon.ts'
+import { printJson, type Register } from '../command.ts'
+import { ExitCode } from '../exit-code.ts'
+
+export const daemon: Register = (program, act) =>
+  program
+    .command('daemon')
+    .description('run the gateway in the foreground (as root)')
+    .action(
+      act(async ({ config: file, json }) => {
+        const config = loadConfig(file)
+        const running = await startDaemon(config)
+        if (json) printJson({ state: 'running', pid: process.pid })
+        const reason = await new Promise<string>((resolve) => {
+          for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
+        })
+        await running.stop(reason)
+        return ExitCode.healthy
+      }),
+    )

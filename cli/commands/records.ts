@@ -1,0 +1,58 @@
+/** `agent-anchor records`: the newest records, a line each; no bodies are read. */
+import { InvalidArgumentError } from 'commander'
+import { print, printJson, type Register } from '../command.ts'
+import { openEvidence } from '../evidence.ts'
+import { ExitCode } from '../exit-code.ts'
+import { table } from '../terminal.ts'
+
+interface Options {
+  readonly limit: number
+  readonly kind?: string
+  readonly provider?: string
+  readonly uid?: number
+}
+
+const wholeNumber = (text: string): number => {
+  if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('a whole number is wanted')
+  return Number(text)
+}
+
+export const records: Register = (program, act) =>
+  program
+    .command('records')
+    .description('list what was recorded, newest first')
+    .option('-n, --limit <count>', 'how many', wholeNumber, 20)
+    .option('--kind <kind>', 'exchange, refusal, gap or audit')
+    .option('--provider <id>', 'only of this provider')
+    .option('--uid <uid>', 'only of agents under this user id', wholeNumber)
+    .action(
+      act(async (options) => {
+        const { index } = await openEvidence(options, 'records')
+        const { limit, kind, provider, uid } = options as unknown as Options
+        const rows = index.list({ limit, kind, provider, uid })
+        if (options.json) {
+          printJson({ records: rows.map(({ bytes, ...row }) => ({ ...row, record: parse(bytes) })) })
+          return ExitCode.healthy
+        }
+        const cell = (value: string | number | null) => (value === null ? '-' : String(value))
+        print(
+          table([
+            ['ID', 'TIME', 'KIND', 'AGENT', 'PROVIDER', 'MODEL', 'STATUS', 'TOKENS', 'OUTCOME'],
+            ...rows.map((row) => [
+              row.id,
+              row.time,
+              row.kind,
+              row.uid === null ? '-' : `uid ${row.uid}`,
+              cell(row.provider),
+              cell(row.model),
+              cell(row.status),
+              row.input_tokens === null ? '-' : `${row.input_tokens}+${row.output_tokens ?? 0}`,
+              cell(row.outcome),
+            ]),
+          ]),
+        )
+        return ExitCode.healthy
+      }),
+    )
+
+const parse = (bytes: Uint8Array): unknown => JSON.parse(Buffer.from(bytes).toString('utf8'))

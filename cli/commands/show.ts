@@ -1,0 +1,48 @@
+/** `agent-anchor show ID`: one record, with its bodies where asked. */
+import { openBodies } from '../../daemon/recorder/body-reader.ts'
+import { LogRecord } from '../../daemon/recorder/record.ts'
+import { print, printJson, type Register } from '../command.ts'
+import { findRecord, openEvidence } from '../evidence.ts'
+import { ExitCode } from '../exit-code.ts'
+import { storedParts } from '../parts.ts'
+import { printable, table } from '../terminal.ts'
+
+/** Nested fields as dotted names, one a line. */
+function flatten(value: unknown, name = ''): [string, string][] {
+  if (Array.isArray(value) && value.every((item) => typeof item !== 'object')) return [[name, value.join(', ')]]
+  if (typeof value !== 'object' || value === null) return [[name, String(value)]]
+  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, name === '' ? key : `${name}.${key}`))
+}
+
+export const show: Register = (program, act) =>
+  program
+    .command('show')
+    .argument('<id>', "a record's id, or the start of it")
+    .description('show one record')
+    .option('--bodies', 'also what was sent and received')
+    .action(
+      act(async (options, id) => {
+        const evidence = await openEvidence(options, 'show')
+        const row = findRecord(evidence, id as string)
+        const record = LogRecord.parse(JSON.parse(Buffer.from(row.bytes).toString('utf8')))
+        const wanted = (options as { bodies?: boolean }).bodies === true
+        const bodies = wanted ? openBodies(evidence.paths.recorderState, await evidence.bodyKey()) : undefined
+        const parts = storedParts(record).map(({ name, part }) => ({
+          name,
+          bytes: bodies?.read(part.digest).bytes,
+        }))
+        bodies?.close()
+        if (options.json) {
+          const contents = Object.fromEntries(parts.map(({ name, bytes }) => [name, bytes?.toString('base64')]))
+          printJson({ leaf: row.leaf, record, ...(wanted ? { bodies: contents } : {}) })
+          return ExitCode.healthy
+        }
+        print(table([['leaf', String(row.leaf)], ...flatten(record)]))
+        for (const { name, bytes } of parts) {
+          if (bytes === undefined) continue
+          print(`\n── ${name} (${bytes.length} bytes)`)
+          print(bytes.toString('utf8').split(/\r?\n/).map(printable).join('\n'))
+        }
+        return ExitCode.healthy
+      }),
+    )

@@ -1,0 +1,64 @@
+/**
+ * `agent-anchor verify`: a record of this machine by id, the whole store without one, or anybody's receipt.
+ */
+import { readFile } from 'node:fs/promises'
+import { type Finding, holds } from '../../daemon/receipt/findings.ts'
+import { parseReceipt } from '../../daemon/receipt/receipt.ts'
+import { verifyReceipt } from '../../daemon/receipt/verify.ts'
+import { loadConfig } from '../../daemon/config/config.ts'
+import { askConfiguredChains } from '../ask-chain.ts'
+import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
+import { openEvidence } from '../evidence.ts'
+import { ExitCode } from '../exit-code.ts'
+import { findingsText } from '../findings-text.ts'
+import { verifyRecord, verifyStore } from '../verification.ts'
+
+interface Options extends GlobalOptions {
+  readonly receipt?: string
+  readonly offline?: boolean
+  readonly key?: string
+  readonly rpc?: string
+}
+
+export const verify: Register = (program, act) =>
+  program
+    .command('verify')
+    .argument('[id]', "a record's id, or the start of it; without one, everything that is stored")
+    .option('--receipt <file>', 'verify a receipt instead: needs neither this machine nor root')
+    .option('--offline', "don't ask any chain")
+    .option('--key <vkey>', 'verifier key of the log that you expect, or a file that holds it (with --receipt)')
+    .option('--rpc <url>', 'ask this RPC endpoint for the anchors, whatever the configuration says')
+    .description('check records against the log, its signature, and the chains')
+    .addHelpText(
+      'after',
+      '\nSays for each claim whether it was proved, failed, or not checked. Exits 0 only where nothing failed.',
+    )
+    .action(
+      act(async (given, id) => {
+        const options = given as Options
+        const findings = options.receipt === undefined ? await local(options, id) : await foreign(options, options.receipt)
+        if (options.json) printJson({ verified: holds(findings), findings })
+        else print(findingsText(findings))
+        return holds(findings) ? ExitCode.healthy : ExitCode.error
+      }),
+    )
+
+async function local(options: Options, id: string | undefined): Promise<Finding[]> {
+  const evidence = await openEvidence(options, 'verify')
+  const askChain = options.offline ? undefined : askConfiguredChains(evidence.config, options.rpc)
+  const record = id === undefined ? [] : await verifyRecord(evidence, id, askChain)
+  return [...record, ...(await verifyStore(evidence))]
+}
+
+async function foreign(options: Options, file: string): Promise<Finding[]> {
+  const receipt = parseReceipt(await readFile(file))
+  const askChain = options.offline ? undefined : askConfiguredChains(loadConfig(options.config), options.rpc)
+  const { findings } = await verifyReceipt(receipt, {
+    ...(options.key === undefined ? {} : { expectedKey: await keyOf(options.key) }),
+    ...(askChain === undefined ? {} : { askChain }),
+  })
+  return findings
+}
+
+/** A verifier key has a `+`, a sane file name hasn't: whichever can be read decides. */
+const keyOf = (given: string): Promise<string> => readFile(given, 'utf8').catch(() => given)

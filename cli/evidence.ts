@@ -1,0 +1,54 @@
+/** The state directory as the commands read it: beside a running daemon, or after its death. */
+import { readFile } from 'node:fs/promises'
+import { readAnchors } from '../daemon/chain-writer/anchors.ts'
+import { type Config, loadConfig } from '../daemon/config/config.ts'
+import { type LedgerReader, openReader } from '../daemon/ledger/reader.ts'
+import type { Sources } from '../daemon/receipt/build.ts'
+import { ReceiptError } from '../daemon/receipt/receipt-error.ts'
+import type { Row } from '../daemon/recorder/index/row.ts'
+import { openIndex, type RecordIndex } from '../daemon/recorder/index-reader.ts'
+import { type Layout, layout } from '../daemon/supervisor/layout.ts'
+import { openHostKeyVault } from '../daemon/vault/host-key.ts'
+import { openBodyKey } from '../daemon/vault/keys.ts'
+import type { GlobalOptions } from './command.ts'
+import { NoEvidence, requireRoot } from './cli-error.ts'
+
+export interface Evidence {
+  readonly config: Config
+  readonly paths: Layout
+  readonly index: RecordIndex
+  readonly ledger: LedgerReader
+  readonly verifierKey: string
+  /** Opened only when bodies are read. */
+  bodyKey(): Promise<Buffer>
+}
+
+/** @throws CliError NOT_ROOT, NO_EVIDENCE where no gateway has ever run with this configuration. */
+export async function openEvidence(options: GlobalOptions, command: string): Promise<Evidence> {
+  const config = loadConfig(options.config)
+  requireRoot(command)
+  const paths = layout(config)
+  const verifierKey = await readFile(paths.verifierKey, 'utf8').catch(() => undefined)
+  if (verifierKey === undefined) throw new NoEvidence(config.stateDir)
+  return {
+    config,
+    paths,
+    index: openIndex(paths.recorderState),
+    ledger: openReader(paths.ledger),
+    verifierKey: verifierKey.trim(),
+    bodyKey: async () => openBodyKey(await openHostKeyVault(config.vault.hostKeyFile), paths.keysDirectory),
+  }
+}
+
+/** @throws ReceiptError NO_SUCH_RECORD */
+export function findRecord(evidence: Evidence, id: string): Row {
+  const row = evidence.index.get(id)
+  if (row !== undefined) return row
+  throw new ReceiptError('NO_SUCH_RECORD', `there is no record ${id}`, 'agent-anchor records lists what there is.')
+}
+
+export const sourcesOf = (evidence: Evidence): Sources => ({
+  ledger: evidence.ledger,
+  verifierKey: evidence.verifierKey,
+  anchors: readAnchors(evidence.paths.chainState),
+})

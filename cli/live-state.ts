@@ -1,0 +1,143 @@
+/** What a running gateway says of itself: the supervisor's file and the recorder's socket. */
+import { connect } from 'node:net'
+import { z } from 'zod'
+import type { Health } from '../daemon/base/health.ts'
+import type { Config } from '../daemon/config/config.ts'
+import { layout } from '../daemon/supervisor/layout.ts'
+import { readState, type SupervisorState } from '../daemon/supervisor/state-file.ts'
+
+const HealthItem = z.object({
+  code: z.string(),
+  severity: z.enum(['info', 'warning', 'error']),
+  title: z.string(),
+  remedy: z.string(),
+})
+
+const Point = z.object({ size: z.string(), root: z.string() })
+
+const ChainStatus = z.object({
+  name: z.string(),
+  chainId: z.number().optional(),
+  contract: z.string().optional(),
+  label: z.string().optional(),
+  anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
+})
+
+const RecorderStatus = z.object({
+  records: z.number(),
+  pending: z.number(),
+  treeSize: z.string(),
+  checkpointTime: z.string().optional(),
+  chain: z.object({ chains: z.array(ChainStatus) }).optional(),
+  health: z.array(HealthItem),
+})
+export type RecorderStatus = z.infer<typeof RecorderStatus>
+
+export interface LiveState {
+  /** Absent: no daemon runs with this configuration. */
+  readonly supervisor?: SupervisorState
+  /** Absent: the recorder doesn't answer. */
+  readonly recorder?: RecorderStatus
+  /** The rooms' own health states, and what follows from what is absent. */
+  readonly health: readonly Health[]
+}
+
+const ANSWER_MS = 3000
+const MAX_BYTES = 1 << 20
+
+export async function readLiveState(config: Config): Promise<LiveState> {
+  const paths = layout(config)
+  const supervisor = await readState(paths.supervisorState)
+  if (supervisor === undefined) return { health: [NOT_RUNNING] }
+  const recorder = await askRecorder(paths.statusSocket)
+  return {
+    supervisor,
+    ...(recorder === undefined ? {} : { recorder }),
+    health: [...supervisorHealth(supervisor), ...(recorder?.health ?? [RECORDER_SILENT])],
+  }
+}
+
+const NOT_RUNNING: Health = {
+  code: 'daemon.not-running',
+  severity: 'error',
+  title: 'The gateway does not run: calls to LLM providers are refused as long as its fence stands',
+  remedy: 'Start it: systemctl start agent-anchor, or `agent-anchor daemon` where there is no systemd.',
+}
+
+const RECORDER_SILENT: Health = {
+  code: 'recorder.silent',
+  severity: 'error',
+  title: 'The recorder does not answer: governed calls are refused with 503',
+  remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
+}
+
+/** What the supervisor's own state means for health. */
+export function supervisorHealth(state: SupervisorState): Health[] {
+  const { enforcement, children, phase } = state
+  const found: Health[] = []
+  if (phase !== 'running') {
+    found.push({ code: 'daemon.phase', severity: 'warning', title: `The gateway is ${phase}`, remedy: 'Wait a moment.' })
+  }
+  if (!enforcement.redirect) {
+    found.push({
+      code: 'enforcement.redirect',
+      severity: phase === 'running' ? 'error' : 'warning',
+      title: 'The redirect does not stand: calls to LLM providers are refused instead of captured',
+      remedy: 'It is restored by itself; if this stays, read the log for what nft says.',
+    })
+  }
+  if (!enforcement.fence) {
+    found.push({
+      code: 'enforcement.fence',
+      severity: 'error',
+      title: 'The fence does not stand: should the gateway die, LLM providers would be reachable',
+      remedy: 'Restart the gateway; if this stays, read the log for what nft says.',
+    })
+  }
+  if (enforcement.addresses === 0) {
+    found.push({
+      code: 'enforcement.addresses',
+      severity: 'warning',
+      title: 'No address of an LLM provider is known: only ports 80 and 443 are captured',
+      remedy: 'Check that this machine resolves names: getent hosts api.openai.com',
+    })
+  }
+  for (const child of children) {
+    if (child.state === 'running') continue
+    found.push({
+      code: `process.${child.name}`,
+      severity: child.name === 'development-chain' ? 'warning' : 'error',
+      title: `${child.name} is ${child.state}${child.lastExit === undefined ? '' : ` (${child.lastExit})`}`,
+      remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
+    })
+  }
+  return found
+}
+
+/** The recorder's status document, or undefined where it can't be had in time or isn't one. */
+function askRecorder(socketPath: string): Promise<RecorderStatus | undefined> {
+  return new Promise((resolve) => {
+    const pieces: Buffer[] = []
+    let length = 0
+    const socket = connect(socketPath)
+    const give = (status: RecorderStatus | undefined) => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(status)
+    }
+    const timer = setTimeout(() => give(undefined), ANSWER_MS)
+    socket.on('error', () => give(undefined))
+    socket.on('data', (piece: Buffer) => {
+      length += piece.length
+      if (length > MAX_BYTES) give(undefined)
+      else pieces.push(piece)
+    })
+    socket.on('end', () => {
+      try {
+        give(RecorderStatus.safeParse(JSON.parse(Buffer.concat(pieces).toString('utf8'))).data)
+      } catch {
+        give(undefined)
+      }
+    })
+  })
+}

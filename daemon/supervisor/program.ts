@@ -1,0 +1,16 @@
+/** Where the program itself lies, and how its own Node is started. */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+/** Root of the installed tree (the folder of package.json), no trailing slash. */
+export const programRoot = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
+
+export const programVersion: string = (
+  JSON.parse(readFileSync(`${programRoot}/package.json`, 'utf8')) as { version: string }
+).version
+
+/** Flags for each Node child: node:sqlite still announces itself as experimental in the current LTS. */
+export const nodeFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8']
+
+/** The environment of children: nothing inherited, so that no variable of root's shell changes what they trust. */
+export const childEnvironment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' }

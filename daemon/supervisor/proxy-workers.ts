@@ -1,0 +1,90 @@
+/** The proxy workers: started with the listening sockets, answered when they ask for a leaf. */
+import { fork } from 'node:child_process'
+import { z } from 'zod'
+import type { Account } from './accounts.ts'
+import { type Child, type ChildState, supervise } from './child.ts'
+import type { Log } from './log.ts'
+import { childEnvironment, nodeFlags, programRoot } from './program.ts'
+
+/** What a worker may say. It parses hostile traffic: anything else is dropped and logged. */
+const FromWorker = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('ready') }),
+  z.object({
+    type: z.literal('leaf?'),
+    request: z.int(),
+    name: z.string().max(253),
+    spki: z.instanceof(Uint8Array).refine((key) => key.length <= 256),
+  }),
+  z.object({
+    type: z.literal('learned'),
+    name: z.string().max(253),
+    addresses: z.array(z.string().max(64)).max(256),
+  }),
+  z.object({ type: z.literal('resolved') }),
+  z.object({ type: z.literal('state') }).loose(),
+])
+
+export interface Listener {
+  readonly fd: number
+  readonly family: 4 | 6
+}
+
+export interface WorkerOptions {
+  readonly name: string
+  readonly account: Account
+  readonly listeners: readonly Listener[]
+  readonly log: Log
+  /** The start message less the listeners' descriptor numbers, which are the child's own. */
+  readonly start: () => Record<string, unknown>
+  readonly leaf: (name: string, spki: Buffer) => Promise<string>
+  readonly learned: (addresses: readonly string[]) => void
+  /** The worker has been through the whole catalogue once. */
+  readonly resolved: () => void
+  readonly changed: (state: ChildState) => void
+  readonly died: (how: string) => void
+}
+
+/** stdin, stdout, stderr, ipc; the listeners follow. */
+const FIRST_LISTENER_FD = 4
+
+export function startWorker(options: WorkerOptions): Child {
+  const { name, log } = options
+  return supervise({
+    name,
+    log,
+    changed: options.changed,
+    died: options.died,
+    spawn: () =>
+      fork(`${programRoot}/daemon/proxy/main.ts`, [], {
+        uid: options.account.uid,
+        gid: options.account.gid,
+        cwd: '/',
+        env: childEnvironment,
+        execArgv: nodeFlags,
+        serialization: 'advanced',
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.listeners.map((listener) => listener.fd)],
+      }),
+    started: (child) => {
+      const listeners = options.listeners.map(({ family }, i) => ({ family, fd: FIRST_LISTENER_FD + i }))
+      child.send({ type: 'start', listeners, ...options.start() }, () => {})
+    },
+    message: (raw, child) => {
+      const parsed = FromWorker.safeParse(raw)
+      if (!parsed.success) {
+        log.error(`${name} sent a message of unknown shape; dropped`)
+        return false
+      }
+      const message = parsed.data
+      if (message.type === 'learned') options.learned(message.addresses)
+      if (message.type === 'resolved') options.resolved()
+      if (message.type === 'leaf?') {
+        const { request } = message
+        options.leaf(message.name, Buffer.from(message.spki)).then(
+          (pem) => child.send({ type: 'leaf', request, pem }, () => {}),
+          (error: Error) => child.send({ type: 'leaf', request, error: error.message }, () => {}),
+        )
+      }
+      return message.type === 'ready'
+    },
+  })
+}

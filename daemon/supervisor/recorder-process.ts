@@ -1,0 +1,40 @@
+/** The recorder: one process under its own account; keys reach it over the IPC channel, never by file or variable. */
+import { fork } from 'node:child_process'
+import { z } from 'zod'
+import type { Account } from './accounts.ts'
+import { type Child, type ChildState, supervise } from './child.ts'
+import type { Log } from './log.ts'
+import { childEnvironment, nodeFlags, programRoot } from './program.ts'
+
+const FromRecorder = z.object({ type: z.enum(['ready', 'state']) }).loose()
+
+export function startRecorder(options: {
+  readonly account: Account
+  readonly log: Log
+  readonly start: () => Record<string, unknown>
+  readonly changed: (state: ChildState) => void
+  readonly died: (how: string) => void
+}): Child {
+  return supervise({
+    name: 'recorder',
+    log: options.log,
+    changed: options.changed,
+    died: options.died,
+    spawn: () =>
+      fork(`${programRoot}/daemon/recorder/main.ts`, [], {
+        uid: options.account.uid,
+        gid: options.account.gid,
+        cwd: '/',
+        env: childEnvironment,
+        execArgv: nodeFlags,
+        serialization: 'advanced',
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      }),
+    started: (child) => child.send({ type: 'start', ...options.start() }, () => {}),
+    message: (raw) => {
+      const parsed = FromRecorder.safeParse(raw)
+      if (!parsed.success) options.log.error('the recorder sent a message of unknown shape; dropped')
+      return parsed.success && parsed.data.type === 'ready'
+    },
+  })
+}

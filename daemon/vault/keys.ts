@@ -1,0 +1,168 @@
+/**
+ * The gateway's keys but the CA's: made together at the first start, and from then on all there or an
+ * error. A log that is signed by a new key, or bodies that no key opens, would be losses in silence: so
+ * what is missing is never replaced.
+ */
+import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+import { makeDirectory, removeFile, writeFileAtomic } from '../base/durable.ts'
+import type { Ownership } from './key-file.ts'
+import { openSealed, sealTo } from './sealed-file.ts'
+import type { Vault } from './vault.ts'
+import { VaultError } from './vault-error.ts'
+import { VERIFIER_KEY_FILE } from './verifier-key.ts'
+
+export interface Keys {
+  /** Ed25519 (RFC 8032): the 32-byte seed and the public key it gives */
+  readonly log: { readonly privateKey: Buffer; readonly publicKey: Buffer }
+  /** secp256k1 scalar of the account that anchors, big-endian, 32 bytes */
+  readonly gateway: Buffer
+  /** 32 bytes: encrypts bodies */
+  readonly body: Buffer
+  /** 32 bytes: fingerprints of credentials */
+  readonly fingerprint: Buffer
+}
+
+const NAMES = ['log', 'gateway', 'body', 'fingerprint'] as const
+type KeyName = (typeof NAMES)[number]
+const KEY_BYTES = 32
+/** SEC 2 §2.4.1: the order of secp256k1; a private key is 1 … n − 1. */
+const SECP256K1_ORDER = BigInt('0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141')
+/** RFC 8410 §7: PKCS#8 of an Ed25519 key up to its seed. */
+const ED25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
+/**
+ * Stands while the keys are being made. No key has been given out by then, so a start that finds it may
+ * make those that a crash left out.
+ */
+const MAKING = 'being-made'
+
+/**
+ * The keys in `dir`, made if this is the first start.
+ * @throws VaultError `keys-incomplete` if some are missing, or all while the log's verifier key is there;
+ *   `secret-invalid` for one of the wrong shape; what `openSealed` throws
+ */
+export async function loadOrCreateKeys(
+  vault: Vault,
+  dir: string,
+  ownership: Ownership = { owner: 0 },
+): Promise<Keys> {
+  const found = new Map<KeyName, Buffer>()
+  try {
+    for (const name of NAMES) {
+      const secret = await openSealed(vault, sealedFile(dir, name), purposeOf(name), ownership)
+      if (secret === undefined) continue
+      found.set(name, secret)
+      if (!isValid(name, secret)) throw invalid(sealedFile(dir, name))
+    }
+    await makeMissing(vault, dir, found)
+    return assemble(found)
+  } catch (error) {
+    for (const secret of found.values()) secret.fill(0)
+    throw error
+  }
+}
+
+/**
+ * The body key alone, for programs that only read bodies: nothing is made, nothing else is unsealed.
+ * @throws VaultError `keys-incomplete` if it isn't there; what `openSealed` throws
+ */
+export async function openBodyKey(
+  vault: Vault,
+  dir: string,
+  ownership: Ownership = { owner: 0 },
+): Promise<Buffer> {
+  const secret = await openSealed(vault, sealedFile(dir, 'body'), purposeOf('body'), ownership)
+  if (secret === undefined) throw incomplete(dir, ['body'])
+  if (isValid('body', secret)) return secret
+  secret.fill(0)
+  throw invalid(sealedFile(dir, 'body'))
+}
+
+/** Overwrites all private keys; the object is of no use afterwards. */
+export function wipeKeys(keys: Keys): void {
+  for (const secret of [keys.log.privateKey, keys.gateway, keys.body, keys.fingerprint]) secret.fill(0)
+}
+
+async function makeMissing(vault: Vault, dir: string, found: Map<KeyName, Buffer>): Promise<void> {
+  const marker = join(dir, MAKING)
+  const making = await exists(marker)
+  const missing = NAMES.filter((name) => !found.has(name))
+  if (missing.length > 0) {
+    const inUse = await exists(join(dir, VERIFIER_KEY_FILE))
+    if (inUse || (found.size > 0 && !making)) throw incomplete(dir, missing)
+    await makeDirectory(dir, { mode: 0o711 })
+    await writeFileAtomic(marker, Buffer.from('The keys in this directory are being made.\n'), {
+      mode: 0o600,
+    })
+    for (const name of missing) {
+      const secret = randomKey(name)
+      found.set(name, secret)
+      await sealTo(vault, sealedFile(dir, name), purposeOf(name), secret)
+    }
+  }
+  if (making || missing.length > 0) await removeFile(marker)
+}
+
+function assemble(found: ReadonlyMap<KeyName, Buffer>): Keys {
+  const seed = found.get('log')!
+  return {
+    log: { privateKey: seed, publicKey: ed25519PublicKey(seed) },
+    gateway: found.get('gateway')!,
+    body: found.get('body')!,
+    fingerprint: found.get('fingerprint')!,
+  }
+}
+
+function ed25519PublicKey(seed: Buffer): Buffer {
+  const pkcs8 = Buffer.concat([ED25519_PKCS8_PREFIX, seed])
+  const publicKey = createPublicKey(createPrivateKey({ key: pkcs8, type: 'pkcs8', format: 'der' }))
+  pkcs8.fill(0)
+  return publicKey.export({ type: 'spki', format: 'der' }).subarray(-KEY_BYTES)
+}
+
+function randomKey(name: KeyName): Buffer {
+  for (;;) {
+    const secret = randomBytes(KEY_BYTES)
+    if (isValid(name, secret)) return secret
+  }
+}
+
+function isValid(name: KeyName, secret: Buffer): boolean {
+  if (secret.length !== KEY_BYTES) return false
+  if (name !== 'gateway') return secret.some((byte) => byte !== 0)
+  const scalar = BigInt(`0x${secret.toString('hex')}`)
+  return scalar > 0n && scalar < SECP256K1_ORDER
+}
+
+function sealedFile(dir: string, name: KeyName): string {
+  return join(dir, `${name}.sealed`)
+}
+
+function purposeOf(name: KeyName): string {
+  return `${name}-key`
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+function incomplete(dir: string, missing: readonly KeyName[]): VaultError {
+  const files = missing.map((name) => `${name}.sealed`).join(', ')
+  return new VaultError(
+    'keys-incomplete',
+    `${dir} lacks ${files}, which this gateway must have had before`,
+    `Restore ${files} from a backup. To give up the old log instead, move the whole state directory away.`,
+  )
+}
+
+function invalid(file: string): VaultError {
+  return new VaultError(
+    'secret-invalid',
+    `${file} holds a key of the wrong shape`,
+    'Restore the sealed file from a backup made with the same host key.',
+  )
+}

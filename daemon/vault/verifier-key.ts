@@ -1,0 +1,34 @@
+/** The log's public verifier key beside the sealed keys: what auditors and the CLI verify with. */
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { makeDirectory } from '../base/durable.ts'
+import { messageOf } from '../base/errors.ts'
+import { createKeyFile } from './key-file.ts'
+import { VaultError } from './vault-error.ts'
+
+export const VERIFIER_KEY_FILE = 'log.vkey'
+
+/**
+ * Writes `text` (a C2SP verifier key) to `log.vkey` in `dir` (0644), or makes sure that it stands there.
+ * @throws VaultError `verifier-key-differs`: the log's key or its origin has changed
+ */
+export async function publishVerifierKey(dir: string, text: string): Promise<void> {
+  const file = join(dir, VERIFIER_KEY_FILE)
+  const wanted = Buffer.from(`${text.trimEnd()}\n`)
+  await makeDirectory(dirname(file), { mode: 0o711 })
+  if (await createKeyFile(file, wanted, 0o644)) return
+  const present = await readFile(file).catch((cause: unknown) => {
+    throw new VaultError(
+      'file-unreadable',
+      `${file} can't be read: ${messageOf(cause)}`,
+      'Run as root, and check the file system for errors.',
+      cause,
+    )
+  })
+  if (present.equals(wanted)) return
+  throw new VaultError(
+    'verifier-key-differs',
+    `${file} names another log key or origin than the one in use`,
+    'Restore keys/log.sealed and the configured ledger origin to what they were. Verifiers know the old key.',
+  )
+}

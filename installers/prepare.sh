@@ -1,0 +1,121 @@
+# shellcheck shell=sh
+# What the installer and the tests need of a machine, sourced by both: root, the system's packages, the
+# pinned Node and the pinned npm packages. Each function does nothing where its work is done already.
+
+# Where root's tools live, also for a root shell that was started without them.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+prepare_fail() {
+  echo "agent-anchor: $1" >&2
+  echo "  $2" >&2
+  exit 1
+}
+
+# need_root SCRIPT [ARGUMENT…]: runs the calling script again under sudo where it isn't root.
+need_root() {
+  if [ "$(id -u)" = 0 ]; then return; fi
+  if ! command -v sudo >/dev/null 2>&1; then
+    prepare_fail "this needs root, and there is no sudo here" "Run it again as root: su -c '$*'"
+  fi
+  exec sudo -- /bin/sh "$@"
+}
+
+# The program that tells whether a Debian package's work can be done, whatever the distribution.
+prepare_program_of() {
+  case $1 in
+    nftables) echo nft ;;
+    iproute2) echo ip ;;
+    util-linux) echo nsenter ;;
+    ca-certificates) echo update-ca-certificates ;;
+    procps) echo ps ;;
+    python3) echo /usr/bin/python3 ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# need_packages [PACKAGE…]: installs, with apt-get, what isn't there. Without arguments: what the product needs.
+need_packages() {
+  if [ $# -eq 0 ]; then set -- nftables iproute2 util-linux ca-certificates openssl curl; fi
+  prepare_missing=
+  for prepare_package in "$@"; do
+    if ! command -v "$(prepare_program_of "$prepare_package")" >/dev/null 2>&1; then
+      prepare_missing="$prepare_missing $prepare_package"
+    fi
+  done
+  if [ -z "$prepare_missing" ]; then return; fi
+  if ! command -v apt-get >/dev/null 2>&1; then
+    prepare_fail "not installed:$prepare_missing" \
+      "There is no apt-get here: install these with this system's own package manager and run it again."
+  fi
+  echo "packages    installing$prepare_missing" >&2
+  # shellcheck disable=SC2086 # the names are words
+  if ! {
+    DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
+      DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $prepare_missing
+  } >&2; then
+    prepare_fail "apt-get could not install:$prepare_missing" "See its message above; it needs the network."
+  fi
+}
+
+# node_of DIRECTORY: the path of the Node that the tree in DIRECTORY runs on.
+node_of() {
+  case $(uname -m) in
+    x86_64 | amd64) prepare_arch=x64 ;;
+    aarch64 | arm64) prepare_arch=arm64 ;;
+    *) prepare_fail "no Node is pinned for $(uname -m)" "x86_64 and aarch64 are supported." ;;
+  esac
+  echo "$1/installers/runtime/node_modules/node-linux-$prepare_arch/bin/node"
+}
+
+# need_node DIRECTORY: the pinned Node of the tree in DIRECTORY, from npm with its integrity checked.
+need_node() {
+  prepare_node=$(node_of "$1") || exit 1
+  if ! prepare_current "$1/installers/runtime" || [ ! -x "$prepare_node" ]; then
+    prepare_npm "$1/installers/runtime" || exit 1
+  fi
+  if ! "$prepare_node" --version >/dev/null 2>&1; then
+    prepare_fail "$prepare_node does not run here" \
+      "It needs glibc 2.28 or later; on another C library (Alpine's musl) the gateway does not run yet."
+  fi
+}
+
+# need_modules DIRECTORY dev|prod: the npm packages of the tree in DIRECTORY, as its lock file pins them.
+need_modules() {
+  case $2 in
+    dev)
+      if prepare_current "$1" && [ -d "$1/node_modules/tap" ]; then return; fi
+      prepare_npm "$1"
+      ;;
+    prod)
+      if prepare_current "$1"; then return; fi
+      prepare_npm "$1" --omit=dev
+      ;;
+    *) prepare_fail "need_modules: dev or prod, not $2" "This is a mistake in the calling script." ;;
+  esac
+}
+
+# prepare_current DIRECTORY: whether npm installed after the lock file last changed. npm writes the hidden lock
+# file as the last thing of an install.
+prepare_current() {
+  [ -f "$1/node_modules/.package-lock.json" ] &&
+    [ -z "$(find "$1/package-lock.json" -newer "$1/node_modules/.package-lock.json")" ]
+}
+
+# prepare_npm DIRECTORY [OPTION…]: exactly what the lock file says, without any package's scripts.
+prepare_npm() {
+  need_packages npm
+  prepare_directory=$1
+  shift
+  echo "npm         installing what $prepare_directory/package-lock.json pins" >&2
+  if ! (cd "$prepare_directory" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@") >&2; then
+    prepare_fail "npm ci failed in $prepare_directory" "See its message above; it needs the npm registry."
+  fi
+  touch "$prepare_directory/node_modules/.package-lock.json"
+  prepare_give_back "$prepare_directory/node_modules"
+}
+
+# prepare_give_back PATH: to the owner of the directory that holds it, so that a clone which was tested under
+# sudo stays its user's own.
+prepare_give_back() {
+  chown -R "$(stat -c %u:%g "$(dirname "$1")")" "$1"
+}

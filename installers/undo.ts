@@ -1,0 +1,64 @@
+/** The inverse of each install step; idempotent, and each independent of the others. */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readFile, readlink, rm } from 'node:fs/promises'
+import { removeFence } from '../firewall/fence.ts'
+import { systemNft } from '../firewall/nft.ts'
+import { layout } from '../daemon/supervisor/layout.ts'
+import type { Step } from './manifest.ts'
+import { run, succeeds } from './run.ts'
+import { removeUnit, stopDaemon } from './services.ts'
+import { environmentSink, trustStore } from './trust.ts'
+
+/** Undoes one step. @returns 'kept' where it holds evidence or the administrator's own work. */
+export async function undo(step: Step, purge: boolean): Promise<'undone' | 'kept'> {
+  switch (step.kind) {
+    case 'detached':
+      await stopDaemon(layout({ stateDir: '/', runtimeDir: step.runtimeDir }).supervisorState)
+      return 'undone'
+    case 'unit':
+      await removeUnit(step.name)
+      return 'undone'
+    case 'fence':
+      await removeFence(systemNft())
+      return 'undone'
+    case 'environment':
+      await environmentSink(step.name).uninstall()
+      return 'undone'
+    case 'trust-store':
+      await trustStore(step.name).uninstall()
+      return 'undone'
+    case 'link': {
+      const target = await readlink(step.path).catch(() => undefined)
+      if (target === step.target) await rm(step.path)
+      return 'undone'
+    }
+    case 'configuration': {
+      const text = await readFile(step.path).catch(() => undefined)
+      if (!text) return 'undone'
+      const untouched = createHash('sha256').update(text).digest('hex') === step.sha256
+      if (!untouched && !purge) return 'kept'
+      await rm(step.path)
+      return 'undone'
+    }
+    case 'account':
+      if (await succeeds('getent', 'passwd', step.name)) await run('userdel', step.name)
+      return 'undone'
+    case 'state':
+      if (!existsSync(step.path)) return 'undone'
+      if (purge) {
+        await rm(step.path, { recursive: true })
+        return 'undone'
+      }
+      // The accounts go: a later account that gets their uid must not own the evidence.
+      await run('chown', '--recursive', '--no-dereference', '0:0', step.path)
+      return 'kept'
+    case 'host-key':
+      if (existsSync(step.path) && !purge) return 'kept'
+      await rm(step.path, { force: true })
+      return 'undone'
+    case 'program':
+      await rm(step.path, { recursive: true, force: true })
+      return 'undone'
+  }
+}

@@ -1,0 +1,11 @@
+import t from 'tap'
+import { printable, table } from '../../cli/terminal.ts'
+
+t.test('captured text cannot steer the terminal', async (t) => {
+  t.equal(printable('a\u001b[2Jb\nc\u202ed'), 'a\ufffd[2Jb\ufffdc\ufffdd')
+  t.equal(printable('gpt-4o – ünïcode'), 'gpt-4o – ünïcode')
+})
+
+t.test('columns line up and no line ends in spaces', async (t) => {
+  t.equal(table([['id', 'model', 'x'], ['1', 'm\n', '']]), 'id  model  x\n1   m\ufffd')
+})

@@ -1,0 +1,88 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { isRemoteAddress, openAddressBook } from '../../daemon/supervisor/address-book.ts'
+import { auditTrail } from '../../daemon/supervisor/audit-trail.ts'
+import { processStart, readState, type SupervisorState, writeState } from '../../daemon/supervisor/state-file.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'supervisor-'))
+
+t.test("only addresses that a remote host can have are taken into the kernel's sets", async (t) => {
+  for (const address of ['203.0.113.10', '10.1.2.3', '2001:db8::1', 'fd00::1']) t.ok(isRemoteAddress(address), address)
+  for (const address of [
+    '127.0.0.1',
+    '127.9.9.9',
+    '0.0.0.0',
+    '169.254.169.254',
+    '224.0.0.1',
+    '255.255.255.255',
+    '::1',
+    '::',
+    'fe80::1',
+    'fe80::1%eth0',
+    'ff02::1',
+    '::ffff:127.0.0.1',
+    '203.0.113.10; flush ruleset',
+    '203.0.113.0/24',
+    '',
+  ]) {
+    t.notOk(isRemoteAddress(address), address)
+  }
+})
+
+t.test('the address book survives a restart, forgets what was not seen for a week, ignores a damaged file', async (t) => {
+  const file = join(directory, 'addresses.json')
+  const now = 1_800_000_000_000
+  const book = await openAddressBook(file, now)
+  t.ok(book.learn(['203.0.113.10', '2001:db8::1', '127.0.0.1'], now))
+  t.notOk(book.learn(['203.0.113.10'], now + 1))
+  await book.save()
+  const again = await openAddressBook(file, now + 1000)
+  t.same([again.addresses4, again.addresses6], [['203.0.113.10'], ['2001:db8::1']])
+  t.same((await openAddressBook(file, now + 8 * 24 * 3600_000)).addresses4, [])
+  writeFileSync(file, '{"v":1,"addresses":{"203.0.113.10; flush ruleset":1')
+  t.same((await openAddressBook(file, now)).addresses4, [])
+})
+
+const state: SupervisorState = {
+  v: 1,
+  version: '0.0.0',
+  pid: process.pid,
+  pidStart: '',
+  phase: 'running',
+  since: new Date().toISOString(),
+  policy: { name: 'standard', hash: '00' },
+  vault: 'none',
+  enforcement: { fence: true, redirect: true, addresses: 0, addressesKnown: true },
+  children: [],
+}
+
+t.test('a state file counts only while the very process that wrote it lives', async (t) => {
+  const file = join(directory, 'supervisor.json')
+  t.equal(await readState(file), undefined)
+  const pidStart = (await processStart(process.pid)) as string
+  await writeState(file, { ...state, pidStart })
+  t.equal((await readState(file))?.pid, process.pid)
+  // The same pid with another start time: the number was used again.
+  await writeState(file, { ...state, pidStart: String(Number(pidStart) + 1) })
+  t.equal(await readState(file), undefined)
+  writeFileSync(file, 'not json')
+  t.equal(await readState(file), undefined)
+})
+
+t.test('audit events wait for the recorder in order, and an overflow is itself told', async (t) => {
+  const sent: { event: string; detail: Record<string, unknown> }[] = []
+  let up = false
+  const trail = auditTrail((message) => {
+    if (up) sent.push(message as (typeof sent)[number])
+    return up
+  })
+  for (let i = 0; i < 1005; i++) trail.write(`e${i}`, { i })
+  t.equal(sent.length, 0)
+  up = true
+  trail.flush()
+  t.equal(sent.length, 1001)
+  t.equal(sent[0]?.event, 'e0')
+  t.same(sent.at(-1), { ...sent.at(-1), event: 'audit-overflow', detail: { lost: 5 } })
+})
