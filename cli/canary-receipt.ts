@@ -13,11 +13,18 @@ import { verifyRecord } from './verification.ts'
 const WAIT_MS = 20_000
 
 /** Prints both. @returns true where the record was found and verified. */
-export async function printCanaryReceipt(config: Config, since: number, configFile?: string): Promise<boolean> {
+export async function printCanaryReceipt(
+  config: Config,
+  since: number,
+  configFile?: string,
+): Promise<boolean> {
   const end = Date.now() + WAIT_MS
   let findings: Finding[] = []
   while (Date.now() < end) {
-    const evidence = await openEvidence(configFile === undefined ? { json: false } : { json: false, config: configFile }, 'verify')
+    const evidence = await openEvidence(
+      configFile === undefined ? { json: false } : { json: false, config: configFile },
+      'verify',
+    )
     findings = await verifyNewest(evidence, config, since)
     evidence.index.close()
     if (findings.some(({ check, result }) => check.startsWith('anchor ') && result === 'proved')) break

@@ -14,7 +14,9 @@ export const SCHEMA_VERSION = 1
 /** Adds itself to the program; its action answers with the exit code. */
 export type Register = (
   program: Command,
-  act: (action: (options: GlobalOptions, ...args: string[]) => Promise<ExitCode>) => (...args: unknown[]) => Promise<void>,
+  act: (
+    action: (options: GlobalOptions, ...args: string[]) => Promise<ExitCode>,
+  ) => (...args: unknown[]) => Promise<void>,
 ) => void
 
 /** stdout is for data. */

@@ -10,8 +10,8 @@ import { openIndex, type RecordIndex } from '../daemon/recorder/index-reader.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { openHostKeyVault } from '../daemon/vault/host-key.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
-import type { GlobalOptions } from './command.ts'
 import { NoEvidence, requireRoot } from './cli-error.ts'
+import type { GlobalOptions } from './command.ts'
 
 export interface Evidence {
   readonly config: Config
@@ -44,7 +44,11 @@ export async function openEvidence(options: GlobalOptions, command: string): Pro
 export function findRecord(evidence: Evidence, id: string): Row {
   const row = evidence.index.get(id)
   if (row !== undefined) return row
-  throw new ReceiptError('NO_SUCH_RECORD', `there is no record ${id}`, 'agent-anchor records lists what there is.')
+  throw new ReceiptError(
+    'NO_SUCH_RECORD',
+    `there is no record ${id}`,
+    'agent-anchor records lists what there is.',
+  )
 }
 
 export const sourcesOf = (evidence: Evidence): Sources => ({

@@ -1,7 +1,11 @@
 import { type Finding, holds } from '../daemon/receipt/findings.ts'
 import { table } from './terminal.ts'
 
-const WORD: Record<Finding['result'], string> = { proved: 'proved', failed: 'FAILED', 'not-checked': 'not checked' }
+const WORD: Record<Finding['result'], string> = {
+  proved: 'proved',
+  failed: 'FAILED',
+  'not-checked': 'not checked',
+}
 
 /** The findings a line each, and the verdict. */
 export function findingsText(findings: readonly Finding[]): string {

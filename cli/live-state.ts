@@ -73,10 +73,15 @@ const RECORDER_SILENT: Health = {
 
 /** What the supervisor's own state means for health. */
 export function supervisorHealth(state: SupervisorState): Health[] {
-  const { enforcement, children, phase } = state
+  const { enforcement, children, outgrown, phase } = state
   const found: Health[] = []
   if (phase !== 'running') {
-    found.push({ code: 'daemon.phase', severity: 'warning', title: `The gateway is ${phase}`, remedy: 'Wait a moment.' })
+    found.push({
+      code: 'daemon.phase',
+      severity: 'warning',
+      title: `The gateway is ${phase}`,
+      remedy: 'Wait a moment.',
+    })
   }
   if (!enforcement.redirect) {
     found.push({
@@ -100,6 +105,15 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       severity: 'warning',
       title: 'No address of an LLM provider is known: only ports 80 and 443 are captured',
       remedy: 'Check that this machine resolves names: getent hosts api.openai.com',
+    })
+  }
+  if (outgrown.length > 0) {
+    found.push({
+      code: 'ca.outgrown',
+      severity: 'error',
+      title: `The CA may not speak for ${outgrown.join(', ')}: calls there fail`,
+      remedy:
+        'The catalogue has grown since the install: run installers/install.sh again, it makes a CA that fits.',
     })
   }
   for (const child of children) {

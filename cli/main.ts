@@ -20,7 +20,10 @@ const commands: readonly Register[] = [status, records, show, verify, exportRece
 const program = new Command('agent-anchor')
   .description("Records AI agents' LLM traffic: mandatory, complete and provable.")
   .version(programVersion)
-  .option('--config <file>', 'configuration (default: /etc/agent-anchor/gateway.yaml, or the defaults without it)')
+  .option(
+    '--config <file>',
+    'configuration (default: /etc/agent-anchor/gateway.yaml, or the defaults without it)',
+  )
   .option('--json', 'print one JSON document (with a schemaVersion) instead of text')
   .showHelpAfterError('(see agent-anchor --help)')
   .addHelpText(
@@ -36,8 +39,8 @@ const act =
     const command = given.at(-1) as Command
     const options = command.optsWithGlobals<GlobalOptions>()
     const args = given.slice(0, -2) as string[]
-    process.exitCode = await action({ ...options, json: options.json === true }, ...args).catch((error: unknown) =>
-      fail(error, options.json === true),
+    process.exitCode = await action({ ...options, json: options.json === true }, ...args).catch(
+      (error: unknown) => fail(error, options.json === true),
     )
   }
 
@@ -49,7 +52,8 @@ function fail(error: unknown, json: boolean): ExitCode {
   }
   if (json) printJson({ error: { code: 'UNEXPECTED', message: messageOf(error) } })
   process.stderr.write(`agent-anchor: ${multiline(messageOf(error))}\n`)
-  if (error instanceof Error && error.stack && process.env.AGENT_ANCHOR_DEBUG) process.stderr.write(`${error.stack}\n`)
+  if (error instanceof Error && error.stack && process.env.AGENT_ANCHOR_DEBUG)
+    process.stderr.write(`${error.stack}\n`)
   return ExitCode.error
 }
 

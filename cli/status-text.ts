@@ -26,7 +26,14 @@ export function statusText(state: LiveState, now: Date): string {
   parts.push(
     health.length === 0
       ? 'healthy'
-      : health.map(({ severity, title, remedy }) => table([[MARK[severity], title], ['', remedy]])).join('\n'),
+      : health
+          .map(({ severity, title, remedy }) =>
+            table([
+              [MARK[severity], title],
+              ['', remedy],
+            ]),
+          )
+          .join('\n'),
   )
   return parts.join('\n\n')
 }
@@ -41,7 +48,10 @@ function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[]
   const signed = recorder.checkpointTime
   return [
     ['records', `${recorder.records} in the log, ${recorder.pending} on their way`],
-    ['checkpoint', signed === undefined ? 'none yet' : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`],
+    [
+      'checkpoint',
+      signed === undefined ? 'none yet' : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`,
+    ],
     ...(recorder.chain?.chains ?? []).map(({ name, anchored, label }) => [
       'anchor',
       `${name}: ${anchored === undefined ? 'none yet' : `${anchored.size} leaves in block ${anchored.block}, ${ago(anchored.time, now)} ago`}${label === undefined ? '' : ` (${label})`}`,

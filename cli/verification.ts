@@ -1,5 +1,6 @@
 /** Verifies one record of this machine, and the store it lies in; used by `verify`, `demo` and the installer. */
 import { dirname } from 'node:path'
+import { readAnchors } from '../daemon/chain-writer/anchors.ts'
 import { checkLedger } from '../daemon/ledger/fsck.ts'
 import { buildReceipt } from '../daemon/receipt/build.ts'
 import type { Finding } from '../daemon/receipt/findings.ts'
@@ -7,7 +8,6 @@ import { type AskChain, verifyReceipt } from '../daemon/receipt/verify.ts'
 import { openBodies } from '../daemon/recorder/body-reader.ts'
 import { checkRecorder } from '../daemon/recorder/fsck.ts'
 import type { LogRecord } from '../daemon/recorder/record.ts'
-import { readAnchors } from '../daemon/chain-writer/anchors.ts'
 import { said } from './error-text.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { storedParts } from './parts.ts'
@@ -22,7 +22,11 @@ export async function verifyRecord(evidence: Evidence, id: string, askChain?: As
   })
   const findings = [...verification.findings]
   if (receipt.record !== Buffer.from(row.bytes).toString('utf8')) {
-    findings.push({ check: 'index', result: 'failed', detail: 'index.sqlite holds other bytes than the ledger for it' })
+    findings.push({
+      check: 'index',
+      result: 'failed',
+      detail: 'index.sqlite holds other bytes than the ledger for it',
+    })
   }
   if (verification.record !== undefined) findings.push(...(await bodyFindings(evidence, verification.record)))
   return findings
@@ -68,5 +72,11 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   }
   if (found.length > 0) return found
   const size = evidence.ledger.checkpoint()?.size ?? 0n
-  return [{ check: 'store', result: 'proved', detail: `every byte of ${size} leaves, their bodies and the journal` }]
+  return [
+    {
+      check: 'store',
+      result: 'proved',
+      detail: `every byte of ${size} leaves, their bodies and the journal`,
+    },
+  ]
 }

@@ -5,9 +5,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { printCanaryReceipt } from '../cli/canary-receipt.ts'
+import type { Config } from '../daemon/config/config.ts'
 import type { StoredAuthority } from '../daemon/supervisor/authority-store.ts'
 import { CANARY_ADDRESS, CANARY_GATEWAY, CANARY_NAME, CANARY_PREFIX } from '../daemon/supervisor/canary.ts'
-import type { Config } from '../daemon/config/config.ts'
 import { leafService } from '../daemon/supervisor/leaf-service.ts'
 import { childEnvironment, nodeFlags, programRoot } from '../daemon/supervisor/program.ts'
 import { InstallError } from './install-error.ts'
@@ -45,7 +45,15 @@ export async function callCanary(authority: StoredAuthority): Promise<string> {
 async function startProvider(authority: StoredAuthority): Promise<ChildProcess> {
   const child = spawn(
     'ip',
-    ['netns', 'exec', NAMESPACE, process.execPath, ...nodeFlags, `${programRoot}/installers/canary-provider.ts`, CANARY_ADDRESS],
+    [
+      'netns',
+      'exec',
+      NAMESPACE,
+      process.execPath,
+      ...nodeFlags,
+      `${programRoot}/installers/canary-provider.ts`,
+      CANARY_ADDRESS,
+    ],
     { env: childEnvironment, stdio: ['pipe', 'pipe', 'inherit'] },
   )
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
@@ -62,7 +70,10 @@ async function startProvider(authority: StoredAuthority): Promise<ChildProcess> 
 
 /** curl as nobody, with the machine's own trust and nothing else: what any agent on this machine would see. */
 async function call(): Promise<string> {
-  const body = JSON.stringify({ model: 'canary-1', messages: [{ role: 'user', content: 'Is anybody recording this?' }] })
+  const body = JSON.stringify({
+    model: 'canary-1',
+    messages: [{ role: 'user', content: 'Is anybody recording this?' }],
+  })
   const nobody = (await run('getent', 'passwd', 'nobody')).split(':')
   return run(
     'setpriv',

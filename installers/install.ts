@@ -6,7 +6,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { copyFile, lstat, mkdir, readFile, rm, symlink } from 'node:fs/promises'
-import { systemNft } from '../firewall/nft.ts'
 import { AnchorError, messageOf } from '../daemon/base/errors.ts'
 import { type Config, loadConfig } from '../daemon/config/config.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT } from '../daemon/supervisor/accounts.ts'
@@ -16,6 +15,7 @@ import { layout } from '../daemon/supervisor/layout.ts'
 import { programRoot } from '../daemon/supervisor/program.ts'
 import { loadRules } from '../daemon/supervisor/rules.ts'
 import { readState } from '../daemon/supervisor/state-file.ts'
+import { systemNft } from '../firewall/nft.ts'
 import { proveCapture } from './canary.ts'
 import { InstallError } from './install-error.ts'
 import { type OpenManifest, openManifest } from './manifest.ts'
@@ -34,7 +34,17 @@ async function accounts(manifest: OpenManifest): Promise<void> {
   for (const name of [RECORDER_ACCOUNT, PROXY_ACCOUNT]) {
     if (await succeeds('getent', 'passwd', name)) continue
     await manifest.add({ kind: 'account', name })
-    await run('useradd', '--system', '--user-group', '--no-create-home', '--home-dir', '/nonexistent', '--shell', '/usr/sbin/nologin', name)
+    await run(
+      'useradd',
+      '--system',
+      '--user-group',
+      '--no-create-home',
+      '--home-dir',
+      '/nonexistent',
+      '--shell',
+      '/usr/sbin/nologin',
+      name,
+    )
   }
   say('accounts', `${RECORDER_ACCOUNT} (records, chain), ${PROXY_ACCOUNT} (connections)`)
 }
@@ -42,7 +52,9 @@ async function accounts(manifest: OpenManifest): Promise<void> {
 async function configuration(manifest: OpenManifest): Promise<Config> {
   if (!existsSync(CONFIG_FILE)) {
     const shipped = `${programRoot}/installers/gateway.yaml`
-    const sha256 = createHash('sha256').update(await readFile(shipped)).digest('hex')
+    const sha256 = createHash('sha256')
+      .update(await readFile(shipped))
+      .digest('hex')
     await manifest.add({ kind: 'configuration', path: CONFIG_FILE, sha256 })
     await copyFile(shipped, CONFIG_FILE)
   }
@@ -115,11 +127,15 @@ async function install(manifest: OpenManifest): Promise<void> {
   const config = await configuration(manifest)
   const paths = layout(config)
   await systemNft().check('add table inet aa_probe\n')
-  for (const path of [config.stateDir, config.logDir, config.runtimeDir]) await manifest.add({ kind: 'state', path })
+  for (const path of [config.stateDir, config.logDir, config.runtimeDir])
+    await manifest.add({ kind: 'state', path })
   await manifest.add({ kind: 'host-key', path: config.vault.hostKeyFile })
-  await makeDirectories(config, paths, { proxy: await account(PROXY_ACCOUNT), recorder: await account(RECORDER_ACCOUNT) })
+  await makeDirectories(config, paths, {
+    proxy: await account(PROXY_ACCOUNT),
+    recorder: await account(RECORDER_ACCOUNT),
+  })
   const { catalogue } = loadRules(config)
-  const identity = await openIdentity(config, paths, catalogue)
+  const identity = await openIdentity(config, paths, catalogue, { renewAuthority: true })
   say('keys', identity.vaultLevel)
   await link(manifest)
   await trust(manifest, identity.authority.certificatePem, paths.caCertificate)

@@ -40,7 +40,8 @@ export async function openManifest(file = MANIFEST_FILE): Promise<OpenManifest> 
     throw error
   })
   const steps = text === undefined ? [] : parse(text, file)
-  const save = () => writeFileAtomic(file, Buffer.from(`${JSON.stringify({ v: 1, steps }, null, 2)}\n`), { mode: 0o644 })
+  const save = () =>
+    writeFileAtomic(file, Buffer.from(`${JSON.stringify({ v: 1, steps }, null, 2)}\n`), { mode: 0o644 })
   const at = (step: Step) => steps.findIndex((known) => JSON.stringify(known) === JSON.stringify(step))
   return {
     steps,

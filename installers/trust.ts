@@ -23,7 +23,11 @@ export function machineTrustStore(): TrustStore {
 export function trustStore(name: string): TrustStore {
   const store = machineTrustStore()
   if (store.name === name) return store
-  throw new InstallError('UNSUPPORTED_TRUST_STORE', `unknown trust store ${name} in the manifest`, 'Undo it by hand.')
+  throw new InstallError(
+    'UNSUPPORTED_TRUST_STORE',
+    `unknown trust store ${name} in the manifest`,
+    'Undo it by hand.',
+  )
 }
 
 /** Where clients are told to trust us: one list, two sinks so far. */
@@ -37,5 +41,9 @@ export function environmentSink(name: string): EnvironmentSink {
   const sinks = [etcEnvironmentSink({ variables: [] }), profileSink({ variables: [] })]
   const sink = sinks.find((known) => known.name === name)
   if (sink) return sink
-  throw new InstallError('UNSUPPORTED_TRUST_STORE', `unknown environment ${name} in the manifest`, 'Undo it by hand.')
+  throw new InstallError(
+    'UNSUPPORTED_TRUST_STORE',
+    `unknown environment ${name} in the manifest`,
+    'Undo it by hand.',
+  )
 }

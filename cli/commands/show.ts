@@ -9,7 +9,8 @@ import { printable, table } from '../terminal.ts'
 
 /** Nested fields as dotted names, one a line. */
 function flatten(value: unknown, name = ''): [string, string][] {
-  if (Array.isArray(value) && value.every((item) => typeof item !== 'object')) return [[name, value.join(', ')]]
+  if (Array.isArray(value) && value.every((item) => typeof item !== 'object'))
+    return [[name, value.join(', ')]]
   if (typeof value !== 'object' || value === null) return [[name, String(value)]]
   return Object.entries(value).flatMap(([key, inner]) => flatten(inner, name === '' ? key : `${name}.${key}`))
 }
@@ -33,7 +34,9 @@ export const show: Register = (program, act) =>
         }))
         bodies?.close()
         if (options.json) {
-          const contents = Object.fromEntries(parts.map(({ name, bytes }) => [name, bytes?.toString('base64')]))
+          const contents = Object.fromEntries(
+            parts.map(({ name, bytes }) => [name, bytes?.toString('base64')]),
+          )
           printJson({ leaf: row.leaf, record, ...(wanted ? { bodies: contents } : {}) })
           return ExitCode.healthy
         }

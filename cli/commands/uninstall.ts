@@ -1,8 +1,8 @@
 /** `agent-anchor uninstall`: undoes the install manifest; evidence and keys stay unless purged. */
 import { uninstall as undoInstall } from '../../installers/uninstall.ts'
+import { requireRoot } from '../cli-error.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
-import { requireRoot } from '../cli-error.ts'
 import { table } from '../terminal.ts'
 
 const describe = (step: object): string =>
@@ -15,7 +15,10 @@ export const uninstall: Register = (program, act) =>
   program
     .command('uninstall')
     .description('take the gateway off this machine: rules, variables, trust, service, program')
-    .option('--purge', 'also delete records, keys, logs and the changed configuration: no proof survives this')
+    .option(
+      '--purge',
+      'also delete records, keys, logs and the changed configuration: no proof survives this',
+    )
     .action(
       act(async (options) => {
         requireRoot('uninstall')
@@ -25,7 +28,9 @@ export const uninstall: Register = (program, act) =>
         else {
           print(table(steps.map(({ step, result, error }) => [result, describe(step), error ?? ''])))
           if (steps.some(({ result }) => result === 'kept')) {
-            print('\nKept: records, keys and logs are evidence. `uninstall --purge` from a new install deletes them.')
+            print(
+              '\nKept: records, keys and logs are evidence. `uninstall --purge` from a new install deletes them.',
+            )
           }
         }
         return steps.some(({ result }) => result === 'failed') ? ExitCode.error : ExitCode.healthy

@@ -2,10 +2,10 @@
  * `agent-anchor verify`: a record of this machine by id, the whole store without one, or anybody's receipt.
  */
 import { readFile } from 'node:fs/promises'
+import { loadConfig } from '../../daemon/config/config.ts'
 import { type Finding, holds } from '../../daemon/receipt/findings.ts'
 import { parseReceipt } from '../../daemon/receipt/receipt.ts'
 import { verifyReceipt } from '../../daemon/receipt/verify.ts'
-import { loadConfig } from '../../daemon/config/config.ts'
 import { askConfiguredChains } from '../ask-chain.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { openEvidence } from '../evidence.ts'
@@ -26,7 +26,10 @@ export const verify: Register = (program, act) =>
     .argument('[id]', "a record's id, or the start of it; without one, everything that is stored")
     .option('--receipt <file>', 'verify a receipt instead: needs neither this machine nor root')
     .option('--offline', "don't ask any chain")
-    .option('--key <vkey>', 'verifier key of the log that you expect, or a file that holds it (with --receipt)')
+    .option(
+      '--key <vkey>',
+      'verifier key of the log that you expect, or a file that holds it (with --receipt)',
+    )
     .option('--rpc <url>', 'ask this RPC endpoint for the anchors, whatever the configuration says')
     .description('check records against the log, its signature, and the chains')
     .addHelpText(
@@ -36,7 +39,8 @@ export const verify: Register = (program, act) =>
     .action(
       act(async (given, id) => {
         const options = given as Options
-        const findings = options.receipt === undefined ? await local(options, id) : await foreign(options, options.receipt)
+        const findings =
+          options.receipt === undefined ? await local(options, id) : await foreign(options, options.receipt)
         if (options.json) printJson({ verified: holds(findings), findings })
         else print(findingsText(findings))
         return holds(findings) ? ExitCode.healthy : ExitCode.error

@@ -59,7 +59,8 @@ export function parseReceipt(bytes: Uint8Array): Receipt {
     throw malformed('not JSON in UTF-8', error)
   }
   const parsed = Receipt.safeParse(document)
-  if (!parsed.success) throw malformed(z.prettifyError(parsed.error).split('\n')[0] ?? 'malformed', parsed.error)
+  if (!parsed.success)
+    throw malformed(z.prettifyError(parsed.error).split('\n')[0] ?? 'malformed', parsed.error)
   return parsed.data
 }
 

@@ -6,15 +6,17 @@
  */
 import { createHash } from 'node:crypto'
 import { AnchorError, messageOf } from '../base/errors.ts'
-import { parseVerifierKey } from '../ledger/note.ts'
 import type { SignedCheckpoint } from '../ledger/checkpoint.ts'
+import { parseVerifierKey } from '../ledger/note.ts'
 import { verifyTlogProof } from '../ledger/proof.ts'
 import { LogRecord } from '../recorder/record.ts'
 import type { Finding } from './findings.ts'
 import type { Receipt, ReceiptAnchor } from './receipt.ts'
 
 /** What a chain says about an anchor: the root it holds for that size, or undefined where it holds none. */
-export type AskChain = (anchor: ReceiptAnchor) => Promise<{ readonly size: bigint; readonly root: string } | undefined>
+export type AskChain = (
+  anchor: ReceiptAnchor,
+) => Promise<{ readonly size: bigint; readonly root: string } | undefined>
 
 export interface VerifyOptions {
   /** The log's verifier key, got from somewhere else than the receipt. */
@@ -64,9 +66,14 @@ export async function verifyReceipt(receipt: Receipt, options: VerifyOptions = {
         ? `by the key that the receipt itself names (${name}+${hex(id)}): compare it with the log's published key`
         : `by the key you expect (${name}+${hex(id)})`,
   })
-  for (const anchor of receipt.anchors) findings.push(await anchorFinding(anchor, checkpoint, options.askChain))
+  for (const anchor of receipt.anchors)
+    findings.push(await anchorFinding(anchor, checkpoint, options.askChain))
   if (receipt.anchors.length === 0) {
-    findings.push({ check: 'anchor', result: 'not-checked', detail: 'the receipt names no anchor: made before one' })
+    findings.push({
+      check: 'anchor',
+      result: 'not-checked',
+      detail: 'the receipt names no anchor: made before one',
+    })
   }
   return record === undefined ? { findings, index } : { findings, record, index }
 }
@@ -93,7 +100,11 @@ function recordFinding(leaf: Buffer, record: LogRecord | undefined): Finding {
       detail: `${leaf.length} bytes, SHA-256 ${sha256}, of no schema that this version knows`,
     }
   }
-  return { check: 'record', result: 'proved', detail: `${record.kind} ${record.id} of ${record.time}, schema v${record.v}` }
+  return {
+    check: 'record',
+    result: 'proved',
+    detail: `${record.kind} ${record.id} of ${record.time}, schema v${record.v}`,
+  }
 }
 
 async function anchorFinding(
@@ -107,14 +118,23 @@ async function anchorFinding(
     return { check, result: 'failed', detail: "the anchor is of another checkpoint than the receipt's" }
   }
   const place = `chain ${anchor.chainId}, block ${anchor.block}, transaction ${anchor.transaction}${label}`
-  if (askChain === undefined) return { check, result: 'not-checked', detail: `offline; said to be on ${place}` }
+  if (askChain === undefined)
+    return { check, result: 'not-checked', detail: `offline; said to be on ${place}` }
   try {
     const held = await askChain(anchor)
     if (held === undefined) {
-      return { check, result: 'failed', detail: `the chain holds no anchor of this log for that size on ${place}` }
+      return {
+        check,
+        result: 'failed',
+        detail: `the chain holds no anchor of this log for that size on ${place}`,
+      }
     }
     if (held.size !== checkpoint.size || held.root !== anchor.root) {
-      return { check, result: 'failed', detail: `the chain holds root ${held.root} for size ${held.size}: another log` }
+      return {
+        check,
+        result: 'failed',
+        detail: `the chain holds root ${held.root} for size ${held.size}: another log`,
+      }
     }
     return { check, result: 'proved', detail: `root ${anchor.root.slice(0, 16)}… stands on ${place}` }
   } catch (error) {

@@ -17,7 +17,9 @@ export const RECORDER_ACCOUNT = 'agent-anchor'
 /** @throws SupervisorError ACCOUNT_MISSING where the installer has not made it. */
 export async function account(name: string): Promise<Account> {
   // getent asks NSS as login does; /etc/passwd alone would miss accounts of a directory service.
-  const line = await run('getent', ['passwd', name], { env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' } })
+  const line = await run('getent', ['passwd', name], {
+    env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' },
+  })
     .then((r) => r.stdout.trim())
     .catch(() => '')
   const [, , uid, gid] = line.split(':')
@@ -29,7 +31,11 @@ export async function account(name: string): Promise<Account> {
     )
   }
   if (uid === '0') {
-    throw new SupervisorError('ACCOUNT_MISSING', `the account ${name} is root`, `Give ${name} a uid of its own.`)
+    throw new SupervisorError(
+      'ACCOUNT_MISSING',
+      `the account ${name} is root`,
+      `Give ${name} a uid of its own.`,
+    )
   }
   return { name, uid: Number(uid), gid: Number(gid) }
 }

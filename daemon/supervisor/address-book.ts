@@ -6,8 +6,7 @@
  * off from itself, so only addresses that can be a remote host's are taken, and the book is bounded.
  */
 import { readFile } from 'node:fs/promises'
-import { isIP, isIPv4 } from 'node:net'
-import { BlockList } from 'node:net'
+import { BlockList, isIP, isIPv4 } from 'node:net'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
 
@@ -18,14 +17,15 @@ const FORGET_AFTER_MS = 7 * 24 * 3600_000
 
 const Stored = z.strictObject({ v: z.literal(1), addresses: z.record(z.string(), z.number()) })
 
-const never = new BlockList()
+// Two lists: a rule for ::ffff:0:0/96 would match every IPv4 address that one list is asked about.
+const never = { ipv4: new BlockList(), ipv6: new BlockList() }
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
   ['127.0.0.0', 8],
   ['169.254.0.0', 16],
   ['224.0.0.0', 3],
 ] as const) {
-  never.addSubnet(network, prefix, 'ipv4')
+  never.ipv4.addSubnet(network, prefix, 'ipv4')
 }
 for (const [network, prefix] of [
   ['::', 128],
@@ -34,14 +34,15 @@ for (const [network, prefix] of [
   ['ff00::', 8],
   ['::ffff:0:0', 96],
 ] as const) {
-  never.addSubnet(network, prefix, 'ipv6')
+  never.ipv6.addSubnet(network, prefix, 'ipv6')
 }
 
 /** True for an address that a remote provider can have. */
 export function isRemoteAddress(address: string): boolean {
   const family = isIP(address)
   if (family === 0 || address.includes('%')) return false
-  return !never.check(address, family === 4 ? 'ipv4' : 'ipv6')
+  const kind = family === 4 ? 'ipv4' : 'ipv6'
+  return !never[kind].check(address, kind)
 }
 
 export interface AddressBook {
@@ -83,6 +84,9 @@ export async function openAddressBook(file: string, now: number): Promise<Addres
       }
       return fresh
     },
-    save: () => writeFileAtomic(file, Buffer.from(JSON.stringify({ v: 1, addresses: Object.fromEntries(seen) })), { mode: 0o644 }),
+    save: () =>
+      writeFileAtomic(file, Buffer.from(JSON.stringify({ v: 1, addresses: Object.fromEntries(seen) })), {
+        mode: 0o644,
+      }),
   }
 }

@@ -18,7 +18,8 @@ export function auditTrail(send: (message: object) => boolean): AuditTrail {
   const flush = () => {
     while (waiting.length > 0 && send(waiting[0] as object)) waiting.shift()
     if (waiting.length === 0 && overflow > 0) {
-      if (send({ type: 'audit', time: Date.now(), event: 'audit-overflow', detail: { lost: overflow } })) overflow = 0
+      if (send({ type: 'audit', time: Date.now(), event: 'audit-overflow', detail: { lost: overflow } }))
+        overflow = 0
     }
   }
   return {

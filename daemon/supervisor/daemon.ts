@@ -61,10 +61,18 @@ export async function startDaemon(config: Config): Promise<Daemon> {
 
 async function refuseToStart(stateFile: string): Promise<void> {
   if (process.platform !== 'linux') {
-    throw new SupervisorError('PLATFORM', `${process.platform} is not supported yet`, 'Run the gateway on Linux.')
+    throw new SupervisorError(
+      'PLATFORM',
+      `${process.platform} is not supported yet`,
+      'Run the gateway on Linux.',
+    )
   }
   if (process.getuid?.() !== 0) {
-    throw new SupervisorError('NOT_ROOT', 'the daemon must start as root', 'Start it with sudo or as a service.')
+    throw new SupervisorError(
+      'NOT_ROOT',
+      'the daemon must start as root',
+      'Start it with sudo or as a service.',
+    )
   }
   const running = await readState(stateFile)
   if (running) {
@@ -101,6 +109,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     since,
     policy: { name: policy.name, hash: policy.hash },
     vault: identity.vaultLevel,
+    outgrown: [...identity.outgrown],
     enforcement: { ...rules.state(), addressesKnown },
     children: children.map((child) => child.state()),
   })
@@ -240,7 +249,11 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   })
   phase = 'running'
   changed()
-  audit.write('start', { version: programVersion, policy: policy.hash, names: literalNames(catalogue).length })
+  audit.write('start', {
+    version: programVersion,
+    policy: policy.hash,
+    names: literalNames(catalogue).length,
+  })
   log.info(`capturing for ${catalogue.providers.length} providers; status: agent-anchor status`)
   await notify('--ready')
 

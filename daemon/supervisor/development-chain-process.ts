@@ -22,10 +22,20 @@ export function startDevelopmentChain(options: {
     readyWhenSpawned: true,
     message: () => false,
     spawn: () => {
-      const [command, ...args] = developmentChainCommand({ port: options.port, stateDirectory: options.stateDirectory })
+      const [command, ...args] = developmentChainCommand({
+        port: options.port,
+        stateDirectory: options.stateDirectory,
+      })
       // It has no IPC channel to notice our death by: the kernel ends it with us (prctl PR_SET_PDEATHSIG).
       const { uid, gid } = options.account
-      const drop = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--no-new-privs', '--pdeathsig=KILL', '--']
+      const drop = [
+        `--reuid=${uid}`,
+        `--regid=${gid}`,
+        '--clear-groups',
+        '--no-new-privs',
+        '--pdeathsig=KILL',
+        '--',
+      ]
       return spawn('setpriv', [...drop, command, ...args], {
         cwd: '/',
         env: { ...childEnvironment, HOME: options.stateDirectory },

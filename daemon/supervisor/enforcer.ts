@@ -80,7 +80,9 @@ export function enforcer(options: {
       if (stopping || redirect !== mine) return
       redirect = undefined
       options.changed()
-      log.error(`the owner of the redirect table ended (${code}); LLM traffic is refused until it stands again`)
+      log.error(
+        `the owner of the redirect table ended (${code}); LLM traffic is refused until it stands again`,
+      )
       options.audit('redirect-lost', { code: code ?? -1 })
       retry(Date.now() - born)
     })

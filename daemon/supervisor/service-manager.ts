@@ -6,8 +6,11 @@ export function notify(...states: string[]): Promise<void> {
   if (!process.env.NOTIFY_SOCKET) return Promise.resolve()
   // Node has no datagram Unix sockets; systemd-notify is there wherever NOTIFY_SOCKET is.
   return new Promise((resolve) => {
-    execFile('systemd-notify', states, { env: { PATH: '/usr/bin:/bin', NOTIFY_SOCKET: process.env.NOTIFY_SOCKET } }, () =>
-      resolve(),
+    execFile(
+      'systemd-notify',
+      states,
+      { env: { PATH: '/usr/bin:/bin', NOTIFY_SOCKET: process.env.NOTIFY_SOCKET } },
+      () => resolve(),
     )
   })
 }

@@ -25,6 +25,8 @@ export const SupervisorState = z.object({
   since: z.string(),
   policy: z.object({ name: z.string(), hash: z.string() }),
   vault: z.string(),
+  /** Domains of the catalogue that the CA may not speak for. */
+  outgrown: z.array(z.string()),
   enforcement: z.object({
     fence: z.boolean(),
     redirect: z.boolean(),

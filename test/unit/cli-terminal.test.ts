@@ -7,5 +7,11 @@ t.test('captured text cannot steer the terminal', async (t) => {
 })
 
 t.test('columns line up and no line ends in spaces', async (t) => {
-  t.equal(table([['id', 'model', 'x'], ['1', 'm\n', '']]), 'id  model  x\n1   m\ufffd')
+  t.equal(
+    table([
+      ['id', 'model', 'x'],
+      ['1', 'm\n', ''],
+    ]),
+    'id  model  x\n1   m\ufffd',
+  )
 })

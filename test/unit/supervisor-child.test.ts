@@ -15,14 +15,17 @@ const script = (text: string) => {
   return file
 }
 
-t.test('the first restart is immediate, then delays double to 15 s, and a long life is forgiven', async (t) => {
-  const delays = backOff()
-  t.same(
-    Array.from({ length: 9 }, () => delays.next(10)),
-    [0, 250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000],
-  )
-  t.equal(delays.next(60_000), 0)
-})
+t.test(
+  'the first restart is immediate, then delays double to 15 s, and a long life is forgiven',
+  async (t) => {
+    const delays = backOff()
+    t.same(
+      Array.from({ length: 9 }, () => delays.next(10)),
+      [0, 250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000],
+    )
+    t.equal(delays.next(60_000), 0)
+  },
+)
 
 const until = async (condition: () => boolean) => {
   const end = Date.now() + 5000
@@ -32,36 +35,39 @@ const until = async (condition: () => boolean) => {
   }
 }
 
-t.test('a child that dies is started again, gets its start message again, and stop ends it for good', async (t) => {
-  const file = script(`process.on('message', (m) => {
+t.test(
+  'a child that dies is started again, gets its start message again, and stop ends it for good',
+  async (t) => {
+    const file = script(`process.on('message', (m) => {
     if (m.type === 'start') process.send({ type: 'ready' })
     if (m.type === 'stop') process.exit(0)
   })`)
-  const states: ChildState['state'][] = []
-  const deaths: string[] = []
-  let starts = 0
-  const child = supervise({
-    name: 'sample',
-    log,
-    spawn: () => fork(file),
-    started: (c) => {
-      starts += 1
-      c.send({ type: 'start' })
-    },
-    message: (m) => (m as { type: string }).type === 'ready',
-    changed: (s) => states.push(s.state),
-    died: (how) => deaths.push(how),
-  })
-  await child.ready
-  process.kill(child.state().pid as number, 'SIGKILL')
-  await until(() => child.state().restarts === 1 && child.state().state === 'running')
-  t.equal(starts, 2)
-  t.same(deaths, ['SIGKILL'])
-  await child.stop((c) => c.send({ type: 'stop' }), 3000)
-  t.equal(child.state().state, 'stopped')
-  t.equal(child.state().lastExit, 'exit 0')
-  t.same(states, ['starting', 'running', 'waiting', 'starting', 'running', 'stopped'])
-})
+    const states: ChildState['state'][] = []
+    const deaths: string[] = []
+    let starts = 0
+    const child = supervise({
+      name: 'sample',
+      log,
+      spawn: () => fork(file),
+      started: (c) => {
+        starts += 1
+        c.send({ type: 'start' })
+      },
+      message: (m) => (m as { type: string }).type === 'ready',
+      changed: (s) => states.push(s.state),
+      died: (how) => deaths.push(how),
+    })
+    await child.ready
+    process.kill(child.state().pid as number, 'SIGKILL')
+    await until(() => child.state().restarts === 1 && child.state().state === 'running')
+    t.equal(starts, 2)
+    t.same(deaths, ['SIGKILL'])
+    await child.stop((c) => c.send({ type: 'stop' }), 3000)
+    t.equal(child.state().state, 'stopped')
+    t.equal(child.state().lastExit, 'exit 0')
+    t.same(states, ['starting', 'running', 'waiting', 'starting', 'running', 'stopped'])
+  },
+)
 
 t.test('a child that ignores the stop request is killed after its grace', async (t) => {
   const file = script(`process.on('message', () => process.send({ type: 'ready' }))`)

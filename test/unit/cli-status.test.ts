@@ -1,0 +1,61 @@
+import t from 'tap'
+import { statusCode } from '../../cli/commands/status.ts'
+import { type LiveState, supervisorHealth } from '../../cli/live-state.ts'
+import { ago, statusText } from '../../cli/status-text.ts'
+import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
+
+const now = new Date('2026-01-01T00:10:00Z')
+const supervisor: SupervisorState = {
+  v: 1,
+  version: '1.2.3',
+  pid: 42,
+  pidStart: '1',
+  phase: 'running',
+  since: '2026-01-01T00:00:00Z',
+  policy: { name: 'standard', hash: 'abcdef0123456789' },
+  vault: 'host key',
+  outgrown: [],
+  enforcement: { fence: true, redirect: true, addresses: 9, addressesKnown: true },
+  children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
+}
+const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
+
+t.test('healthy is 0, degraded 4, not running 3', async (t) => {
+  t.equal(statusCode(live(supervisor)), 0)
+  const broken = [
+    { ...supervisor, phase: 'starting' as const },
+    { ...supervisor, outgrown: ['llm.example'] },
+    { ...supervisor, enforcement: { ...supervisor.enforcement, redirect: false } },
+    { ...supervisor, enforcement: { ...supervisor.enforcement, fence: false } },
+    { ...supervisor, enforcement: { ...supervisor.enforcement, addresses: 0 } },
+    {
+      ...supervisor,
+      children: [{ name: 'recorder', state: 'waiting' as const, restarts: 3, lastExit: 'SIGKILL' }],
+    },
+  ]
+  for (const state of broken) {
+    t.equal(statusCode(live(state)), 4)
+    t.match(statusText(live(state), now), /ERROR|WARNING/)
+  }
+  t.equal(statusCode({ health: [] }), 3)
+})
+
+t.test('the status is one screen that says what runs and since when', async (t) => {
+  const text = statusText(live(supervisor), now)
+  t.match(text, /agent-anchor 1\.2\.3 is running for 10 min, pid 42/)
+  t.match(text, /redirect stands, fence stands, 9 provider addresses/)
+  t.match(text, /healthy$/)
+})
+
+t.test('ages read in the largest sensible unit and are never negative', async (t) => {
+  t.same(
+    [
+      '2026-01-01T00:09:48Z',
+      '2026-01-01T00:07:00Z',
+      '2025-12-31T19:10:00Z',
+      '2025-12-30T00:10:00Z',
+      '2027-01-01T00:00:00Z',
+    ].map((time) => ago(time, now)),
+    ['12 s', '3 min', '5 h', '2 d', '0 s'],
+  )
+})
