@@ -1,0 +1,53 @@
+/**
+ * The few system calls that Node lacks, through koffi, on Linux. Each gives what the call gives, or the
+ * negated errno: whether that is an error is for the caller to say.
+ */
+import { getSystemErrorName } from 'node:util'
+import koffi from 'koffi'
+import { FirewallError } from './errors.ts'
+
+// The process's own symbols: glibc and musl have different file names.
+const library = koffi.load(null)
+const bind = <Arguments extends (number | Buffer)[]>(prototype: string) => {
+  const call = library.func(prototype) as (...args: Arguments) => number
+  return (...args: Arguments): number => {
+    const result = call(...args)
+    return result === -1 ? -koffi.errno() : result
+  }
+}
+
+export const libc = {
+  socket: bind<[domain: number, type: number, protocol: number]>('int socket(int, int, int)'),
+  bind: bind<[fd: number, address: Buffer, size: number]>('int bind(int, const void *, uint32_t)'),
+  listen: bind<[fd: number, backlog: number]>('int listen(int, int)'),
+  close: bind<[fd: number]>('int close(int)'),
+  setsockopt: bind<[fd: number, level: number, option: number, value: Buffer, size: number]>(
+    'int setsockopt(int, int, int, const void *, uint32_t)',
+  ),
+  getsockopt: bind<[fd: number, level: number, option: number, value: Buffer, size: Buffer]>(
+    'int getsockopt(int, int, int, void *, void *)',
+  ),
+  send: bind<[fd: number, bytes: Buffer, size: number, flags: number]>(
+    'intptr_t send(int, const void *, size_t, int)',
+  ),
+  recv: bind<[fd: number, bytes: Buffer, size: number, flags: number]>(
+    'intptr_t recv(int, void *, size_t, int)',
+  ),
+}
+
+/** Constants of Linux's generic ABI (x86-64, arm64, riscv64), by their names there. */
+export const AF_INET = 2
+export const AF_INET6 = 10
+export const SOCK_STREAM = 1
+export const SOCK_CLOEXEC = 0o2000000
+export const SOL_SOCKET = 1
+
+/** The native int that socket options take. */
+export function int(value: number): Buffer {
+  return Buffer.from(Int32Array.of(value).buffer)
+}
+
+/** The error of a call that gave a negated errno. */
+export function callFailed(call: string, result: number, remedy: string): FirewallError {
+  return new FirewallError('system-call', `${call}: ${getSystemErrorName(result)}`, remedy)
+}

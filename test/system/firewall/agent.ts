@@ -1,0 +1,97 @@
+/**
+ * A process under some uid, in some namespace, that makes connections when told to over IPC and says what
+ * became of them.
+ */
+import { createSocket } from 'node:dgram'
+import { connect, type Socket } from 'node:net'
+
+export interface Attempt {
+  readonly protocol: 'tcp' | 'udp'
+  readonly address: string
+  readonly port: number
+  /** Keeps the connection under this name; `use` later writes on it. */
+  readonly keep?: string
+  /** Sends so many bytes and closes at once, without waiting for anything. */
+  readonly dump?: number
+}
+export type Order =
+  | { readonly id: number; readonly attempt: Attempt }
+  | { readonly id: number; readonly use: string }
+export interface Outcome {
+  readonly id: number
+  /** What the far end said first, or `error CODE`, or `silence`. */
+  readonly answer: string
+  readonly ms: number
+  readonly localPort?: number
+}
+
+const PATIENCE_MS = 3000
+const kept = new Map<string, Socket>()
+
+export function runAgent(): void {
+  process.on('message', async (order: Order) => {
+    const start = performance.now()
+    const answer = await obey(order)
+    process.send?.({ id: order.id, ...answer, ms: performance.now() - start })
+  })
+  process.on('disconnect', () => process.exit(0))
+}
+
+function obey(order: Order): Promise<{ answer: string; localPort?: number }> {
+  if ('use' in order) return use(order.use)
+  return order.attempt.protocol === 'udp' ? udp(order.attempt) : tcp(order.attempt)
+}
+
+function tcp({ address, port, keep, dump }: Attempt) {
+  return new Promise<{ answer: string; localPort?: number }>((resolve) => {
+    const socket = connect(port, address)
+    let localPort = 0
+    const done = (answer: string) => {
+      clearTimeout(timer)
+      if (keep && !answer.startsWith('error')) kept.set(keep, socket)
+      else socket.destroy()
+      resolve({ answer, localPort })
+    }
+    const timer = setTimeout(() => done('silence'), PATIENCE_MS)
+    socket.on('error', (error: NodeJS.ErrnoException) => done(`error ${error.code}`))
+    socket.on('connect', () => {
+      localPort = socket.localPort ?? 0
+      if (dump) socket.write(Buffer.alloc(dump), () => done('dumped'))
+    })
+    if (!dump) {
+      socket.once('data', (data) => done(data.toString().trim()))
+      socket.once('end', () => done('error closed'))
+    }
+  })
+}
+
+function use(name: string) {
+  return new Promise<{ answer: string }>((resolve) => {
+    const socket = kept.get(name)
+    if (!socket) return resolve({ answer: 'error none kept' })
+    const done = (answer: string) => {
+      clearTimeout(timer)
+      resolve({ answer })
+    }
+    const timer = setTimeout(() => done('silence'), PATIENCE_MS)
+    socket.once('error', (error: NodeJS.ErrnoException) => done(`error ${error.code}`))
+    socket.once('close', () => done('error closed'))
+    socket.once('data', (data) => done(data.toString().trim()))
+    socket.write('again\n')
+  })
+}
+
+function udp({ address, port }: Attempt) {
+  return new Promise<{ answer: string }>((resolve) => {
+    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
+    const done = (answer: string) => {
+      clearTimeout(timer)
+      socket.close()
+      resolve({ answer })
+    }
+    const timer = setTimeout(() => done('silence'), PATIENCE_MS)
+    socket.once('error', (error: NodeJS.ErrnoException) => done(`error ${error.code}`))
+    socket.once('message', (message) => done(message.toString().trim()))
+    socket.connect(port, address, () => socket.send('hello'))
+  })
+}
