@@ -133,7 +133,7 @@ t.test('any changed record, proof or anchor fails', async (t) => {
   }
 })
 
-t.test('a single changed byte never verifies as the same claim, and never crashes', async (t) => {
+t.test('a single changed byte never verifies as the same claim, and never crashes', async () => {
   const good = formatReceipt(receiptWith(none))
   const claim = createHash('sha256').update(receiptWith(none).record).digest('hex')
   await fc.assert(

@@ -1,0 +1,159 @@
+/**
+ * The one schema of gateway.yaml; the type `Config` and every default come from it. Units stand in the names.
+ * installers/gateway.yaml shows each setting with its default, and a test holds the two equal.
+ */
+import { posix } from 'node:path'
+import { z } from 'zod'
+
+/** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
+const MAX_RUNTIME_DIR = 107 - '/recorder/recorder.sock'.length
+
+const absolutePath = z
+  .string()
+  .max(1024)
+  .refine((path) => posix.isAbsolute(path), 'this must be an absolute path, beginning with `/`')
+  .refine((path) => !path.includes('\0') && posix.normalize(path) === path && !/.\/$/.test(path), {
+    error: 'write the path without `.`, `..`, doubled or closing slashes',
+  })
+  .refine((path) => path !== '/', 'the root directory is nothing to keep files in: name one below it')
+
+const port = z.int().min(1).max(65535)
+
+/** IFNAMSIZ is 16 with the final zero; the kernel refuses `/`, white space and `:` (dev_valid_name). */
+const interfaceName = z
+  .string()
+  .regex(/^[A-Za-z0-9_.@-]{1,15}$/, 'an interface name has 1 to 15 letters, digits, `_`, `.`, `@` or `-`')
+
+/** A signed note's name (c2sp.org/signed-note): not empty, without white space and `+`. ASCII, so that it reads as it is. */
+const origin = z
+  .string()
+  .regex(/^[!-*,-~]{1,200}$/, 'a log origin is up to 200 printable ASCII characters without spaces and `+`')
+
+const chainName = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a chain name is of lower-case letters, digits and `-`, 32 at most')
+
+const rpcUrl = z.string().max(2048).refine(isHttpUrl, 'this must be an http:// or https:// URL')
+
+const Chain = z.discriminatedUnion('kind', [
+  /** The embedded chain: works without a network, and is no independent evidence. */
+  z.strictObject({ name: chainName, kind: z.literal('development') }),
+  z.strictObject({
+    name: chainName,
+    kind: z.literal('rpc'),
+    chainId: z.int().min(1),
+    /** Asked in this order. */
+    rpc: z.array(rpcUrl).min(1).max(10),
+    /** AnchorRegistry's address; absent: where CREATE2 puts it. */
+    contract: z
+      .string()
+      .regex(/^0x[0-9a-fA-F]{40}$/, 'a contract address is `0x` and 40 hex digits')
+      .exactOptional(),
+    /** Blocks upon an anchor before it counts as final; absent: the chain's own finality. */
+    confirmations: z.int().min(0).max(10_000).exactOptional(),
+  }),
+])
+
+export const ConfigSchema = z
+  .strictObject({
+    stateDir: absolutePath.default('/var/lib/agent-anchor'),
+    runtimeDir: absolutePath
+      .refine(
+        (path) => Buffer.byteLength(path) <= MAX_RUNTIME_DIR,
+        `sockets below it would have too long a name: ${MAX_RUNTIME_DIR} bytes at most`,
+      )
+      .default('/run/agent-anchor'),
+    logDir: absolutePath.default('/var/log/agent-anchor'),
+    policiesDir: absolutePath.default('/etc/agent-anchor/policies'),
+    policy: z.enum(['standard']).default('standard'),
+    vault: z.strictObject({ hostKeyFile: absolutePath.default('/etc/agent-anchor/host.key') }).prefault({}),
+    listen: z
+      .strictObject({
+        ports: z
+          .strictObject({ transparent: port.default(18443), developmentChain: port.default(18545) })
+          .prefault({})
+          .superRefine((ports, context) => {
+            if (ports.transparent !== ports.developmentChain) return
+            const message = 'this port is `transparent` already: the ports must differ'
+            context.addIssue({ code: 'custom', path: ['developmentChain'], message })
+          }),
+      })
+      .prefault({}),
+    proxy: z
+      .strictObject({
+        workers: z
+          .union(
+            [z.literal('auto'), z.int().min(1).max(64)],
+            '`workers` must be `auto` or a number from 1 to 64',
+          )
+          .default('auto'),
+        sniffTimeoutMs: z.int().min(50).max(60_000).default(3000),
+      })
+      .prefault({}),
+    bridges: z
+      .array(interfaceName)
+      .max(64)
+      .refine((names) => new Set(names).size === names.length, 'a bridge stands here twice: keep one')
+      .default(['docker0', 'podman0']),
+    recording: z
+      .strictObject({ durability: z.enum(['before-forward', 'async']).default('before-forward') })
+      .prefault({}),
+    ledger: z
+      .strictObject({
+        origin: origin.exactOptional(),
+        checkpointIntervalMs: z.int().min(50).max(60_000).default(1000),
+      })
+      .prefault({}),
+    anchoring: z
+      .strictObject({
+        maxDelayMs: z.int().min(1000).max(86_400_000).default(60_000),
+        maxLeaves: z.int().min(1).max(1_000_000).default(1000),
+      })
+      .prefault({}),
+    chains: z
+      .array(Chain)
+      .min(1, 'at least one chain must be here; `kind: development` needs nothing from outside')
+      .max(16)
+      .superRefine(differentChains)
+      .default([{ name: 'development', kind: 'development' }]),
+  })
+  .superRefine(separateDirectories)
+
+function isHttpUrl(text: string): boolean {
+  const url = URL.parse(text)
+  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:')
+}
+
+function differentChains(chains: readonly z.output<typeof Chain>[], context: z.RefinementCtx): void {
+  const names = new Set<string>()
+  let development: string | undefined
+  for (const [index, chain] of chains.entries()) {
+    if (names.has(chain.name)) {
+      const message = `another chain is called \`${chain.name}\`: give each a name of its own`
+      context.addIssue({ code: 'custom', path: [index, 'name'], message })
+    }
+    names.add(chain.name)
+    if (chain.kind !== 'development') continue
+    if (development !== undefined) {
+      const message = `\`${development}\` is the development chain already: there is one`
+      context.addIssue({ code: 'custom', path: [index, 'kind'], message })
+    }
+    development ??= chain.name
+  }
+}
+
+/** Removing or mounting over one of them must not take another along. */
+function separateDirectories(
+  config: { readonly stateDir: string; readonly runtimeDir: string; readonly logDir: string },
+  context: z.RefinementCtx,
+): void {
+  const names = ['stateDir', 'runtimeDir', 'logDir'] as const
+  for (const [index, name] of names.entries()) {
+    for (const earlier of names.slice(0, index)) {
+      const [a, b] = [`${config[name]}/`, `${config[earlier]}/`]
+      if (!a.startsWith(b) && !b.startsWith(a)) continue
+      const message = `\`${name}\` and \`${earlier}\` must not be the same or one in the other`
+      context.addIssue({ code: 'custom', path: [name], message })
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { type Config, loadConfig } from '../../daemon/config/config.ts'
+import { ConfigError } from '../../daemon/config/config-error.ts'
+
+const directory = t.testdir()
+const file = join(directory, 'gateway.yaml')
+const absent = join(directory, 'absent.yaml')
+const example = join(import.meta.dirname, '../../installers/gateway.yaml')
+
+function load(text: string): Config {
+  writeFileSync(file, text)
+  return loadConfig(file)
+}
+
+function failure(text: string): ConfigError {
+  try {
+    load(text)
+  } catch (error) {
+    if (error instanceof ConfigError) return error
+    throw error
+  }
+  throw new Error(`this was taken: ${text}`)
+}
+
+t.test('without a file, every default holds', async (t) => {
+  t.strictSame(loadConfig(undefined, absent), {
+    stateDir: '/var/lib/agent-anchor',
+    runtimeDir: '/run/agent-anchor',
+    logDir: '/var/log/agent-anchor',
+    policiesDir: '/etc/agent-anchor/policies',
+    policy: 'standard',
+    vault: { hostKeyFile: '/etc/agent-anchor/host.key' },
+    listen: { ports: { transparent: 18443, developmentChain: 18545 } },
+    proxy: { workers: 'auto', sniffTimeoutMs: 3000 },
+    bridges: ['docker0', 'podman0'],
+    recording: { durability: 'before-forward' },
+    ledger: { checkpointIntervalMs: 1000 },
+    anchoring: { maxDelayMs: 60000, maxLeaves: 1000 },
+    chains: [{ name: 'development', kind: 'development' }],
+  })
+})
+
+t.test("the installer's file shows exactly the defaults, and every setting", async (t) => {
+  const defaults = loadConfig(undefined, absent)
+  t.strictSame(loadConfig(example), defaults)
+  const text = readFileSync(example, 'utf8')
+  const keys = (value: object): string[] =>
+    Object.entries(value).flatMap(([key, inner]) => [
+      ...(Array.isArray(value) ? [] : [key]),
+      ...(typeof inner === 'object' && inner !== null ? keys(inner) : []),
+    ])
+  for (const key of keys(defaults)) t.match(text, new RegExp(`^ *(- )?${key}:`, 'm'), key)
+})
+
+t.test('a setting left out of a given part has its default too', async (t) => {
+  t.match(load('listen:\n  ports:\n    transparent: 1000\nproxy: {}\n'), {
+    listen: { ports: { transparent: 1000, developmentChain: 18545 } },
+    proxy: { workers: 'auto', sniffTimeoutMs: 3000 },
+  })
+})
+
+t.test('a named file that is absent is an error, and so is an empty one', async (t) => {
+  t.throws(() => loadConfig(absent), { code: 'CONFIG_MISSING', message: absent, remedy: /defaults/ })
+  t.equal(failure('# nothing\n').code, 'CONFIG_INVALID')
+})
+
+t.test('an unknown key is refused at every level with file, line and column', async (t) => {
+  const cases: [text: string, place: string, guess: string][] = [
+    ['statedir: /x\n', '1:1', 'stateDir'],
+    ['listen:\n  port: {}\n', '2:3', 'ports'],
+    ['listen:\n  ports:\n    transparant: 1\n', '3:5', 'transparent'],
+    ['vault: {hostKey: /x}\n', '1:9', 'hostKeyFile'],
+    ['chains:\n  - {name: a, kind: development, rcp: []}\n', '2:34', 'known here: `name`, `kind`'],
+    [
+      'chains:\n  - {name: a, kind: rpc, chainId: 1, rpc: ["http://x"], contarct: "0x"}\n',
+      '2:57',
+      'contract',
+    ],
+  ]
+  for (const [text, place, guess] of cases) {
+    const { code, message } = failure(text)
+    t.equal(code, 'CONFIG_INVALID')
+    t.match(message, `${file}:${place}: unknown key`, text)
+    t.match(message, guess, text)
+  }
+})
+
+t.test('values that cannot work are refused', async (t) => {
+  const cases: [text: string, message: RegExp][] = [
+    ['stateDir: var/lib\n', /absolute path/],
+    ['stateDir: /var/../lib\n', /write the path without/],
+    ['stateDir: /var/lib/\n', /write the path without/],
+    ['stateDir: /\n', /root directory/],
+    ['stateDir: "/var/\\0x"\n', /write the path without/],
+    ['vault: {hostKeyFile: host.key}\n', /absolute path/],
+    [`runtimeDir: /run/${'x'.repeat(100)}\n`, /too long a name/],
+    ['logDir: /var/lib/agent-anchor/log\n', /`logDir` and `stateDir` must not be/],
+    ['runtimeDir: /var/log/agent-anchor\n', /`logDir` and `runtimeDir` must not be/],
+    ['listen: {ports: {transparent: 0}}\n', /at least 1/],
+    ['listen: {ports: {transparent: 65536}}\n', /at most 65535/],
+    ['listen: {ports: {transparent: 80.5}}\n', /whole number/],
+    ['listen: {ports: {transparent: "18443"}}\n', /must be a number, not text/],
+    ['listen: {ports: {transparent: 18545}}\n', /the ports must differ/],
+    ['listen: {ports: {transparent: 5, developmentChain: 5}}\n', /:1:52: .*the ports must differ/],
+    ['policy: strict\n', /`policy` must be `standard`/],
+    ['proxy: {workers: 0}\n', /at least 1/],
+    ['proxy: {workers: some}\n', /`auto` or a number/],
+    ['proxy: {sniffTimeoutMs: 3s}\n', /must be a number/],
+    ['bridges: [docker0, docker0]\n', /twice/],
+    ['bridges: ["docker0; flush ruleset"]\n', /interface name/],
+    ['recording: {durability: never}\n', /`before-forward`, `async`/],
+    ['ledger: {origin: "a b"}\n', /log origin/],
+    ['ledger: {origin: a+b}\n', /log origin/],
+    ['ledger: {origin: ""}\n', /log origin/],
+    ['chains: []\n', /at least one chain/],
+    ['chains: [{name: a, kind: rpc}]\n', /missing key `chainId`[\s\S]*missing key `rpc`/],
+    ['chains: [{name: a, kind: rpc, chainId: 1, rpc: ["file:///etc/passwd"]}]\n', /http/],
+    ['chains: [{name: a, kind: rpc, chainId: 1, rpc: []}]\n', /at least 1 entries/],
+    ['chains: [{name: a, kind: rpc, chainId: 1, rpc: ["http://x"], contract: 0x1}]\n', /must be text/],
+    ['chains: [{name: a, kind: rpc, chainId: 1, rpc: ["http://x"], contract: "0x1"}]\n', /40 hex digits/],
+    ['chains: [{name: a, kind: development}, {name: b, kind: development}]\n', /development chain already/],
+    [
+      'chains: [{name: a, kind: development}, {name: a, kind: rpc, chainId: 1, rpc: ["http://x"]}]\n',
+      /another chain/,
+    ],
+    ['chains: [{name: a}]\n', /missing key `kind`/],
+    ['chains:\n', /must be a list, not nothing/],
+  ]
+  for (const [text, message] of cases) t.match(failure(text).message, message, text)
+})
+
+t.test('a public chain is taken as given', async (t) => {
+  const chain = {
+    name: 'sepolia',
+    kind: 'rpc',
+    chainId: 11155111,
+    rpc: ['https://rpc.example.com/v2/key'],
+  } as const
+  t.strictSame(load(`chains: [${JSON.stringify(chain)}]\n`).chains, [chain])
+  const full = { ...chain, contract: `0x${'aB'.repeat(20)}`, confirmations: 12 }
+  t.strictSame(load(`chains: [${JSON.stringify(full)}]\n`).chains, [full])
+})
+
+t.test('a configuration is plain, frozen data', async (t) => {
+  const config = load('bridges: [br0]\n')
+  t.strictSame(structuredClone(config), JSON.parse(JSON.stringify(config)))
+  for (const part of [config, config.listen.ports, config.bridges, config.chains[0]])
+    t.ok(Object.isFrozen(part))
+})
+
+t.test('the environment changes nothing', async (t) => {
+  const script = `import { loadConfig } from ${JSON.stringify(join(import.meta.dirname, '../../daemon/config/config.ts'))}
+console.log(JSON.stringify(loadConfig(undefined, ${JSON.stringify(absent)})))`
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    env: {
+      AGENT_ANCHOR_STATE_DIR: '/elsewhere',
+      AGENT_ANCHOR_CONFIG: example,
+      STATE_DIRECTORY: '/elsewhere',
+      RUNTIME_DIRECTORY: '/elsewhere',
+      XDG_CONFIG_HOME: '/elsewhere',
+      HOME: '/elsewhere',
+      PORT: '1',
+    },
+  })
+  t.equal(child.stdout.toString(), `${JSON.stringify(loadConfig(undefined, absent))}\n`)
+})
