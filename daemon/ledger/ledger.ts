@@ -1,0 +1,305 @@
+/**
+ * The log: append → durable in the WAL → acknowledged → integrated into tiles → signed checkpoint.
+ *
+ * Memory is constant in the log's size: the right edge of the tree, and the leaves acknowledged since the last
+ * integration (bounded). Nothing is signed that was not proved to extend the last signed checkpoint.
+ */
+import { join } from 'node:path'
+import {
+  DurableError,
+  type FileSystem,
+  lockExclusive,
+  makeDirectory,
+  type Release,
+  realFileSystem,
+  writeFileAtomic,
+} from '../base/durable.ts'
+import { messageOf } from '../base/errors.ts'
+import { formatCheckpoint, type SignedCheckpoint, verifyCheckpoint } from './checkpoint.ts'
+import { MAX_ENTRY } from './entry-bundle.ts'
+import { LedgerError } from './errors.ts'
+import { CHECKPOINT_FILE, LOCK_FILE, TEMPORARY_FILE, TILE_DIRECTORY, WAL_DIRECTORY } from './files.ts'
+import { type Integrator, integrate, writeState } from './integrate.ts'
+import { formatNote, parseVerifierKey } from './note.ts'
+import { loadStored, proveConsistent } from './recover.ts'
+import { edgeRoot, type RightEdge } from './right-edge.ts'
+import { Wal } from './wal.ts'
+import { replayWal, type TornTail } from './wal-replay.ts'
+
+export interface LedgerOptions {
+  readonly dir: string
+  /** The log's name for ever; also the name of its key. */
+  readonly origin: string
+  /** Signs a note's text with the log key, wherever that is: 64 bytes. */
+  readonly sign: (text: Buffer) => Buffer | Promise<Buffer>
+  readonly verifierKey: string
+  /** A leaf is under a signed checkpoint at most this much later. Default 1000. */
+  readonly checkpointIntervalMs?: number
+  readonly fs?: FileSystem
+}
+
+/** Part of the interval spent waiting for more leaves; the rest is for integrating and signing. */
+const WAITING_SHARE = 0.8
+/** Acknowledged bytes that are integrated at once instead, and at which appends wait for that. */
+const INTEGRATE_AT = 4 << 20
+const WAIT_AT = 16 << 20
+
+/**
+ * Opens a log, making it (with a signed checkpoint of no leaves) if the directory has none.
+ * @throws LedgerError LOCKED, and whatever shows that the files are not what was written and signed.
+ */
+export async function openLedger(options: LedgerOptions): Promise<Ledger> {
+  const { dir, origin, verifierKey, fs = realFileSystem } = options
+  if (parseVerifierKey(verifierKey).name !== origin) {
+    throw new LedgerError(
+      'WRONG_ORIGIN',
+      `the log key is not named ${origin}`,
+      'Name the log key as the origin.',
+    )
+  }
+  for (const path of [dir, join(dir, WAL_DIRECTORY), join(dir, TILE_DIRECTORY)])
+    await makeDirectory(path, { fs })
+  const release = await lock(dir, fs)
+  try {
+    const log = { dir, origin, fs }
+    const stored = loadStored(dir, origin, verifierKey)
+    if (stored.signed === undefined) await writeState(log, stored.edge)
+    // Prove before integrating too: tiles must not be written on top of a tree that is not ours.
+    else if (stored.edge.size >= stored.signed.size) {
+      proveConsistent(dir, stored.signed, stored.edge.size, edgeRoot(stored.edge.levels))
+    }
+    let edge = stored.edge
+    const segments = replayWal(dir, edge.size, fs)
+    let step = await segments.next()
+    for (; !step.done; step = await segments.next()) {
+      if (step.value.length > 0) edge = await integrate(log, edge, step.value)
+    }
+    if (stored.signed !== undefined) proveConsistent(dir, stored.signed, edge.size, edgeRoot(edge.levels))
+    const ledger = new Ledger(options, release, { edge, signed: stored.signed, cut: step.value })
+    await ledger.start()
+    return ledger
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
+
+async function lock(dir: string, fs: FileSystem): Promise<Release> {
+  try {
+    return await lockExclusive(join(dir, LOCK_FILE), fs)
+  } catch (cause) {
+    if (!(cause instanceof DurableError) || cause.code !== 'LOCKED') throw cause
+    const remedy = 'Stop the daemon that runs on this state directory, or give this one another stateDir.'
+    throw new LedgerError('LOCKED', `another process writes the log in ${dir}`, remedy, cause)
+  }
+}
+
+export class Ledger {
+  /** What a crash had left half-written and opening cut off: never acknowledged. */
+  readonly cut: TornTail | undefined
+  readonly #options: LedgerOptions
+  readonly #log: Integrator
+  readonly #release: Release
+  readonly #listeners = new Set<(checkpoint: SignedCheckpoint) => void>()
+  #wal: Wal | undefined
+  #edge: RightEdge
+  #signed: SignedCheckpoint | undefined
+  /** Acknowledged leaves that are not in the edge yet. */
+  #pending: Buffer[] = []
+  #pendingBytes = 0
+  #appending = new Set<Promise<unknown>>()
+  #timer: NodeJS.Timeout | undefined
+  #advancing: Promise<void> | undefined
+  #trouble: LedgerError | DurableError | undefined
+  #closing: Promise<void> | undefined
+
+  /** For {@link openLedger}. */
+  constructor(
+    options: LedgerOptions,
+    release: Release,
+    stored: { edge: RightEdge; signed: SignedCheckpoint | undefined; cut: TornTail | undefined },
+  ) {
+    this.#options = options
+    this.#log = { dir: options.dir, origin: options.origin, fs: options.fs ?? realFileSystem }
+    this.#release = release
+    this.#edge = stored.edge
+    this.#signed = stored.signed
+    this.cut = stored.cut
+  }
+
+  /** Leaves acknowledged. */
+  get size(): bigint {
+    return this.#edge.size + BigInt(this.#pending.length)
+  }
+
+  /** The newest signed checkpoint; one of size 0 in a log without leaves. */
+  get signed(): SignedCheckpoint | undefined {
+    return this.#signed
+  }
+
+  /**
+   * Why nothing more can be acknowledged, or why the last attempt to integrate or sign failed (which is tried
+   * again); undefined when all is well.
+   */
+  get trouble(): LedgerError | DurableError | undefined {
+    return this.#wal?.failure ?? this.#trouble
+  }
+
+  /** For {@link openLedger}: signs what was replayed, then takes appends. */
+  async start(): Promise<void> {
+    const { dir, fs } = this.#log
+    if (this.#signed === undefined || this.#edge.size !== this.#signed.size) await this.#sign()
+    const onDurable = (leaves: readonly Buffer[]): void => this.#acknowledged(leaves)
+    const wal = await Wal.open({ dir, fs, next: this.#edge.size, onDurable })
+    try {
+      await wal.removeOld()
+    } catch (error) {
+      await wal.close()
+      throw error
+    }
+    this.#wal = wal
+  }
+
+  /**
+   * Appends a leaf; resolves with its index once it is durable.
+   * @throws LedgerError LEAF_TOO_LONG, CLOSED, WRITE_FAILED, or what keeps the log from being integrated.
+   */
+  append(leaf: Uint8Array): Promise<bigint> {
+    const appended = this.#append(leaf)
+    const settled = appended
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => this.#appending.delete(settled))
+    this.#appending.add(settled)
+    return appended
+  }
+
+  async #append(leaf: Uint8Array): Promise<bigint> {
+    if (leaf.length > MAX_ENTRY) {
+      const remedy = `Commit to large content by its hash; a leaf has at most ${MAX_ENTRY} bytes.`
+      throw new LedgerError('LEAF_TOO_LONG', `a leaf of ${leaf.length} bytes`, remedy)
+    }
+    if (this.#closing !== undefined || this.#wal === undefined) {
+      throw new LedgerError('CLOSED', 'the log is closed', 'Open it again.')
+    }
+    const copy = Buffer.from(leaf)
+    if (this.#pendingBytes > WAIT_AT) await this.#advance()
+    return this.#wal.append(copy)
+  }
+
+  /** Calls back after each new checkpoint is durable; returns the inverse. */
+  onCheckpoint(listener: (checkpoint: SignedCheckpoint) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * Waits for appends under way, integrates and signs them, and gives the directory free.
+   * @throws what kept it from integrating or signing; the directory is free even then, and nothing is lost.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await Promise.all(this.#appending)
+      clearTimeout(this.#timer)
+      await this.#advancing?.catch(() => undefined)
+      await this.#advance()
+      clearTimeout(this.#timer)
+    } finally {
+      clearTimeout(this.#timer)
+      await this.#wal?.close()
+      await this.#release()
+    }
+  }
+
+  #acknowledged(leaves: readonly Buffer[]): void {
+    for (const leaf of leaves) {
+      this.#pending.push(leaf)
+      this.#pendingBytes += leaf.length
+    }
+    if (this.#pendingBytes >= INTEGRATE_AT && this.#trouble === undefined)
+      void this.#advance().catch(() => undefined)
+    else this.#schedule()
+  }
+
+  #schedule(): void {
+    this.#timer ??= setTimeout(
+      () => {
+        this.#timer = undefined
+        void this.#advance().catch(() => undefined)
+      },
+      Math.max(1, (this.#options.checkpointIntervalMs ?? 1000) * WAITING_SHARE),
+    )
+  }
+
+  /** Integrates and signs what is acknowledged; calls at the same time share one run. */
+  #advance(): Promise<void> {
+    this.#advancing ??= this.#integrateAndSign()
+      .then(() => {
+        this.#trouble = undefined
+      })
+      .catch((error: unknown) => {
+        this.#trouble = troubleOf(error)
+        throw this.#trouble
+      })
+      .finally(() => {
+        this.#advancing = undefined
+        if (this.#closing === undefined && (this.#pending.length > 0 || this.#trouble !== undefined))
+          this.#schedule()
+      })
+    return this.#advancing
+  }
+
+  async #integrateAndSign(): Promise<void> {
+    if (this.#pending.length > 0) {
+      const end = await this.#wal!.roll()
+      const leaves = this.#pending.slice(0, Number(end - this.#edge.size))
+      const edge = await integrate(this.#log, this.#edge, leaves)
+      // Together, so that `size` never jumps.
+      this.#edge = edge
+      this.#pending = this.#pending.slice(leaves.length)
+      for (const leaf of leaves) this.#pendingBytes -= leaf.length
+      await this.#wal!.removeOld()
+    }
+    if (this.#edge.size !== this.#signed?.size) await this.#sign()
+  }
+
+  async #sign(): Promise<void> {
+    const { dir, origin, fs } = this.#log
+    const { size } = this.#edge
+    const root = edgeRoot(this.#edge.levels)
+    if (this.#signed !== undefined) proveConsistent(dir, this.#signed, size, root)
+    const text = formatCheckpoint({ origin, size, root })
+    const signed = await this.#signText(text)
+    await writeFileAtomic(join(dir, CHECKPOINT_FILE), Buffer.from(signed.note), {
+      temporary: join(dir, TEMPORARY_FILE),
+      fs,
+    })
+    this.#signed = signed
+    // Apart from this call chain: a listener's error is its own.
+    for (const listener of this.#listeners) queueMicrotask(() => listener(signed))
+  }
+
+  async #signText(text: string): Promise<SignedCheckpoint> {
+    const { sign, verifierKey } = this.#options
+    try {
+      const note = formatNote(text, parseVerifierKey(verifierKey), await sign(Buffer.from(text)))
+      return verifyCheckpoint(note, verifierKey)
+    } catch (cause) {
+      const remedy = 'Check that the log key can be opened and is that of the verifier key.'
+      throw new LedgerError('SIGNING_FAILED', `no checkpoint was signed: ${messageOf(cause)}`, remedy, cause)
+    }
+  }
+}
+
+function troubleOf(error: unknown): LedgerError | DurableError {
+  if (error instanceof LedgerError || error instanceof DurableError) return error
+  const remedy = 'Look at the kernel log for disk errors, then restart.'
+  return new LedgerError('WRITE_FAILED', `the log cannot go on: ${messageOf(error)}`, remedy, error)
+}

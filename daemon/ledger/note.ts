@@ -1,0 +1,185 @@
+/**
+ * Signed notes, c2sp.org/signed-note v1.0.0, with Ed25519 keys (type 0x01).
+ *
+ * Threat model: notes come from servers and files that may lie. What is not exactly a note is refused; lines of
+ * unknown keys are ignored; a line of a known key with a wrong signature refuses the whole note, and a note
+ * without any known signature says nothing.
+ */
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import { decodeBase64 } from './encoding.ts'
+import { LedgerError } from './errors.ts'
+import { sha256 } from './merkle.ts'
+
+const ED25519 = 0x01
+const SIGNATURE_SIZE = 64
+/** DER before a raw Ed25519 key: SubjectPublicKeyInfo and PKCS #8 (RFC 8410). */
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
+const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+/** Bounds on hostile notes: the size golang.org/x/mod/sumdb/note takes, and its number of signatures. */
+const MAX_NOTE = 1_000_000
+const MAX_SIGNATURES = 100
+
+export interface VerifierKey {
+  readonly name: string
+  /** SHA-256(name ‖ LF ‖ type ‖ key), first four bytes. */
+  readonly id: Buffer
+  /** Raw Ed25519 key, 32 bytes. */
+  readonly publicKey: Buffer
+}
+
+/** `name+hex8(id)+base64(type ‖ key)`. */
+export function formatVerifierKey(name: string, publicKey: Uint8Array): string {
+  if (!isKeyName(name)) throw badKey('a key name needs characters, and neither spaces nor +')
+  if (publicKey.length !== 32) throw badKey(`an Ed25519 key of ${publicKey.length} bytes`)
+  const typed = Buffer.concat([Buffer.of(ED25519), publicKey])
+  return `${name}+${keyId(name, typed).toString('hex')}+${typed.toString('base64')}`
+}
+
+/** @throws LedgerError MALFORMED_KEY, also for a key of another type than Ed25519. */
+export function parseVerifierKey(text: string): VerifierKey {
+  const match = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(text)
+  if (match === null) throw badKey('not a verifier key')
+  const [, name, id, encoded] = match
+  if (!isKeyName(name!)) throw badKey('a key name with spaces or control characters')
+  let typed: Buffer
+  try {
+    typed = decodeBase64(encoded!)
+  } catch (cause) {
+    throw badKey('a verifier key that is not canonical base64', cause)
+  }
+  if (typed[0] !== ED25519 || typed.length !== 33) throw badKey('a verifier key that is not an Ed25519 key')
+  if (keyId(name!, typed).toString('hex') !== id) throw badKey('a verifier key whose id is of another key')
+  return { name: name!, id: Buffer.from(id!, 'hex'), publicKey: typed.subarray(1) }
+}
+
+export interface NoteSignature {
+  readonly name: string
+  readonly id: Buffer
+  readonly signature: Buffer
+}
+
+export interface Note {
+  /** What is signed, its final newline included. */
+  readonly text: string
+  readonly signatures: readonly NoteSignature[]
+}
+
+/** Takes a note apart without verifying it. @throws LedgerError MALFORMED_NOTE */
+export function parseNote(note: string): Note {
+  if (note.length > MAX_NOTE) throw badNote('longer than 1 MB')
+  if (!note.isWellFormed()) throw badNote('it is not Unicode')
+  if (/[\x00-\x09\x0b-\x1f]/.test(note)) throw badNote('it has control characters')
+  const split = note.lastIndexOf('\n\n')
+  if (split < 0) throw badNote('it has no blank line before the signatures')
+  const lines = note.slice(split + 2)
+  if (!lines.endsWith('\n')) throw badNote('it has no signature, or no newline at its end')
+  const signatures = lines.slice(0, -1).split('\n').map(parseSignature)
+  if (signatures.length > MAX_SIGNATURES) throw badNote(`it has more than ${MAX_SIGNATURES} signatures`)
+  return { text: note.slice(0, split + 1), signatures }
+}
+
+function parseSignature(line: string): NoteSignature {
+  const match = /^\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)$/.exec(line)
+  if (match === null || !isKeyName(match[1]!)) throw badNote('one of its signature lines is malformed')
+  let bytes: Buffer
+  try {
+    bytes = decodeBase64(match[2]!)
+  } catch (cause) {
+    throw badNote('one of its signatures is not canonical base64', cause)
+  }
+  if (bytes.length < 5) throw badNote('one of its signatures is too short')
+  return { name: match[1]!, id: bytes.subarray(0, 4), signature: bytes.subarray(4) }
+}
+
+/**
+ * Verifies a note against verifier keys.
+ * @returns the text, and the signatures that verified (at least one).
+ * @throws LedgerError MALFORMED_NOTE, BAD_SIGNATURE (of a known key), UNKNOWN_KEY (no known key signed),
+ * MALFORMED_KEY.
+ */
+export function verifyNote(note: string, verifierKeys: readonly string[]): Note {
+  const keys = verifierKeys.map(parseVerifierKey)
+  const { text, signatures } = parseNote(note)
+  const verified: NoteSignature[] = []
+  for (const line of signatures) {
+    const key = keys.find(({ name, id }) => name === line.name && id.equals(line.id))
+    if (key === undefined) continue
+    if (!verifyEd25519(key.publicKey, Buffer.from(text), line.signature)) {
+      throw new LedgerError(
+        'BAD_SIGNATURE',
+        `the signature of ${key.name} does not fit the note`,
+        'Do not trust this document; it was altered after it was signed.',
+      )
+    }
+    verified.push(line)
+  }
+  if (verified.length === 0) {
+    throw new LedgerError(
+      'UNKNOWN_KEY',
+      'none of the keys given signed the note',
+      'Give the verifier key of the log that signed it.',
+    )
+  }
+  return { text, signatures: verified }
+}
+
+/** A note's text (which ends with a newline) with one signature line under it. */
+export function formatNote(text: string, key: VerifierKey, signature: Uint8Array): string {
+  const bytes = Buffer.concat([key.id, signature])
+  return `${text}\n\u2014 ${key.name} ${bytes.toString('base64')}\n`
+}
+
+export interface NoteSigner {
+  /** `name+id+key`, to be published. */
+  readonly verifierKey: string
+  /** Signs a note's text: 64 bytes. */
+  sign(text: Uint8Array): Buffer
+}
+
+/** A signer in this process, from an Ed25519 private key or its 32-byte seed. */
+export function ed25519Signer(name: string, key: KeyObject | Uint8Array): NoteSigner {
+  const privateKey =
+    key instanceof Uint8Array
+      ? createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, key]), format: 'der', type: 'pkcs8' })
+      : key
+  if (privateKey.asymmetricKeyType !== 'ed25519') throw badKey('a log key that is not an Ed25519 key')
+  const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' })
+  return {
+    verifierKey: formatVerifierKey(name, spki.subarray(SPKI_PREFIX.length)),
+    sign: (text) => sign(null, text, privateKey),
+  }
+}
+
+function verifyEd25519(publicKey: Uint8Array, text: Uint8Array, signature: Uint8Array): boolean {
+  if (signature.length !== SIGNATURE_SIZE) return false
+  const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' })
+  return verify(null, text, key, signature)
+}
+
+function keyId(name: string, typed: Uint8Array): Buffer {
+  return sha256(Buffer.concat([Buffer.from(`${name}\n`), typed])).subarray(0, 4)
+}
+
+/** Non-empty, no Unicode spaces, no plus, no control characters. */
+function isKeyName(name: string): boolean {
+  return name !== '' && name.isWellFormed() && !/[+\p{White_Space}\x00-\x1f]/u.test(name)
+}
+
+function badKey(message: string, cause?: unknown): LedgerError {
+  return new LedgerError(
+    'MALFORMED_KEY',
+    message,
+    'Copy the verifier key again: name+id+key, on one line.',
+    cause,
+  )
+}
+
+function badNote(why: string, cause?: unknown): LedgerError {
+  return new LedgerError(
+    'MALFORMED_NOTE',
+    `not a signed note: ${why}`,
+    'Get the document again from where it came; it was altered or is of another format.',
+    cause,
+  )
+}

@@ -1,0 +1,76 @@
+/** Reads hashes and entries back from the tiles of a directory. Read-only, without locks, one tile at a time. */
+import { join } from 'node:path'
+import { type BundleEntry, decodeBundle } from './entry-bundle.ts'
+import { LedgerError, RESTORE } from './errors.ts'
+import { readIfPresent } from './files.ts'
+import { HASH_SIZE, rootOf } from './merkle.ts'
+import type { NodeSource } from './merkle-path.ts'
+import { splitHashes } from './right-edge.ts'
+import { TILE_HEIGHT, TILE_WIDTH, type TileAddress, tilePath, widthAt } from './tile-path.ts'
+
+export interface StoredTile {
+  /** Relative to the log's directory. */
+  readonly path: string
+  readonly bytes: Buffer
+}
+
+/**
+ * The file that holds a tile of a tree of `size` leaves; undefined if there is none.
+ * Partial tiles go once the full tile exists, so where one is missing the full one is asked, in this order.
+ */
+export function readTileFile(dir: string, address: TileAddress): StoredTile | undefined {
+  for (const width of new Set([address.width, TILE_WIDTH])) {
+    const path = tilePath({ ...address, width })
+    const bytes = readIfPresent(join(dir, path))
+    if (bytes !== undefined) return { path, bytes }
+  }
+  return undefined
+}
+
+/**
+ * The first `address.width` hashes of a tile.
+ * @throws LedgerError TILE_MISSING, TILE_DAMAGED (of another length than its name says)
+ */
+export function readTile(dir: string, address: TileAddress): Buffer[] {
+  const { path, bytes } = present(dir, address)
+  const width = path === tilePath(address) ? address.width : TILE_WIDTH
+  if (bytes.length !== width * HASH_SIZE) {
+    throw new LedgerError(
+      'TILE_DAMAGED',
+      `${path} has ${bytes.length} bytes, not ${width * HASH_SIZE}`,
+      RESTORE,
+    )
+  }
+  return splitHashes(bytes).slice(0, address.width)
+}
+
+/** The first `width` entries of bundle `index`. @throws LedgerError TILE_MISSING, TILE_DAMAGED */
+export function readEntries(dir: string, index: bigint, width: number): BundleEntry[] {
+  return decodeBundle(present(dir, { level: 'entries', index, width }).bytes, width)
+}
+
+function present(dir: string, address: TileAddress): StoredTile {
+  const file = readTileFile(dir, address)
+  if (file === undefined) throw new LedgerError('TILE_MISSING', `${tilePath(address)} is missing`, RESTORE)
+  return file
+}
+
+/** Tiles that one proof touches again are kept: it climbs eight levels in each. */
+const KEPT = 32
+
+/** Subtree hashes out of the tiles of a tree of (at least) `size` leaves; made for one proof, then dropped. */
+export function storedNodes(dir: string, size: bigint): NodeSource {
+  const kept = new Map<string, Buffer[]>()
+  return (level, index) => {
+    const height = level % TILE_HEIGHT
+    const tileLevel = (level - height) / TILE_HEIGHT
+    const first = index << BigInt(height)
+    const tileIndex = first / BigInt(TILE_WIDTH)
+    const address = { level: tileLevel, index: tileIndex, width: widthAt(tileLevel, tileIndex, size) }
+    const path = tilePath(address)
+    const hashes = kept.get(path) ?? readTile(dir, address)
+    if (kept.size < KEPT) kept.set(path, hashes)
+    const start = Number(first % BigInt(TILE_WIDTH))
+    return rootOf(hashes.slice(start, start + (1 << height)))
+  }
+}

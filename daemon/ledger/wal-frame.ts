@@ -1,0 +1,110 @@
+/**
+ * The write-ahead log's bytes. Pure.
+ *
+ * A segment: `AAGWAL1\n` | u64be number | SHA-256 of these 16 bytes, then frames:
+ * `AAGF` | u32be length | u64be index | leaf | SHA-256 of all before.
+ *
+ * The marker lets the reader find the next frame behind a bad one whatever was damaged, its length included.
+ * That tells rot from a torn write: a crash tears only the end, so a good frame behind a bad one means that
+ * bytes changed which had been written whole.
+ */
+import { MAX_ENTRY } from './entry-bundle.ts'
+import { sha256 } from './merkle.ts'
+
+const SEGMENT_MAGIC = Buffer.from('AAGWAL1\n')
+const FRAME_MAGIC = Buffer.from('AAGF')
+const SUM = 32
+const HEADER = 16
+export const SEGMENT_HEADER = HEADER + SUM
+const FRAME_OVERHEAD = HEADER + SUM
+
+export function segmentName(number: number): string {
+  return `${String(number).padStart(10, '0')}.wal`
+}
+
+/** The number in a segment's name; undefined for any other name. */
+export function segmentNumber(name: string): number | undefined {
+  return /^[0-9]{10}\.wal$/.test(name) ? Number(name.slice(0, 10)) : undefined
+}
+
+export function encodeSegmentHeader(number: number): Buffer {
+  const header = Buffer.alloc(HEADER)
+  SEGMENT_MAGIC.copy(header)
+  header.writeBigUInt64BE(BigInt(number), 8)
+  return Buffer.concat([header, sha256(header)])
+}
+
+export function encodeFrame(index: bigint, leaf: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(leaf.length + FRAME_OVERHEAD)
+  FRAME_MAGIC.copy(frame)
+  frame.writeUInt32BE(leaf.length, 4)
+  frame.writeBigUInt64BE(index, 8)
+  frame.set(leaf, HEADER)
+  const end = HEADER + leaf.length
+  sha256(frame.subarray(0, end)).copy(frame, end)
+  return frame
+}
+
+export interface WalFrame {
+  readonly index: bigint
+  /** Shares memory with the segment. */
+  readonly leaf: Buffer
+}
+
+/** Bytes that are no frame: `rot` if good frames follow, else the torn end of the last write. */
+export interface BadBytes {
+  readonly kind: 'rot' | 'torn'
+  readonly offset: number
+  readonly what: string
+}
+
+export interface Segment {
+  /** In order, up to the first bad byte. */
+  readonly frames: readonly WalFrame[]
+  readonly bad?: BadBytes
+}
+
+/**
+ * Takes a segment apart.
+ * @param first index that its first frame must have; undefined where any may come.
+ */
+export function decodeSegment(bytes: Buffer, number: number, first?: bigint): Segment {
+  const header = bytes.subarray(0, SEGMENT_HEADER)
+  // The header is in place before the segment has its name, so it is never torn.
+  if (!header.equals(encodeSegmentHeader(number))) {
+    return { frames: [], bad: { kind: 'rot', offset: 0, what: 'the segment header is damaged' } }
+  }
+  const frames: WalFrame[] = []
+  let expected = first
+  let offset = SEGMENT_HEADER
+  while (offset < bytes.length) {
+    const frame = frameAt(bytes, offset)
+    if (frame === undefined || (expected !== undefined && frame.index !== expected)) {
+      const what = frame === undefined ? 'a damaged frame' : `leaf ${frame.index} where ${expected} belongs`
+      // A whole frame out of order is no torn write either.
+      const kind = frame !== undefined || goodFrameBehind(bytes, offset) ? 'rot' : 'torn'
+      return { frames, bad: { kind, offset, what } }
+    }
+    frames.push(frame)
+    expected = frame.index + 1n
+    offset += FRAME_OVERHEAD + frame.leaf.length
+  }
+  return { frames }
+}
+
+function frameAt(bytes: Buffer, offset: number): WalFrame | undefined {
+  if (offset + FRAME_OVERHEAD > bytes.length) return undefined
+  if (!bytes.subarray(offset, offset + FRAME_MAGIC.length).equals(FRAME_MAGIC)) return undefined
+  const length = bytes.readUInt32BE(offset + 4)
+  const end = offset + HEADER + length
+  if (length > MAX_ENTRY || end + SUM > bytes.length) return undefined
+  if (!sha256(bytes.subarray(offset, end)).equals(bytes.subarray(end, end + SUM))) return undefined
+  return { index: bytes.readBigUInt64BE(offset + 8), leaf: bytes.subarray(offset + HEADER, end) }
+}
+
+function goodFrameBehind(bytes: Buffer, offset: number): boolean {
+  for (let at = bytes.indexOf(FRAME_MAGIC, offset + 1); at >= 0; at = bytes.indexOf(FRAME_MAGIC, at + 1)) {
+    if (frameAt(bytes, at) !== undefined) return true
+  }
+  return false
+}
