@@ -52,7 +52,7 @@ need_packages() {
   if ! {
     DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
       DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $prepare_missing
-  } >&2; then
+  } >/dev/null; then
     prepare_fail "apt-get could not install:$prepare_missing" "See its message above; it needs the network."
   fi
 }
@@ -73,6 +73,12 @@ need_node() {
   if ! prepare_current "$1/installers/runtime" || [ ! -x "$prepare_node" ]; then
     prepare_npm "$1/installers/runtime" || exit 1
   fi
+  # Each architecture's Node is an optional package, and npm passes over an optional one that it can't fetch.
+  if [ ! -x "$prepare_node" ]; then
+    rm -f "$1/installers/runtime/node_modules/.package-lock.json"
+    prepare_fail "npm could not fetch Node: there is no $prepare_node" \
+      "Is the npm registry reachable? 'npm view node-linux-$prepare_arch version' tells."
+  fi
   if ! "$prepare_node" --version >/dev/null 2>&1; then
     prepare_fail "$prepare_node does not run here" \
       "It needs glibc 2.28 or later; on another C library (Alpine's musl) the gateway does not run yet."
@@ -84,15 +90,31 @@ need_modules() {
   case $2 in
     dev)
       if prepare_current "$1" && [ -d "$1/node_modules/tap" ]; then return; fi
-      prepare_npm "$1"
+      prepare_npm "$1" || exit 1
       ;;
     prod)
       if prepare_current "$1"; then return; fi
-      prepare_npm "$1" --omit=dev
+      prepare_npm "$1" --omit=dev || exit 1
       ;;
     *) prepare_fail "need_modules: dev or prod, not $2" "This is a mistake in the calling script." ;;
   esac
+  prepare_lacking=$(cd "$1" && "$(node_of "$1")" -e "$prepare_lacking_script" "$2")
+  if [ -n "$prepare_lacking" ]; then
+    rm -f "$1/node_modules/.package-lock.json"
+    prepare_fail "npm passed over $prepare_lacking" "Is the npm registry reachable? Run it again."
+  fi
 }
+
+# Programs for this machine come as optional packages, which npm passes over in silence when it can't fetch them.
+# shellcheck disable=SC2016 # the dollar signs are JavaScript's
+prepare_lacking_script='
+  const { packages } = JSON.parse(fs.readFileSync("package-lock.json", "utf8"))
+  const fits = (allowed, mine) => allowed !== undefined && [allowed].flat().includes(mine)
+  const lacking = Object.entries(packages).filter(([path, { optional, os, cpu, libc, dev }]) =>
+    optional && fits(os, process.platform) && fits(cpu, process.arch) && (!libc || fits(libc, "glibc")) &&
+    !(dev && process.argv[1] === "prod") && !fs.existsSync(path))
+  console.log(lacking.map(([path]) => path).join(" "))
+'
 
 # prepare_current DIRECTORY: whether npm installed after the lock file last changed. npm writes the hidden lock
 # file as the last thing of an install.
@@ -101,13 +123,14 @@ prepare_current() {
     [ -z "$(find "$1/package-lock.json" -newer "$1/node_modules/.package-lock.json")" ]
 }
 
-# prepare_npm DIRECTORY [OPTION…]: exactly what the lock file says, without any package's scripts.
+# prepare_npm DIRECTORY [OPTION…]: exactly what the lock file says, without any package's scripts. Run by the pinned
+# Node once it is there: npm leaves out optional packages that don't want the machine's older one.
 prepare_npm() {
   need_packages npm
   prepare_directory=$1
   shift
   echo "npm         installing what $prepare_directory/package-lock.json pins" >&2
-  if ! (cd "$prepare_directory" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@") >&2; then
+  if ! (cd "$prepare_directory" && PATH=${prepare_node:+${prepare_node%/node}:}$PATH && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@") >&2; then
     prepare_fail "npm ci failed in $prepare_directory" "See its message above; it needs the npm registry."
   fi
   touch "$prepare_directory/node_modules/.package-lock.json"

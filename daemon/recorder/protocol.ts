@@ -3,13 +3,18 @@
  *
  * Frame: u32be length of what follows | u8 type | u32be exchange | f64be time | payload.
  * `exchange` numbers exchanges within one connection; `time` is milliseconds since the epoch, with
- * fractions. The recorder answers REQUEST_END with DURABLE or FAILED: only then may the request's last
+ * fractions. The recorder answers RequestEnd with Durable or Failed: only then may the request's last
  * byte leave the machine.
  *
  * Threat model: the workers parse hostile traffic and may be taken over, so the recorder treats frames as
- * hostile: lengths are bounded, JSON payloads go through a schema, and a malformed frame ends the connection.
+ * hostile: lengths are bounded, JSON payloads go through a schema (payloads.ts), and a malformed frame ends
+ * the connection.
  */
+import type { z } from 'zod'
 import { AnchorError } from '../base/errors.ts'
+import type * as payloads from './payloads.ts'
+
+export type { Outcome } from './outcomes.ts'
 
 export const FrameType = {
   /** JSON {@link OpenPayload}. */
@@ -29,12 +34,15 @@ export const FrameType = {
   Refusal: 8,
   /** Recorder to proxy: everything up to RequestEnd is on disk. */
   Durable: 64,
-  /** Recorder to proxy, JSON {@link FailedPayload}: it could not be made durable. */
+  /**
+   * Recorder to proxy, JSON {@link FailedPayload}: it could not be made durable. May also come after
+   * Durable, once, where the rest of the exchange can no longer be written.
+   */
   Failed: 65,
 } as const
 export type FrameType = (typeof FrameType)[keyof typeof FrameType]
 
-/** Longest frame; longer bodies come in several. */
+/** Longest payload of a frame; longer bodies come in several frames. */
 export const MAX_FRAME = 1 << 20
 export const FRAME_HEADER = 17
 
@@ -46,83 +54,13 @@ export interface Frame {
   readonly payload: Buffer
 }
 
-export interface Endpoint {
-  readonly address: string
-  readonly port: number
-}
-
-export interface Agent {
-  /** Absent where the kernel no longer knew the socket: unknown, never guessed. */
-  readonly uid?: number
-  readonly inode?: number
-}
-
-/** Who talked to whom, known before the first byte of HTTP. */
-export interface OpenPayload {
-  /** UUIDv7, the record's id. */
-  readonly id: string
-  /** Catalogue id of the provider. */
-  readonly provider: string
-  /** The validated name: SNI, or Host on plain HTTP. */
-  readonly serverName: string
-  readonly agent: Agent
-  readonly client: Endpoint
-  readonly originalDestination: Endpoint
-  readonly tls: boolean
-  /** SHA-256 of the policy in force, hex, and the rule that decided. */
-  readonly policy: { readonly hash: string; readonly rule: string }
-  readonly credentials: readonly Credential[]
-  /** False where the catalogue says that bodies of this host are never kept (sign-in hosts). */
-  readonly keepBodies: boolean
-}
-
-/** A credential seen in a request, replaced by its keyed fingerprint before it left the proxy. */
-export interface Credential {
-  /** Where it stood: `header:authorization`, `query:key`, `header:cookie`. */
-  readonly where: string
-  /** `fp_` and 32 hex digits: HMAC-SHA-256 under a key of this machine, truncated. */
-  readonly fingerprint: string
-}
-
-export interface RequestEndPayload {
-  /** Trailer fields as sent, if any. */
-  readonly trailers?: string
-}
-
-export const OUTCOMES = [
-  'complete',
-  'interrupted',
-  'client-aborted',
-  'upstream-aborted',
-  'upstream-unreachable',
-  'upstream-untrusted',
-  'protocol-error',
-  'not-recorded',
-] as const
-export type Outcome = (typeof OUTCOMES)[number]
-
-export interface EndPayload {
-  readonly outcome: Outcome
-  /** Where the request went in the end; absent if nowhere. */
-  readonly upstream?: Endpoint
-  /** The address the agent dialled was none of the name's; `upstream` was dialled instead. */
-  readonly destinationMismatch?: boolean
-  readonly error?: { readonly code: string; readonly message: string }
-  readonly trailers?: string
-  /** True after a 101: what follows in both bodies is the upgraded stream as sent. */
-  readonly upgraded?: boolean
-}
-
-export interface RefusalPayload {
-  readonly id: string
-  readonly rule: string
-  readonly reason: string
-  readonly agent: Agent
-  readonly client: Endpoint
-  readonly originalDestination: Endpoint
-  readonly serverName?: string
-  readonly policy: { readonly hash: string }
-}
+export type OpenPayload = Readonly<z.infer<typeof payloads.OpenPayload>>
+export type RequestEndPayload = Readonly<z.infer<typeof payloads.RequestEndPayload>>
+export type EndPayload = Readonly<z.infer<typeof payloads.EndPayload>>
+export type RefusalPayload = Readonly<z.infer<typeof payloads.RefusalPayload>>
+export type Credential = OpenPayload['credentials'][number]
+export type Agent = OpenPayload['agent']
+export type Endpoint = OpenPayload['client']
 
 export interface FailedPayload {
   readonly code: string
@@ -134,6 +72,7 @@ export type ProtocolErrorCode = 'FRAME_TOO_LONG' | 'FRAME_TOO_SHORT' | 'UNKNOWN_
 export class ProtocolError extends AnchorError<ProtocolErrorCode> {}
 
 const KNOWN = new Set<number>(Object.values(FrameType))
+const REMEDY = 'Restart the worker that sent it; if it comes again, report it with the log of the recorder.'
 
 /** One frame's bytes, header and payload as two buffers to be written together. */
 export function frameHeader(type: FrameType, exchange: number, time: number, payloadLength: number): Buffer {
@@ -147,34 +86,48 @@ export function frameHeader(type: FrameType, exchange: number, time: number, pay
 
 /** Splits a byte stream into frames; a payload may share memory with the input. */
 export class FrameReader {
-  #pending: Buffer = Buffer.alloc(0)
+  #parts: Buffer[] = []
+  #size = 0
+  /** Bytes needed before another look is worth it: a long frame is put together once, not per piece. */
+  #needed = 4
 
   /** @throws ProtocolError on a frame that is too long, too short or of unknown type. */
   push(bytes: Buffer): Frame[] {
-    let data = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes])
+    this.#parts.push(bytes)
+    this.#size += bytes.length
+    if (this.#size < this.#needed) return []
+    let data = this.#parts.length === 1 ? bytes : Buffer.concat(this.#parts)
     const frames: Frame[] = []
+    this.#needed = 4
     while (data.length >= 4) {
       const length = data.readUInt32BE(0)
-      if (length > MAX_FRAME + FRAME_HEADER) {
-        throw new ProtocolError('FRAME_TOO_LONG', `a frame of ${length} bytes`, 'Restart the worker that sent it.')
+      checkLength(length)
+      if (data.length >= 5 && !KNOWN.has(data.readUInt8(4))) {
+        throw new ProtocolError('UNKNOWN_FRAME', `frame type ${data.readUInt8(4)}`, REMEDY)
       }
-      if (length < FRAME_HEADER - 4) {
-        throw new ProtocolError('FRAME_TOO_SHORT', `a frame of ${length} bytes`, 'Restart the worker that sent it.')
-      }
-      if (data.length < 4 + length) break
-      const type = data.readUInt8(4)
-      if (!KNOWN.has(type)) {
-        throw new ProtocolError('UNKNOWN_FRAME', `frame type ${type}`, 'Restart the worker that sent it.')
+      if (data.length < 4 + length) {
+        this.#needed = 4 + length
+        break
       }
       frames.push({
-        type: type as FrameType,
+        type: data.readUInt8(4) as FrameType,
         exchange: data.readUInt32BE(5),
         time: data.readDoubleBE(9),
         payload: data.subarray(FRAME_HEADER, 4 + length),
       })
       data = data.subarray(4 + length)
     }
-    this.#pending = data
+    this.#parts = data.length === 0 ? [] : [data]
+    this.#size = data.length
     return frames
+  }
+}
+
+function checkLength(length: number): void {
+  if (length > MAX_FRAME + FRAME_HEADER) {
+    throw new ProtocolError('FRAME_TOO_LONG', `a frame of ${length} bytes`, REMEDY)
+  }
+  if (length < FRAME_HEADER - 4) {
+    throw new ProtocolError('FRAME_TOO_SHORT', `a frame of ${length} bytes`, REMEDY)
   }
 }

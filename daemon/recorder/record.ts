@@ -3,13 +3,16 @@
  * in it as salted digests. Derived fields carry OpenTelemetry GenAI names (docs/formats.md).
  */
 import { z } from 'zod'
-import { OUTCOMES } from './protocol.ts'
+import { OUTCOMES } from './outcomes.ts'
 
 /** Longest leaf in bytes. A tlog-tiles entry may have 65,535; a commitment needs far less. */
 export const MAX_LEAF = 4096
 
 const Endpoint = z.strictObject({ address: z.string(), port: z.int().min(0).max(65535) })
-const Agent = z.strictObject({ uid: z.int().nonnegative().optional(), inode: z.int().nonnegative().optional() })
+const Agent = z.strictObject({
+  uid: z.int().nonnegative().optional(),
+  inode: z.int().nonnegative().optional(),
+})
 const Hex32 = z.string().regex(/^[0-9a-f]{64}$/)
 
 /** A stored part: `digest` = SHA-256(salt[32] ‖ bytes), hex; the salt lies beside the bytes, encrypted. */

@@ -1,0 +1,19 @@
+/** Where an entry of the body store stands. The index keeps places; a scan of the packs finds them again. */
+export interface Place {
+  /** Chunk id or part digest, 32 bytes. */
+  readonly key: Buffer
+  readonly pack: number
+  readonly offset: number
+  /** Bytes in the file, the seal's overhead included. */
+  readonly length: number
+}
+
+/** Everything before it is in the index. */
+export interface PackPosition {
+  readonly pack: number
+  readonly offset: number
+}
+
+export interface PlaceIndex {
+  placeOf(key: Buffer): Omit<Place, 'key'> | undefined
+}

@@ -1,0 +1,113 @@
+/** Reads stored parts by their digest, beside a running recorder, without locks. */
+import { createHash } from 'node:crypto'
+import path from 'node:path'
+import { bodyKeys, chunkId } from './bodies/keys.ts'
+import { FORM, ID, type Manifest, type PackEntry, parsePackEntry } from './bodies/pack-entry.ts'
+import { scanPlaces } from './bodies/pack-store.ts'
+import type { Place } from './bodies/place.ts'
+import { RecorderError } from './errors.ts'
+import { openIndexDatabase, placeOf } from './index/database.ts'
+import { sealedName } from './sealed/files.ts'
+import { SealedReader } from './sealed/sealed-reader.ts'
+
+export interface StoredPart {
+  /** 32 bytes; digest = SHA-256(salt ‖ bytes). */
+  readonly salt: Buffer
+  readonly bytes: Buffer
+}
+
+export interface Bodies {
+  /**
+   * @param digest hex, as in the record
+   * @throws RecorderError NOT_FOUND where it was never stored or has been erased, DAMAGED where it doesn't
+   * authenticate or doesn't match its digest.
+   */
+  read(digest: string): StoredPart
+  /** The salt and the bytes in pieces of at most 64 KiB, for parts of any size; the digest isn't checked. */
+  stream(digest: string): { salt: Buffer; size: number; chunks: Generator<Buffer> }
+  close(): void
+}
+
+/** @param dir the recorder's directory */
+export function openBodies(dir: string, bodyKey: Buffer): Bodies {
+  const packs = path.join(dir, 'packs')
+  const keys = bodyKeys(bodyKey)
+  const readers = new Map<number, SealedReader>()
+  const database = openIndexDatabase(path.join(dir, 'index.sqlite'))
+  let scanned: Map<string, Omit<Place, 'key'>> | undefined
+
+  function place(key: Buffer): Omit<Place, 'key'> {
+    const known = database === undefined ? undefined : placeOf(database, key)
+    if (known !== undefined) return known
+    // The index is only an index: what it doesn't know may still be in the packs.
+    scanned ??= new Map(
+      [...scanPlaces(packs, keys.seal, { pack: 0, offset: 0 })].map((p) => [p.key.toString('hex'), p]),
+    )
+    const found = scanned.get(key.toString('hex'))
+    if (found !== undefined) return found
+    throw new RecorderError(
+      'NOT_FOUND',
+      `nothing is stored under ${key.toString('hex')}`,
+      'It was erased, or never kept (see `stored` in the record), or its pack is missing.',
+    )
+  }
+
+  function entry(key: Buffer): PackEntry {
+    const { pack, offset, length } = place(key)
+    let reader = readers.get(pack)
+    if (reader === undefined) {
+      reader = new SealedReader(path.join(packs, sealedName('pack', pack)), keys.seal, 'pack', pack)
+      readers.set(pack, reader)
+    }
+    const found = parsePackEntry(reader.entry(offset, length))
+    if (!found.key.equals(key)) throw mismatch(sealedName('pack', pack), offset)
+    return found
+  }
+
+  function chunk(id: Buffer): Buffer {
+    const found = entry(id)
+    if (found.kind !== 'chunk' || !chunkId(keys, found.bytes).equals(id)) throw mismatch('a pack', 0)
+    return found.bytes
+  }
+
+  function* chunks(manifest: Manifest): Generator<Buffer> {
+    if (manifest.form === FORM.inline) yield manifest.content
+    else if (manifest.form === FORM.chunks) for (const id of idsOf(manifest.content)) yield chunk(id)
+    else for (const list of idsOf(manifest.content)) for (const id of idsOf(chunk(list))) yield chunk(id)
+  }
+
+  function stream(digest: string) {
+    const found = entry(Buffer.from(digest, 'hex'))
+    if (found.kind !== 'manifest') throw mismatch('a pack', 0)
+    const { salt, size } = found.manifest
+    return { salt, size, chunks: chunks(found.manifest) }
+  }
+
+  return {
+    stream,
+    read(digest) {
+      const { salt, chunks } = stream(digest)
+      const bytes = Buffer.concat([...chunks])
+      const actual = createHash('sha256').update(salt).update(bytes).digest('hex')
+      if (actual !== digest) throw mismatch(digest, 0)
+      return { salt, bytes }
+    },
+    close() {
+      for (const reader of readers.values()) reader.close()
+      readers.clear()
+      database?.close()
+    },
+  }
+}
+
+function* idsOf(list: Buffer): Generator<Buffer> {
+  for (let at = 0; at + ID <= list.length; at += ID) yield list.subarray(at, at + ID)
+}
+
+function mismatch(where: string, offset: number): RecorderError {
+  return new RecorderError(
+    'DAMAGED',
+    `${where} holds something else than was stored (offset ${offset})`,
+    'Run `agent-anchor verify` to see what is damaged, and restore the file from a backup.',
+  )
+}

@@ -1,0 +1,117 @@
+/** Every entry of every pack: that it opens, is what its key says, and stands where the index says. */
+import { createHash } from 'node:crypto'
+import path from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { messageOf } from '../../base/errors.ts'
+import type { Damage } from '../../ledger/damage.ts'
+import { type BodyKeys, chunkId } from '../bodies/keys.ts'
+import { FORM, ID, type PackEntry, parsePackEntry } from '../bodies/pack-entry.ts'
+import type { PackPosition } from '../bodies/place.ts'
+import { INDEX_FILE, placeOf } from '../index/database.ts'
+import { sealedName, sealedNumbers } from '../sealed/files.ts'
+import { settledScan } from './settled-scan.ts'
+
+export async function* checkPacks(
+  dir: string,
+  keys: BodyKeys,
+  database: DatabaseSync | undefined,
+): AsyncGenerator<Damage> {
+  const known = (database && position(database)) ?? { pack: 0, offset: 0 }
+  const there = new Set(sealedNumbers(path.join(dir, 'packs'), 'pack'))
+  for (const { pack } of database?.prepare('SELECT DISTINCT pack FROM place').all() ?? []) {
+    if (there.has(Number(pack))) continue
+    yield { file: `packs/${sealedName('pack', Number(pack))}`, what: 'the pack is missing' }
+  }
+  for (const number of there) yield* checkPack(dir, number, keys, database, known)
+}
+
+async function* checkPack(
+  dir: string,
+  number: number,
+  keys: BodyKeys,
+  database: DatabaseSync | undefined,
+  known: PackPosition,
+): AsyncGenerator<Damage> {
+  const file = `packs/${sealedName('pack', number)}`
+  const rows = placesOf(database, number)
+  // Before the scan, so that every row of the snapshot is of an entry that is there.
+  let row = rows.next()
+  let damaged = false
+  const scan = settledScan({ path: path.join(dir, file), purpose: 'pack', number }, keys.seal)
+  for await (const found of scan) {
+    if ('damage' in found) {
+      damaged = true
+      yield { file, offset: found.offset, what: found.damage }
+      continue
+    }
+    for (; !row.done && row.value.offset < found.offset; row = rows.next()) {
+      if (!damaged) yield nothingAt(row.value.offset, file)
+    }
+    const wrong = contentDamage(found.plain, keys)
+    if (wrong !== undefined) yield { file, offset: found.offset, what: wrong }
+    const key = found.plain.subarray(1, 33)
+    if (!row.done && row.value.offset === found.offset) {
+      if (!key.equals(row.value.key) || row.value.length !== found.length) yield nothingAt(found.offset, file)
+      row = rows.next()
+    } else if (database !== undefined && isBefore(number, found.offset, known)) {
+      if (placeOf(database, key) === undefined) {
+        yield { file: INDEX_FILE, what: `nothing points at the entry at ${found.offset} of ${file}` }
+      }
+    }
+    if (database !== undefined && wrong === undefined) yield* missingChunks(found.plain, database, file)
+  }
+  for (; !row.done; row = rows.next()) if (!damaged) yield nothingAt(row.value.offset, file)
+}
+
+interface PlaceRow {
+  readonly key: Uint8Array
+  readonly offset: number
+  readonly length: number
+}
+
+function* placesOf(database: DatabaseSync | undefined, pack: number): Generator<PlaceRow> {
+  if (database === undefined) return
+  const sql = 'SELECT key, "offset", length FROM place WHERE pack = ? ORDER BY "offset"'
+  for (const row of database.prepare(sql).iterate(pack)) yield row as unknown as PlaceRow
+}
+
+function position(database: DatabaseSync): PackPosition | undefined {
+  return database.prepare('SELECT pack, "offset" FROM position').get() as unknown as PackPosition | undefined
+}
+
+function isBefore(pack: number, offset: number, known: PackPosition): boolean {
+  return pack < known.pack || (pack === known.pack && offset < known.offset)
+}
+
+function nothingAt(offset: number, file: string): Damage {
+  return { file: INDEX_FILE, what: `a place at ${offset} of ${file} is not what stands there` }
+}
+
+function contentDamage(plain: Buffer, keys: BodyKeys): string | undefined {
+  let entry: PackEntry
+  try {
+    entry = parsePackEntry(plain)
+  } catch (error) {
+    return messageOf(error)
+  }
+  if (entry.kind === 'chunk') {
+    return chunkId(keys, entry.bytes).equals(entry.key) ? undefined : 'a chunk that is not what its id says'
+  }
+  const { form, salt, content } = entry.manifest
+  if (form !== FORM.inline) return undefined
+  const digest = createHash('sha256').update(salt).update(content).digest()
+  return digest.equals(entry.key) ? undefined : 'a part that is not what its digest says'
+}
+
+/** Chunks of a part whose own place the index knows; a place that it doesn't know yet was just written. */
+function* missingChunks(plain: Buffer, database: DatabaseSync, file: string): Generator<Damage> {
+  const entry = parsePackEntry(plain)
+  if (entry.kind !== 'manifest' || entry.manifest.form === FORM.inline) return
+  if (placeOf(database, entry.key) === undefined) return
+  const { content } = entry.manifest
+  for (let at = 0; at + ID <= content.length; at += ID) {
+    if (placeOf(database, content.subarray(at, at + ID)) !== undefined) continue
+    yield { file, what: `a chunk of part ${entry.key.toString('hex')} is missing` }
+    return
+  }
+}

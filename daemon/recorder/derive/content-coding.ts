@@ -1,0 +1,56 @@
+/** Undoes Content-Encoding (RFC 9110, 8.4) with a bound on the output. An aborted stream gives what is there. */
+import {
+  brotliDecompressSync,
+  constants,
+  gunzipSync,
+  inflateRawSync,
+  inflateSync,
+  zstdDecompressSync,
+} from 'node:zlib'
+import type { Head } from './http-head.ts'
+
+const MAX_DECODED = 32 << 20
+/** More codings than one on top of another are a bomb or a mistake. */
+const MAX_CODINGS = 2
+
+export type Decoded = { readonly bytes: Buffer } | { readonly unparsed: string }
+
+const bound = { maxOutputLength: MAX_DECODED }
+const zlib = { ...bound, finishFlush: constants.Z_SYNC_FLUSH }
+
+const DECODERS: Record<string, (bytes: Buffer) => Buffer> = {
+  gzip: (bytes) => gunzipSync(bytes, zlib),
+  deflate: (bytes) => {
+    // RFC 9110, 8.4.1.2: some senders leave the zlib wrapper out.
+    const wrapped = bytes.length >= 2 && (bytes[0]! & 15) === 8 && bytes.readUInt16BE(0) % 31 === 0
+    return wrapped ? inflateSync(bytes, zlib) : inflateRawSync(bytes, zlib)
+  },
+  br: (bytes) => brotliDecompressSync(bytes, { ...bound, finishFlush: constants.BROTLI_OPERATION_FLUSH }),
+  zstd: (bytes) => zstdDecompressSync(bytes, { ...bound, finishFlush: constants.ZSTD_e_flush }),
+}
+
+export function decodeContent(head: Head, bytes: Buffer): Decoded {
+  const codings = (head.fields.get('content-encoding') ?? [])
+    .flatMap((value) => value.split(','))
+    .map((coding) =>
+      coding
+        .trim()
+        .toLowerCase()
+        .replace(/^x-gzip$/, 'gzip'),
+    )
+    .filter((coding) => coding !== '' && coding !== 'identity')
+  if (codings.length > MAX_CODINGS) return { unparsed: `${codings.length} content codings` }
+  let decoded = bytes
+  for (const coding of codings.reverse()) {
+    if (decoded.length === 0) break
+    const decoder = Object.hasOwn(DECODERS, coding) ? DECODERS[coding] : undefined
+    if (decoder === undefined) return { unparsed: `content coding ${coding.slice(0, 32)}` }
+    try {
+      decoded = decoder(decoded)
+    } catch (error) {
+      const big = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
+      return { unparsed: big ? `decodes to more than ${MAX_DECODED >> 20} MiB` : `damaged ${coding} content` }
+    }
+  }
+  return { bytes: decoded }
+}

@@ -1,0 +1,36 @@
+/** Looks into JSON of unknown shape: what isn't as expected is absent, never an error. */
+export type Json = unknown
+
+export function field(value: Json, ...path: (string | number)[]): Json {
+  let at = value
+  for (const key of path) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key)) return undefined
+    at = (at as Record<string | number, unknown>)[key]
+  }
+  return at
+}
+
+/** A non-empty string. */
+export function text(value: Json): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+/** A count that fits the schema: a safe integer from 0 on. */
+export function count(value: Json): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+}
+
+/** The sum of the counts there are; undefined where there is none. */
+export function sum(...values: (number | undefined)[]): number | undefined {
+  const there = values.filter((value) => value !== undefined)
+  return there.length === 0 ? undefined : count(there.reduce((a, b) => a + b))
+}
+
+export function list(value: Json): readonly Json[] {
+  return Array.isArray(value) ? value : []
+}
+
+/** Drops undefined values. */
+export function present<T extends object>(value: { [K in keyof T]: T[K] | undefined }): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as Partial<T>
+}

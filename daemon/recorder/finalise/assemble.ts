@@ -1,0 +1,211 @@
+/**
+ * One exchange's frames → its parts in the body store and its record. Frames may be missing: a crash or a
+ * full disk took them. What is there is recorded, and the outcome says that it isn't all.
+ */
+import type { z } from 'zod'
+import type { BodyKeys } from '../bodies/keys.ts'
+import type { PackStore } from '../bodies/pack-store.ts'
+import { derive } from '../derive/derive.ts'
+import { parseHead, requestLine, statusOf } from '../derive/http-head.ts'
+import type { JournalFrame } from '../intake/journal-entry.ts'
+import type { Outcome } from '../outcomes.ts'
+import { EndPayload, OpenPayload, RefusalPayload, RequestEndPayload } from '../payloads.ts'
+import { type FailedPayload, FrameType } from '../protocol.ts'
+import type { ExchangeRecord, GapRecord, LogRecord, RefusalRecord } from '../record.ts'
+import { Capture } from './capture.ts'
+import { elapsed, rfc3339 } from './time.ts'
+
+const MAX_TARGET = 512
+
+export interface Assembly {
+  readonly id: string
+  readonly frames: Iterable<JournalFrame | 'damaged'>
+  readonly store: PackStore
+  readonly keys: BodyKeys
+  /** Why the rest could not be journalled. */
+  readonly failure?: FailedPayload | undefined
+}
+
+/** @throws the disk's error. */
+export async function assemble({ id, frames, store, keys, failure }: Assembly): Promise<LogRecord> {
+  const exchange = new Assembler(store, keys)
+  for (const frame of frames) {
+    if (frame === 'damaged') exchange.damaged = true
+    else if (frame.type === FrameType.Refusal) return refusal(frame)
+    else exchange.take(frame)
+    await store.drain()
+  }
+  return exchange.record(id, failure)
+}
+
+function payload<T>(schema: z.ZodType<T>, frame: JournalFrame): T | undefined {
+  try {
+    return schema.parse(JSON.parse(frame.payload.toString('utf8')))
+  } catch {
+    // Intake let only valid ones in; an older version's may differ, and must not keep the rest out.
+    return undefined
+  }
+}
+
+function refusal(frame: JournalFrame): RefusalRecord {
+  const { id, ...rest } = RefusalPayload.parse(JSON.parse(frame.payload.toString('utf8')))
+  return { v: 1, id, time: rfc3339(frame.time), kind: 'refusal', ...rest }
+}
+
+class Assembler {
+  damaged = false
+  readonly #store: PackStore
+  readonly #keys: BodyKeys
+  readonly #requestHead: Capture
+  #requestHeadBytes: Buffer = Buffer.alloc(0)
+  #requestBody: Capture | undefined
+  #responseHead: Capture | undefined
+  #responseHeadBytes: Buffer = Buffer.alloc(0)
+  #responseBody: Capture | undefined
+  #open: z.infer<typeof OpenPayload> | undefined
+  #end: z.infer<typeof EndPayload> | undefined
+  #times: { open?: number; requestEnd?: number; durable?: number; firstByte?: number; last: number } = {
+    last: 0,
+  }
+
+  constructor(store: PackStore, keys: BodyKeys) {
+    this.#store = store
+    this.#keys = keys
+    this.#requestHead = new Capture(keys, store)
+  }
+
+  take(frame: JournalFrame): void {
+    this.#times.last = Math.max(this.#times.last, frame.time)
+    switch (frame.type) {
+      case FrameType.Open:
+        this.#open ??= payload(OpenPayload, frame)
+        this.#times.open ??= frame.time
+        break
+      case FrameType.RequestHead:
+        if (this.#requestHeadBytes.length === 0) this.#requestHeadBytes = Buffer.from(frame.payload)
+        this.#requestHead.write(frame.payload)
+        break
+      case FrameType.RequestBody:
+        this.#requestBody ??= this.#body()
+        this.#requestBody.write(frame.payload)
+        break
+      case FrameType.RequestEnd:
+        this.#times.requestEnd ??= frame.time
+        this.#trailers(this.#requestHead, payload(RequestEndPayload, frame)?.trailers)
+        break
+      case FrameType.ResponseHead:
+        this.#times.firstByte ??= frame.time
+        // 1xx answers come before the final one, which is the one that counts.
+        this.#responseHeadBytes = Buffer.from(frame.payload)
+        this.#responseHead ??= new Capture(this.#keys, this.#store)
+        this.#responseHead.write(frame.payload)
+        break
+      case FrameType.ResponseBody:
+        this.#responseBody ??= this.#body()
+        this.#responseBody.write(frame.payload)
+        break
+      case FrameType.Durable:
+        this.#times.durable ??= frame.time
+        break
+      case FrameType.End:
+        this.#end = payload(EndPayload, frame)
+        if (this.#responseHead !== undefined) this.#trailers(this.#responseHead, this.#end?.trailers)
+        break
+    }
+  }
+
+  record(id: string, failure: FailedPayload | undefined): ExchangeRecord | GapRecord {
+    const open = this.#open
+    const start = this.#times.open ?? this.#times.last
+    if (open === undefined) {
+      return {
+        v: 1,
+        id,
+        time: rfc3339(start),
+        kind: 'gap',
+        cause: 'the beginning of an exchange could not be read from the journal',
+        from: rfc3339(start),
+        to: rfc3339(this.#times.last),
+      }
+    }
+    const { method, target } = requestLine(parseHead(this.#requestHeadBytes))
+    const status = statusOf(parseHead(this.#responseHeadBytes))
+    const end = this.#end
+    const error = failure ?? this.#damage() ?? end?.error
+    const requestBody = this.#requestBody ?? this.#body()
+    const response = this.#response()
+    const derived = derive({
+      provider: open.provider,
+      telemetryName: open.telemetryName,
+      style: open.style,
+      requestHead: this.#requestHeadBytes,
+      requestBody: requestBody.content(),
+      response: response && { head: this.#responseHeadBytes, body: response.body.content() },
+    })
+    return {
+      v: 1,
+      id,
+      time: rfc3339(start),
+      kind: 'exchange',
+      outcome: this.#outcome(failure),
+      provider: open.provider,
+      server: {
+        name: open.serverName,
+        tls: open.tls,
+        originalDestination: open.originalDestination,
+        upstream: end?.upstream,
+        destinationMismatch: end?.destinationMismatch,
+      },
+      client: open.client,
+      agent: open.agent,
+      credentials: [...open.credentials],
+      http: { method, target: target?.slice(0, MAX_TARGET), status },
+      timing: this.#timing(start),
+      request: { head: this.#requestHead.finish(), body: requestBody.finish() },
+      response: response && { head: response.head.finish(), body: response.body.finish() },
+      derived,
+      policy: open.policy,
+      error,
+    }
+  }
+
+  #response(): { head: Capture; body: Capture } | undefined {
+    const head = this.#responseHead
+    const body = this.#responseBody
+    if (head === undefined && body === undefined) return undefined
+    return { head: head ?? new Capture(this.#keys, this.#store), body: body ?? this.#body() }
+  }
+
+  #body(): Capture {
+    return new Capture(this.#keys, this.#open?.keepBodies === true ? this.#store : undefined)
+  }
+
+  /** Trailer fields stand behind the head's, as they came. */
+  #trailers(head: Capture, trailers: string | undefined): void {
+    if (trailers !== undefined && trailers !== '') head.write(Buffer.from(trailers, 'latin1'))
+  }
+
+  #outcome(failure: FailedPayload | undefined): Outcome {
+    if (failure !== undefined) {
+      return this.#times.requestEnd === undefined ? 'not-recorded' : 'interrupted'
+    }
+    return this.damaged ? 'interrupted' : (this.#end?.outcome ?? 'interrupted')
+  }
+
+  #damage(): FailedPayload | undefined {
+    return this.damaged
+      ? { code: 'JOURNAL_DAMAGED', message: 'part of the exchange could not be read from the journal' }
+      : undefined
+  }
+
+  #timing(start: number): ExchangeRecord['timing'] {
+    const { requestEnd, durable, firstByte, last } = this.#times
+    const after = (time: number | undefined) => (time === undefined ? undefined : elapsed(start, time))
+    return {
+      requestEnd: after(requestEnd),
+      durable: after(durable),
+      firstByte: after(firstByte),
+      end: elapsed(start, last),
+    }
+  }
+}

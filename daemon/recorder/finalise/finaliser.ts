@@ -1,0 +1,196 @@
+/**
+ * Journalled exchanges → body store → record → ledger → index, in batches: packs are synced before a leaf is
+ * appended, the ledger answers before the index is written, and only then does the journal let go. A batch
+ * that fails is tried again as a whole; ids make that safe, for what the ledger has is never appended twice.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { DurableError } from '../../base/durable.ts'
+import { messageOf } from '../../base/errors.ts'
+import type { Health } from '../../base/health.ts'
+import type { SignedCheckpoint } from '../../ledger/checkpoint.ts'
+import type { Committed } from '../bodies/pack-store.ts'
+import { systemCode } from '../errors.ts'
+import { type Row, rowOf } from '../index/row.ts'
+import type { FinaliseRequest } from '../intake/intake.ts'
+import type { LogRecord } from '../record.ts'
+import { assemble } from './assemble.ts'
+import { ExchangeReader } from './exchange-reader.ts'
+import { encodeRecord } from './fit.ts'
+import { closeStores, openStores, type Stores, type StoresOptions } from './stores.ts'
+import { rfc3339 } from './time.ts'
+
+export type Job =
+  | { readonly type: 'exchange'; readonly request: FinaliseRequest }
+  /** A record that is made elsewhere: audit, gap. */
+  | { readonly type: 'record'; readonly record: LogRecord }
+
+export interface FinaliserEvents {
+  /** These are durable in ledger and body store. */
+  done(ids: string[]): void
+  checkpoint(checkpoint: SignedCheckpoint): void
+  log(line: string): void
+}
+
+export interface FinaliserOptions extends StoresOptions {
+  /** The journal's directory. */
+  readonly journal: string
+  /** Milliseconds between attempts, doubling. */
+  readonly retry?: { readonly first: number; readonly most: number }
+}
+
+const MAX_BATCH = 256
+const RETRY_MS = { first: 500, most: 10_000 }
+
+export class Finaliser {
+  readonly #options: FinaliserOptions
+  readonly #events: FinaliserEvents
+  readonly #reader: ExchangeReader
+  #stores: Stores
+  #queue: Job[] = []
+  #running: Promise<void> | undefined
+  #trouble: string | undefined
+  /** Ends waits between attempts. */
+  readonly #hurry = new AbortController()
+
+  private constructor(options: FinaliserOptions, stores: Stores, events: FinaliserEvents) {
+    this.#options = options
+    this.#events = events
+    this.#reader = new ExchangeReader(options.journal, options.bodyKey)
+    this.#stores = stores
+    this.#watch()
+  }
+
+  static async open(options: FinaliserOptions, events: FinaliserEvents): Promise<Finaliser> {
+    return new Finaliser(options, await openStores(options, false), events)
+  }
+
+  get stores(): Stores {
+    return this.#stores
+  }
+
+  health(): Health[] {
+    const trouble = this.#trouble ?? this.#stores.ledger.trouble?.message
+    if (trouble === undefined) return []
+    return [
+      {
+        code: 'recorder.finalise',
+        severity: 'error',
+        title: `Records wait in the journal (${trouble})`,
+        remedy: 'Free space on the file system of the state directory, or look at the kernel log.',
+      },
+    ]
+  }
+
+  push(job: Job): void {
+    this.#queue.push(job)
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+    })
+  }
+
+  /** Finishes what is queued (one attempt each, if the disk refuses), signs and closes. */
+  async close(): Promise<void> {
+    this.#hurry.abort()
+    await this.#running
+    this.#reader.close()
+    await closeStores(this.#stores)
+  }
+
+  async #run(): Promise<void> {
+    const retry = this.#options.retry ?? RETRY_MS
+    let wait = retry.first
+    let failed = false
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.slice(0, MAX_BATCH)
+      try {
+        if (failed) await this.#reopen()
+        failed = false
+        const ids = await this.#process(batch)
+        this.#queue.splice(0, batch.length)
+        this.#trouble = undefined
+        wait = retry.first
+        this.#events.done(ids)
+      } catch (error) {
+        failed = true
+        this.#trouble = `${systemCode(error)}: ${messageOf(error)}`
+        this.#events.log(`finalising failed, will be tried again: ${messageOf(error)}`)
+        if (this.#hurry.signal.aborted) return
+        await delay(wait, undefined, { signal: this.#hurry.signal }).catch(() => {})
+        wait = Math.min(wait * 2, retry.most)
+      }
+    }
+    this.#reader.close()
+  }
+
+  async #process(batch: readonly Job[]): Promise<string[]> {
+    const { index, packs, ledger } = this.#stores
+    await packs.ready()
+    const leaves: { record: LogRecord; bytes: Buffer }[] = []
+    const seen = new Set<string>()
+    let committed: Committed
+    try {
+      for (const job of batch) {
+        const id = job.type === 'exchange' ? job.request.id : job.record.id
+        if (seen.has(id) || index.has(id)) continue
+        seen.add(id)
+        const record = job.type === 'exchange' ? await this.#assemble(job.request) : job.record
+        leaves.push({ record, bytes: encodeRecord(record) })
+      }
+      committed = await packs.commit()
+    } catch (error) {
+      await packs.abandon()
+      throw error
+    }
+    let rows: Row[] = []
+    try {
+      const indexes = await all(leaves.map(({ bytes }) => ledger.append(bytes)))
+      rows = leaves.map(({ record, bytes }, i) => rowOf(Number(indexes[i]), bytes, record))
+    } finally {
+      index.add(rows, committed)
+    }
+    return batch.map((job) => (job.type === 'exchange' ? job.request.id : job.record.id))
+  }
+
+  /** An exchange that can't be made a record of for a reason of its own must not hold up the others. */
+  async #assemble({ id, ranges, failure }: FinaliseRequest): Promise<LogRecord> {
+    const { packs: store, keys } = this.#stores
+    try {
+      return await assemble({ id, frames: this.#reader.frames(id, ranges), store, keys, failure })
+    } catch (error) {
+      if (isFault(error)) throw error
+      this.#events.log(`exchange ${id}: ${messageOf(error)}`)
+      const time = rfc3339(Date.now())
+      const cause = `an exchange could not be made a record of: ${messageOf(error)}`
+      return { v: 1, id, time, kind: 'gap', cause, from: time, to: time }
+    }
+  }
+
+  /**
+   * After an error nobody knows which leaves the ledger has: it is opened again, and the index learns from it
+   * what must not be appended twice.
+   */
+  async #reopen(): Promise<void> {
+    await closeStores(this.#stores).catch(() => {})
+    this.#stores = await openStores(this.#options, true)
+    this.#watch()
+  }
+
+  #watch(): void {
+    this.#stores.ledger.onCheckpoint((checkpoint) => this.#events.checkpoint(checkpoint))
+  }
+}
+
+/** True where disk, ledger or index failed: nothing to do with the exchange, and worth another attempt. */
+function isFault(error: unknown): boolean {
+  const sqlite = (error as { code?: unknown }).code === 'ERR_SQLITE_ERROR'
+  return sqlite || error instanceof DurableError || systemCode(error) !== 'UNKNOWN'
+}
+
+/** Promise.all that waits for the rest where one fails. */
+async function all<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(promises)
+  return settled.map((result) => {
+    if (result.status === 'rejected') throw result.reason
+    return result.value
+  })
+}

@@ -1,0 +1,94 @@
+/** The finaliser as a worker thread: hashing, compressing and parsing off the thread that acknowledges. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { realFileSystem } from '../../base/durable.ts'
+import type { Health } from '../../base/health.ts'
+import { Finaliser, type Job } from './finaliser.ts'
+import type { StoresOptions } from './stores.ts'
+
+export type FinaliseStart = Omit<StoresOptions, 'fs'> & { readonly journal: string }
+
+export type ToFinaliser = Job | { readonly type: 'close' }
+
+export interface FinaliserState {
+  readonly records: number
+  readonly treeSize: string
+  /** When the newest checkpoint was signed by this process, RFC 3339. */
+  readonly checkpointTime: string | undefined
+  readonly health: readonly Health[]
+}
+
+export type FromFinaliser =
+  | {
+      readonly type: 'opened'
+      /** Time of the newest record, RFC 3339. */
+      readonly lastTime: string | undefined
+      /** What a crash had left half-written in the ledger's WAL, and opening cut off. */
+      readonly cut: string | undefined
+    }
+  | { readonly type: 'done'; readonly ids: string[] }
+  | { readonly type: 'checkpoint'; readonly size: string; readonly root: string; readonly note: string }
+  | { readonly type: 'state'; readonly state: FinaliserState }
+  | { readonly type: 'log'; readonly line: string }
+
+const STATE_MS = 500
+
+async function run(): Promise<void> {
+  const port = parentPort!
+  const send = (message: FromFinaliser) => port.postMessage(message)
+  // Buffers arrive as plain Uint8Arrays.
+  const { bodyKey, logKey, ...rest } = workerData as FinaliseStart
+  const start = { ...rest, bodyKey: Buffer.from(bodyKey), logKey: Buffer.from(logKey), fs: realFileSystem }
+  let checkpointTime: string | undefined
+  const finaliser = await Finaliser.open(start, {
+    done: (ids) => send({ type: 'done', ids }),
+    checkpoint: ({ size, root, note }) => {
+      checkpointTime = new Date().toISOString()
+      send({ type: 'checkpoint', size: String(size), root: root.toString('hex'), note })
+    },
+    log: (line) => send({ type: 'log', line }),
+  })
+  const { index, ledger } = finaliser.stores
+  const cut = ledger.cut && `${ledger.cut.file}: ${ledger.cut.bytes} bytes at ${ledger.cut.offset}`
+  send({ type: 'opened', lastTime: index.lastTime(), cut })
+  const newest = ledger.signed
+  if (newest !== undefined) {
+    const { size, root, note } = newest
+    send({ type: 'checkpoint', size: String(size), root: root.toString('hex'), note })
+  }
+  const state = (): FinaliserState => {
+    const { ledger: open } = finaliser.stores
+    return {
+      records: Number(open.size),
+      treeSize: String(open.signed?.size ?? 0n),
+      checkpointTime,
+      health: finaliser.health(),
+    }
+  }
+  let said = ''
+  const say = () => {
+    const now = state()
+    const text = JSON.stringify(now)
+    if (text !== said) send({ type: 'state', state: now })
+    said = text
+  }
+  say()
+  const timer = setInterval(say, STATE_MS)
+  port.on('message', (message: ToFinaliser) => {
+    if (message.type !== 'close') {
+      finaliser.push(message)
+      return
+    }
+    clearInterval(timer)
+    finaliser.close().then(
+      () => {
+        say()
+        port.close()
+      },
+      (error: unknown) => {
+        throw error
+      },
+    )
+  })
+}
+
+await run()

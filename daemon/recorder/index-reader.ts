@@ -1,0 +1,98 @@
+/** The index for the CLI: read-only, beside a running recorder, without locks. */
+import path from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { RecorderError } from './errors.ts'
+import { INDEX_FILE, openIndexDatabase } from './index/database.ts'
+import type { Row } from './index/row.ts'
+
+export interface ListFilter {
+  /** At most so many, newest first. Default 50. */
+  readonly limit?: number | undefined
+  /** Only leaves before this one: the last of the page before. */
+  readonly before?: number | undefined
+  readonly kind?: string | undefined
+  readonly provider?: string | undefined
+  readonly uid?: number | undefined
+}
+
+export interface IndexStats {
+  readonly records: number
+  readonly byKind: Readonly<Record<string, number>>
+  /** RFC 3339. */
+  readonly newest: string | undefined
+}
+
+export interface RecordIndex {
+  list(filter?: ListFilter): Row[]
+  /**
+   * By id or the start of one.
+   * @throws RecorderError AMBIGUOUS where several ids begin so.
+   */
+  get(idOrPrefix: string): Row | undefined
+  stats(): IndexStats
+  close(): void
+}
+
+const DEFAULT_LIMIT = 50
+
+/** @param dir the recorder's directory; one without an index reads as empty. */
+export function openIndex(dir: string): RecordIndex {
+  const database = openIndexDatabase(path.join(dir, INDEX_FILE))
+  if (database === undefined) {
+    return {
+      list: () => [],
+      get: () => undefined,
+      stats: () => ({ records: 0, byKind: {}, newest: undefined }),
+      close: () => {},
+    }
+  }
+  return {
+    list: (filter = {}) => list(database, filter),
+    get: (idOrPrefix) => get(database, idOrPrefix),
+    stats: () => stats(database),
+    close: () => database.close(),
+  }
+}
+
+function list(database: DatabaseSync, filter: ListFilter): Row[] {
+  const { limit = DEFAULT_LIMIT, before, ...columns } = filter
+  const conditions = Object.entries(columns).filter(([, value]) => value !== undefined)
+  const where = [
+    ...conditions.map(([column]) => `${COLUMNS[column as keyof typeof COLUMNS]} = ?`),
+    ...(before === undefined ? [] : ['leaf < ?']),
+  ]
+  const values = [...conditions.map(([, value]) => value!), ...(before === undefined ? [] : [before])]
+  const sql = `SELECT * FROM record ${where.length > 0 ? `WHERE ${where.join(' AND ')}` : ''}
+    ORDER BY leaf DESC LIMIT ?`
+  return database.prepare(sql).all(...values, limit) as unknown as Row[]
+}
+
+const COLUMNS = { kind: 'kind', provider: 'provider', uid: 'uid' } as const
+
+function get(database: DatabaseSync, idOrPrefix: string): Row | undefined {
+  const prefix = idOrPrefix.toLowerCase()
+  if (!/^[0-9a-f-]{1,36}$/.test(prefix)) return undefined
+  // `g` is behind every digit an id can go on with.
+  const rows = database
+    .prepare('SELECT * FROM record WHERE id >= ? AND id < ? ORDER BY id LIMIT 2')
+    .all(prefix, `${prefix}g`) as unknown as Row[]
+  if (rows.length < 2) return rows[0]
+  throw new RecorderError(
+    'AMBIGUOUS',
+    `several records begin with ${idOrPrefix}`,
+    'Give more characters of the id.',
+  )
+}
+
+function stats(database: DatabaseSync): IndexStats {
+  const kinds = database.prepare('SELECT kind, count(*) AS n FROM record GROUP BY kind').all() as {
+    kind: string
+    n: number
+  }[]
+  const newest = database.prepare('SELECT time FROM record ORDER BY leaf DESC LIMIT 1').get()
+  return {
+    records: kinds.reduce((total, { n }) => total + n, 0),
+    byKind: Object.fromEntries(kinds.map(({ kind, n }) => [kind, n])),
+    newest: typeof newest?.time === 'string' ? newest.time : undefined,
+  }
+}

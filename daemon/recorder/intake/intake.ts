@@ -1,0 +1,262 @@
+/**
+ * Frames in, journal out, acknowledgement back. One commit runs at a time; what arrives meanwhile is the
+ * next one's, so the number of fdatasyncs follows the disk and not the load.
+ */
+import { messageOf } from '../../base/errors.ts'
+import type { Health } from '../../base/health.ts'
+import { systemCode } from '../errors.ts'
+import { type FailedPayload, type Frame, FrameType } from '../protocol.ts'
+import { checkPayload, malformed, newExchange, type OpenExchange } from './exchange.ts'
+import type { Journal, Ranges } from './journal.ts'
+
+export interface FinaliseRequest {
+  readonly id: string
+  readonly ranges: Ranges
+  /** The rest of the exchange could not be written, for this reason. */
+  readonly failure?: FailedPayload
+}
+
+/** A span in which exchanges could not be recorded at all. */
+export interface LostSpan {
+  readonly code: string
+  readonly count: number
+  readonly from: number
+  readonly to: number
+}
+
+export interface IntakeEvents {
+  finalise(request: FinaliseRequest): void
+  lost(span: LostSpan): void
+  /** Enough is waiting for the disk: hold the senders back. */
+  pause(paused: boolean): void
+}
+
+/** One proxy's connection, as intake sees it. */
+export interface Peer {
+  reply(type: FrameType, exchange: number, payload: Buffer): void
+}
+
+/** Bytes waiting for the disk at which senders are held back. */
+const PAUSE_AT = 16 << 20
+/** What a frame costs in memory beside its payload. */
+const FRAME_COST = 256
+/** Open exchanges of one connection; a worker with more is out of its mind. */
+const MAX_OPEN = 100_000
+/** Frames that nobody waits for are on disk after this. */
+const SYNC_WITHIN_MS = 1000
+const EMPTY = Buffer.alloc(0)
+
+export class Intake {
+  readonly #journal: Journal
+  readonly #events: IntakeEvents
+  readonly #ids = new Set<string>()
+  #pending = new Map<OpenExchange, Peer | undefined>()
+  #pendingBytes = 0
+  #paused = false
+  #scheduled = false
+  #running: Promise<void> = Promise.resolve()
+  #syncTimer: NodeJS.Timeout | undefined
+  #failing: { code: string; message: string; count: number; from: number } | undefined
+
+  constructor(journal: Journal, events: IntakeEvents) {
+    this.#journal = journal
+    this.#events = events
+  }
+
+  /** The exchanges of a new connection. */
+  connection(peer: Peer): Connection {
+    return new Connection(this, peer)
+  }
+
+  health(): Health[] {
+    if (this.#failing === undefined) return []
+    return [
+      {
+        code: 'recorder.journal',
+        severity: 'error',
+        title: `The journal can't be written (${this.#failing.message}); governed calls are refused`,
+        remedy: 'Free space on the file system of the state directory, or look at the kernel log.',
+      },
+    ]
+  }
+
+  /** Waits until everything that came is written, and says what was lost on the way. */
+  async drain(): Promise<void> {
+    do {
+      await new Promise((resolve) => setImmediate(resolve))
+      await this.#running
+    } while (this.#scheduled || this.#pending.size > 0)
+    clearTimeout(this.#syncTimer)
+    this.#reportLost()
+  }
+
+  /** For {@link Connection} only. */
+  claim(id: string): void {
+    if (this.#ids.has(id)) throw malformed('an id that is in use')
+    this.#ids.add(id)
+  }
+
+  /** For {@link Connection} only: queues an exchange's frames for the next commit. */
+  queue(exchange: OpenExchange, peer: Peer | undefined, bytes: number): void {
+    this.#pending.set(exchange, peer)
+    this.#pendingBytes += bytes
+    if (this.#pendingBytes > PAUSE_AT && !this.#paused) this.#pause(true)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    // Behind the I/O of this turn of the event loop: all that came with it is one entry an exchange.
+    setImmediate(() => {
+      this.#running = this.#running.then(() => this.#commit())
+    })
+  }
+
+  async #commit(): Promise<void> {
+    this.#scheduled = false
+    const batch = [...this.#pending]
+    const bytes = this.#pendingBytes
+    this.#pending = new Map()
+    const writes = batch.flatMap(([{ id, ranges, frames, failure }]) =>
+      frames.length > 0 && failure === undefined ? [{ id, ranges, frames }] : [],
+    )
+    const waited = batch.filter(([exchange]) => exchange.awaiting)
+    for (const [exchange] of batch) exchange.frames = []
+    try {
+      if (writes.length > 0) await this.#journal.write(writes, waited.length > 0)
+      this.#written(waited, writes.length > 0)
+    } catch (error) {
+      for (const [exchange, peer] of batch) this.#fail(exchange, peer, error)
+    }
+    this.#pendingBytes -= bytes
+    if (this.#paused && this.#pendingBytes <= PAUSE_AT / 2) this.#pause(false)
+    for (const [exchange] of batch) {
+      // Its end may have come while this was being written: then the next commit, which has it, finishes it.
+      if (exchange.over !== undefined && !this.#pending.has(exchange)) this.#finish(exchange)
+    }
+  }
+
+  #written(waited: readonly [OpenExchange, Peer | undefined][], any: boolean): void {
+    const now = Date.now()
+    for (const [exchange, peer] of waited) {
+      if (exchange.failure !== undefined) continue
+      exchange.awaiting = false
+      exchange.frames.push({ type: FrameType.Durable, time: now, payload: EMPTY })
+      peer?.reply(FrameType.Durable, exchange.number, EMPTY)
+    }
+    if (any) this.#reportLost()
+    if (this.#journal.dirty) {
+      this.#syncTimer ??= setTimeout(() => {
+        this.#syncTimer = undefined
+        this.#running = this.#running
+          .then(() => this.#journal.sync())
+          .catch((error) => void this.#broken(error))
+      }, SYNC_WITHIN_MS)
+    }
+  }
+
+  #fail(exchange: OpenExchange, peer: Peer | undefined, error: unknown): void {
+    if (exchange.failure !== undefined) return
+    const failure = this.#broken(error)
+    if (exchange.ranges.length === 0) this.#failing!.count++
+    exchange.failure = failure
+    exchange.awaiting = false
+    if (exchange.over === undefined) {
+      peer?.reply(FrameType.Failed, exchange.number, Buffer.from(JSON.stringify(failure)))
+    }
+  }
+
+  #broken(error: unknown): FailedPayload {
+    const failure = { code: systemCode(error), message: messageOf(error) }
+    this.#failing ??= { ...failure, count: 0, from: Date.now() }
+    return failure
+  }
+
+  #reportLost(): void {
+    const failing = this.#failing
+    this.#failing = undefined
+    if (failing !== undefined && failing.count > 0) {
+      this.#events.lost({ code: failing.code, count: failing.count, from: failing.from, to: Date.now() })
+    }
+  }
+
+  #finish(exchange: OpenExchange): void {
+    this.#ids.delete(exchange.id)
+    if (exchange.ranges.length === 0) return
+    const { id, ranges, failure } = exchange
+    this.#events.finalise(failure === undefined ? { id, ranges } : { id, ranges, failure })
+  }
+
+  #pause(paused: boolean): void {
+    this.#paused = paused
+    this.#events.pause(paused)
+  }
+}
+
+export class Connection {
+  readonly #intake: Intake
+  readonly #peer: Peer
+  readonly #open = new Map<number, OpenExchange>()
+
+  constructor(intake: Intake, peer: Peer) {
+    this.#intake = intake
+    this.#peer = peer
+  }
+
+  /** @throws RecorderError MALFORMED: close the connection then. */
+  frame(frame: Frame): void {
+    const id = checkPayload(frame)
+    if (frame.type === FrameType.Refusal) this.#refusal(frame, id!)
+    else if (frame.type === FrameType.Open) this.#begin(frame, id!)
+    else this.#more(frame)
+  }
+
+  /** The connection is gone: what is open on it ends as interrupted. */
+  close(): void {
+    for (const exchange of this.#open.values()) {
+      exchange.over = 'lost'
+      exchange.awaiting = false
+      this.#intake.queue(exchange, undefined, 0)
+    }
+    this.#open.clear()
+  }
+
+  #refusal(frame: Frame, id: string): void {
+    this.#intake.claim(id)
+    const exchange = newExchange(id, 0)
+    exchange.over = 'end'
+    this.#add(exchange, frame)
+  }
+
+  #begin(frame: Frame, id: string): void {
+    if (this.#open.has(frame.exchange)) throw malformed('an exchange number that is in use')
+    if (this.#open.size >= MAX_OPEN) throw malformed(`more than ${MAX_OPEN} open exchanges`)
+    this.#intake.claim(id)
+    const exchange = newExchange(id, frame.exchange)
+    this.#open.set(frame.exchange, exchange)
+    this.#add(exchange, frame)
+  }
+
+  #more(frame: Frame): void {
+    const exchange = this.#open.get(frame.exchange)
+    if (exchange === undefined) throw malformed('a frame of an exchange that is not open')
+    if (frame.type === FrameType.RequestEnd) {
+      if (exchange.requestEnded) throw malformed('a second end of a request')
+      exchange.requestEnded = true
+      exchange.awaiting = exchange.failure === undefined
+      if (exchange.failure !== undefined) this.#refuse(exchange, exchange.failure)
+    }
+    if (frame.type === FrameType.End) {
+      exchange.over = 'end'
+      this.#open.delete(frame.exchange)
+    }
+    this.#add(exchange, frame)
+  }
+
+  #refuse(exchange: OpenExchange, failure: FailedPayload): void {
+    this.#peer.reply(FrameType.Failed, exchange.number, Buffer.from(JSON.stringify(failure)))
+  }
+
+  #add(exchange: OpenExchange, { type, time, payload }: Frame): void {
+    if (exchange.failure === undefined) exchange.frames.push({ type, time, payload })
+    else if (exchange.over === undefined) return
+    this.#intake.queue(exchange, this.#peer, payload.length + FRAME_COST)
+  }
+}

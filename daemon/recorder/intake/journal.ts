@@ -1,0 +1,175 @@
+/**
+ * The journal: where frames are durable before they are anything else. Numbered segments of sealed entries;
+ * a segment goes when every exchange with frames in it is durable in ledger and body store. A segment that
+ * an earlier process wrote is never appended to.
+ *
+ * Plain appends, no zeros written ahead: on ext4 (2 KB, virtual disk) the median of write and fdatasync is
+ * 0.31 ms against 0.19 to 0.25 ms when idle, 0.62 against 0.56 ms under load. That isn't worth a second write
+ * of everything and a tail that looks like data.
+ */
+import path from 'node:path'
+import { type FileSystem, makeDirectory, removeFile } from '../../base/durable.ts'
+import { sealedName, sealedNumbers } from '../sealed/files.ts'
+import { FILE_HEADER } from '../sealed/format.ts'
+import { SealedWriter } from '../sealed/sealed-writer.ts'
+import { encodeFrames, type JournalFrame } from './journal-entry.ts'
+
+const MAX_SEGMENT = 64 << 20
+/** A segment with nothing open in it is replaced from this size on, so that its disk space comes back. */
+const REPLACE_AT = 4 << 20
+
+/** Where frames of an exchange stand: segment, offset, length, one triple after the other. */
+export type Ranges = number[]
+
+export interface Batch {
+  readonly id: string
+  readonly frames: readonly JournalFrame[]
+  /** Gets the new entries' triples once they are written. */
+  readonly ranges: Ranges
+}
+
+export interface JournalOptions {
+  readonly dir: string
+  readonly bodyKey: Buffer
+  readonly fs: FileSystem
+}
+
+export class Journal {
+  readonly #options: JournalOptions
+  #active: SealedWriter | undefined
+  #next: number
+  #dirty = false
+  /** Exchanges with frames in a segment that are not finalised yet. */
+  readonly #uses = new Map<number, number>()
+
+  private constructor(options: JournalOptions, next: number) {
+    this.#options = options
+    this.#next = next
+  }
+
+  /** Begins a new segment behind those that are there. `recovered`: exchanges still in the old ones. */
+  static async open(options: JournalOptions, recovered: Iterable<Ranges>): Promise<Journal> {
+    await makeDirectory(options.dir, { mode: 0o700, fs: options.fs })
+    const old = sealedNumbers(options.dir, 'journal')
+    const journal = new Journal(options, (old.at(-1) ?? 0) + 1)
+    for (const number of old) journal.#uses.set(number, 0)
+    for (const ranges of recovered) journal.#use(ranges)
+    await journal.#writer()
+    return journal
+  }
+
+  /** Path of the segment being written. */
+  get activePath(): string | undefined {
+    return this.#active && this.#path(this.#active.number)
+  }
+
+  /** True where frames are written and not yet synced. */
+  get dirty(): boolean {
+    return this.#dirty
+  }
+
+  /**
+   * Writes frames of several exchanges in one go, and syncs once if asked to.
+   * @throws the disk's error: nothing of the batch counts then, and the next batch may be tried.
+   */
+  async write(batch: readonly Batch[], sync: boolean): Promise<void> {
+    const writer = await this.#writer()
+    try {
+      const staged = batch.map(({ id, frames }) =>
+        encodeFrames(id, frames).flatMap((parts) => {
+          const { offset, length } = writer.stage(parts)
+          return [writer.number, offset, length]
+        }),
+      )
+      await writer.flush()
+      this.#dirty = true
+      if (sync) await this.#sync(writer)
+      writer.accept()
+      for (const [i, { ranges }] of batch.entries()) {
+        // Segments ascend within an exchange, so its last triple tells whether it is new to this one.
+        if (ranges.at(-3) !== writer.number) this.#count(writer.number, 1)
+        ranges.push(...staged[i]!)
+      }
+    } catch (error) {
+      await writer.rollback()
+      throw error
+    }
+  }
+
+  /** Makes everything written durable. */
+  async sync(): Promise<void> {
+    if (this.#active !== undefined && this.#dirty) await this.#sync(this.#active)
+  }
+
+  /** The exchange with these ranges is durable elsewhere: segments without any other go. */
+  async release(ranges: Ranges): Promise<void> {
+    for (const segment of segmentsOf(ranges)) this.#count(segment, -1)
+    await this.#clean()
+  }
+
+  /** Ends the journal; segments that nothing needs any more go. */
+  async close(): Promise<void> {
+    const active = this.#active
+    this.#active = undefined
+    if (active !== undefined) await active.close()
+    await this.#clean()
+  }
+
+  async #sync(writer: SealedWriter): Promise<void> {
+    await writer.sync()
+    this.#dirty = false
+  }
+
+  async #writer(): Promise<SealedWriter> {
+    const active = this.#active
+    if (active !== undefined && !active.broken && !this.#full(active)) return active
+    if (active !== undefined && this.#dirty && !active.broken) await this.#sync(active)
+    const { dir, bodyKey, fs } = this.#options
+    const next = await SealedWriter.create({ dir, purpose: 'journal', number: this.#next, bodyKey, fs })
+    this.#next++
+    this.#uses.set(next.number, 0)
+    this.#active = next
+    this.#dirty = false
+    await active?.close().catch(() => {})
+    await this.#clean()
+    return next
+  }
+
+  #full(writer: SealedWriter): boolean {
+    return (
+      writer.size >= MAX_SEGMENT ||
+      (writer.size >= REPLACE_AT + FILE_HEADER && this.#uses.get(writer.number) === 0)
+    )
+  }
+
+  #use(ranges: Ranges): void {
+    for (const segment of segmentsOf(ranges)) this.#count(segment, 1)
+  }
+
+  #count(segment: number, by: number): void {
+    this.#uses.set(segment, (this.#uses.get(segment) ?? 0) + by)
+  }
+
+  /** A segment that can't be removed now is tried again with the next. */
+  async #clean(): Promise<void> {
+    for (const [segment, uses] of this.#uses) {
+      if (uses > 0 || segment === this.#active?.number) continue
+      try {
+        await removeFile(this.#path(segment), this.#options.fs)
+        this.#uses.delete(segment)
+      } catch {
+        return
+      }
+    }
+  }
+
+  #path(segment: number): string {
+    return path.join(this.#options.dir, sealedName('journal', segment))
+  }
+}
+
+function segmentsOf(ranges: Ranges): Set<number> {
+  const segments = new Set<number>()
+  for (let i = 0; i < ranges.length; i += 3) segments.add(ranges[i]!)
+  return segments
+}

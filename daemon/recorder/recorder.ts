@@ -1,0 +1,241 @@
+/** The recorder's parts, put together: recovery, intake, finaliser, chain-writer, status. */
+import { randomUUIDv7 } from 'node:crypto'
+import { utimesSync } from 'node:fs'
+import path from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { type StatusServer, startStatusServer } from '../admin/status-server.ts'
+import { makeDirectory, realFileSystem } from '../base/durable.ts'
+import { messageOf } from '../base/errors.ts'
+import type { Health } from '../base/health.ts'
+import { ChainThread } from './chain-thread.ts'
+import type { Job } from './finalise/finaliser.ts'
+import type { FinaliserState, FinaliseStart, FromFinaliser, ToFinaliser } from './finalise/thread.ts'
+import { rfc3339 } from './finalise/time.ts'
+import { Intake, type LostSpan } from './intake/intake.ts'
+import { Journal, type Ranges } from './intake/journal.ts'
+import { type Recovered, recoverJournal } from './intake/recover.ts'
+import { IntakeServer } from './intake/server.ts'
+import type { RecorderStart } from './messages.ts'
+
+export interface RecorderState extends Omit<FinaliserState, 'health'> {
+  /** Exchanges journalled and ended that are not in the log yet. */
+  readonly pending: number
+  /** What the chain-writer says of itself. */
+  readonly chain: unknown
+  readonly health: readonly Health[]
+}
+
+export interface RecorderEvents {
+  log(line: string): void
+  state(state: RecorderState): void
+  /** The process can't go on. */
+  fatal(error: unknown): void
+}
+
+const STATE_MS = 1000
+/** How exactly the end of a killed process is known: the journal's time stamp is renewed so often. */
+const ALIVE_MS = 5000
+const STOP_MS = 20_000
+
+export class Recorder {
+  readonly #events: RecorderEvents
+  readonly #finaliser: Worker
+  readonly #pending = new Map<string, Ranges | undefined>()
+  #journal!: Journal
+  #intake!: Intake
+  #server!: IntakeServer
+  #status: StatusServer | undefined
+  #chain: ChainThread | undefined
+  #timers: NodeJS.Timeout[] = []
+  #finaliserState: FinaliserState = { records: 0, treeSize: '0', checkpointTime: undefined, health: [] }
+  #supervisor: unknown
+  #said = ''
+  #stopped = false
+  #idle: (() => void) | undefined
+
+  private constructor(start: RecorderStart, events: RecorderEvents) {
+    this.#events = events
+    const { stateDir: dir, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs } = start
+    const journal = path.join(dir, 'journal')
+    const workerData = { dir, journal, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs }
+    this.#finaliser = new Worker(new URL('./finalise/thread.ts', import.meta.url), {
+      workerData: workerData satisfies FinaliseStart,
+    })
+    this.#finaliser.on('error', (error) => events.fatal(error))
+    this.#finaliser.on('exit', () => {
+      if (!this.#stopped) events.fatal(new Error('the finaliser ended'))
+    })
+  }
+
+  /** @throws what has to be put right before anything can be recorded. */
+  static async start(start: RecorderStart, events: RecorderEvents): Promise<Recorder> {
+    await makeDirectory(start.stateDir, { mode: 0o700 })
+    const recorder = new Recorder(start, events)
+    await recorder.#begin(start)
+    return recorder
+  }
+
+  /** Puts an act of the gateway's own into the log. */
+  audit(event: string, detail: Record<string, string | number | boolean>, time = Date.now()): void {
+    this.#post({
+      type: 'record',
+      record: { v: 1, id: randomUUIDv7(), time: rfc3339(time), kind: 'audit', event, detail },
+    })
+  }
+
+  /** What the status document says of the supervisor. */
+  supervisor(state: unknown): void {
+    this.#supervisor = state
+  }
+
+  /** @returns false where something waits in the journal for the next start. */
+  async stop(): Promise<boolean> {
+    for (const timer of this.#timers) clearInterval(timer)
+    await this.#server.close()
+    await this.#intake.drain()
+    await this.#whenIdle(STOP_MS)
+    this.#stopped = true
+    const ended = new Promise((resolve) => this.#finaliser.once('exit', resolve))
+    this.#send({ type: 'close' })
+    await ended
+    await this.#journal.close()
+    await this.#chain?.stop()
+    await this.#status?.close()
+    return this.#pending.size === 0
+  }
+
+  async #begin(start: RecorderStart): Promise<void> {
+    const opened = this.#opened()
+    const dir = path.join(start.stateDir, 'journal')
+    // The ledger's lock comes first: the journal of a running recorder is none of ours.
+    const { lastTime, cut } = await opened
+    const recovered = recoverJournal(dir, start.bodyKey)
+    const options = { dir, bodyKey: start.bodyKey, fs: realFileSystem }
+    this.#journal = await Journal.open(
+      options,
+      [...recovered.exchanges.values()].map((e) => e.ranges),
+    )
+    this.#recover(recovered, lastTime, cut)
+    this.#intake = new Intake(this.#journal, {
+      finalise: (request) => this.#post({ type: 'exchange', request }),
+      lost: (span) => this.#lost(span),
+      pause: (paused) => this.#server.pause(paused),
+    })
+    if (start.chain !== undefined) this.#chain = new ChainThread(start.chain, this.#events.log)
+    this.#server = await IntakeServer.listen(start.socket, this.#intake, this.#events.log)
+    if (start.statusSocket !== undefined) {
+      const document = () => ({ ...this.#state(), supervisor: this.#supervisor })
+      this.#status = await startStatusServer(start.statusSocket, document)
+    }
+    this.#timers = [
+      setInterval(() => this.#sayState(), STATE_MS),
+      setInterval(() => this.#stayAlive(), ALIVE_MS),
+    ]
+    this.#sayState()
+  }
+
+  #opened(): Promise<Extract<FromFinaliser, { type: 'opened' }>> {
+    return new Promise((resolve, reject) => {
+      this.#finaliser.once('error', reject)
+      this.#finaliser.on('message', (message: FromFinaliser) => {
+        if (message.type === 'opened') resolve(message)
+        else this.#hear(message)
+      })
+    })
+  }
+
+  #hear(message: Exclude<FromFinaliser, { type: 'opened' }>): void {
+    if (message.type === 'done') this.#done(message.ids)
+    else if (message.type === 'checkpoint') this.#chain?.checkpoint(message)
+    else if (message.type === 'state') this.#finaliserState = message.state
+    else this.#events.log(message.line)
+  }
+
+  #done(ids: readonly string[]): void {
+    for (const id of ids) {
+      const ranges = this.#pending.get(id)
+      this.#pending.delete(id)
+      if (ranges !== undefined) {
+        this.#journal.release(ranges).catch((error) => this.#events.log(`journal: ${messageOf(error)}`))
+      }
+    }
+    if (this.#pending.size === 0) this.#idle?.()
+  }
+
+  /** What an earlier process left: its exchanges are finished, and its end is told. */
+  #recover(recovered: Recovered, lastTime: string | undefined, cut: string | undefined): void {
+    for (const [id, { ranges }] of recovered.exchanges) {
+      this.#post({ type: 'exchange', request: { id, ranges } })
+    }
+    const last = Math.max(recovered.lastKnown, lastTime === undefined ? 0 : Date.parse(lastTime))
+    if (recovered.unclean) this.#gap('the recorder did not stop cleanly', last, Date.now())
+    for (const { file, offset, what } of recovered.cuts) {
+      this.#gap(`journal/${file}: ${what} at ${offset}`, last, Date.now())
+    }
+    if (cut !== undefined) this.#gap(`the ledger's WAL had a torn end: ${cut}`, last, Date.now())
+  }
+
+  #lost({ code, count, from, to }: LostSpan): void {
+    const what = count === 1 ? 'one exchange' : `${count} exchanges`
+    this.#gap(`${code}: ${what} could not be recorded`, from, to)
+  }
+
+  #gap(cause: string, from: number, to: number): void {
+    const id = randomUUIDv7()
+    this.#post({
+      type: 'record',
+      record: { v: 1, id, time: rfc3339(to), kind: 'gap', cause, from: rfc3339(from), to: rfc3339(to) },
+    })
+  }
+
+  #post(job: Job): void {
+    if (job.type === 'exchange') this.#pending.set(job.request.id, job.request.ranges)
+    else this.#pending.set(job.record.id, undefined)
+    this.#send(job)
+  }
+
+  #send(message: ToFinaliser): void {
+    this.#finaliser.postMessage(message)
+  }
+
+  #state(): RecorderState {
+    return {
+      ...this.#finaliserState,
+      pending: this.#pending.size,
+      chain: this.#chain?.state,
+      health: [...this.#intake.health(), ...this.#finaliserState.health, ...(this.#chain?.health() ?? [])],
+    }
+  }
+
+  #sayState(): void {
+    const state = this.#state()
+    const text = JSON.stringify(state, (_, value) => (typeof value === 'bigint' ? String(value) : value))
+    if (text === this.#said) return
+    this.#said = text
+    this.#events.state(JSON.parse(text) as RecorderState)
+  }
+
+  /** The segment's time stamp says how long this process lived, should it be killed. */
+  #stayAlive(): void {
+    const file = this.#journal.activePath
+    const now = new Date()
+    try {
+      if (file !== undefined) utimesSync(file, now, now)
+    } catch (error) {
+      this.#events.log(`journal: ${messageOf(error)}`)
+    }
+  }
+
+  async #whenIdle(withinMs: number): Promise<void> {
+    if (this.#pending.size === 0) return
+    const idle = new Promise<void>((resolve) => {
+      this.#idle = resolve
+    })
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, withinMs)
+    })
+    await Promise.race([idle, late])
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,38 @@
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { EVM, EVM_PORT } from './addresses.ts'
+import { LabError } from './lab-error.ts'
+import { spawnIn } from './network.ts'
+import { PATH, REPOSITORY } from './places.ts'
+
+interface EvmNode {
+  stop(): Promise<void>
+}
+
+/** An EVM node on the internet, as `http://evm.example.org:8545`: anvil, chain id 31337, accounts funded. */
+export async function startEvmNode(): Promise<EvmNode> {
+  const machine = process.arch === 'arm64' ? 'arm64' : 'amd64'
+  const anvil = `${REPOSITORY}/node_modules/@foundry-rs/anvil-linux-${machine}/bin/anvil`
+  const child = spawnIn('internet', 'root', [anvil, '--host', EVM.address4, '--port', String(EVM_PORT)], {
+    env: { PATH, HOME: '/root' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const gone = once(child, 'exit')
+  const said: string[] = []
+  const listening = (async () => {
+    for await (const line of createInterface({ input: child.stdout! })) {
+      if (line.startsWith('Listening on ')) return
+      said.push(line)
+    }
+    const why = said.slice(-3).join('\n')
+    throw new LabError('evm-failed', `anvil ended: ${why}`, `See whether ${anvil} is there and runs.`)
+  })()
+  await Promise.race([listening, gone.then(() => listening)])
+  child.stdout!.resume()
+  return {
+    async stop() {
+      child.kill('SIGKILL')
+      await gone
+    },
+  }
+}

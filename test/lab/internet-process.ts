@@ -1,0 +1,71 @@
+/**
+ * The process that is the laboratory's internet: web sites, resolver and listening posts. It lives in
+ * the namespace `internet`, takes commands over its IPC channel and ends when that closes.
+ */
+import { messageOf } from '../../daemon/base/errors.ts'
+import { ALL_SITES, ANTHROPIC, EXAMPLE, OPENAI, RESOLVER, type Site } from './addresses.ts'
+import type { SiteHandler } from './internet/answer.ts'
+import { anthropic } from './internet/anthropic.ts'
+import { createPki } from './internet/certificates.ts'
+import { DnsServer } from './internet/dns-server.ts'
+import { exampleSite } from './internet/example-site.ts'
+import { listenAround } from './internet/listening-posts.ts'
+import type { Command, Report, Request } from './internet/messages.ts'
+import { openai } from './internet/openai.ts'
+import { WebSite } from './internet/web-site.ts'
+import { WireLogWriter } from './internet/wire-log-writer.ts'
+import { WIRE_LOG } from './wire-log.ts'
+
+const handlers: readonly (readonly [Site, SiteHandler])[] = [
+  [OPENAI, openai],
+  [ANTHROPIC, anthropic],
+  [EXAMPLE, exampleSite],
+]
+
+const log = new WireLogWriter(WIRE_LOG)
+const pki = await createPki()
+const resolver = new DnsServer(ALL_SITES)
+const sites = new Map<string, WebSite>()
+
+for (const address of [RESOLVER.address4, RESOLVER.address6]) await resolver.listen(address)
+for (const [site, handler] of handlers) {
+  const webSite = new WebSite(site, await pki.issue(site.name, 'good'), handler, log)
+  await webSite.listen()
+  await listenAround(site, log)
+  sites.set(site.name, webSite)
+}
+
+process.on('message', (request: Request) => {
+  obey(request.command).then(
+    () => report({ type: 'done', id: request.id }),
+    (error: unknown) => report({ type: 'failed', id: request.id, message: messageOf(error) }),
+  )
+})
+process.on('disconnect', () => process.exit(0))
+await log.flush()
+report({ type: 'ready', root: pki.root })
+
+async function obey(command: Command): Promise<void> {
+  switch (command.type) {
+    case 'flush':
+      return log.flush()
+    case 'log':
+      return log.switch(command.on)
+    case 'certificate':
+      return siteNamed(command.site).setCredentials(await pki.issue(command.site, command.kind))
+    case 'listening':
+      return command.on ? siteNamed(command.site).listen() : siteNamed(command.site).close()
+    case 'resolve':
+      return resolver.resolve(command.name, command.families)
+  }
+}
+
+function siteNamed(name: string): WebSite {
+  const site = sites.get(name)
+  if (site === undefined) throw new Error(`no web site of the laboratory is called ${name}`)
+  return site
+}
+
+function report(message: Report): void {
+  process.send?.(message)
+}

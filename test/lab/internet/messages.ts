@@ -1,0 +1,24 @@
+/** Which certificate a site shows; all but `good` are what a client must refuse. */
+export type CertificateKind = 'good' | 'self-signed' | 'expired' | 'wrong-name' | 'unknown-root'
+
+/** Which kinds of address the resolver gives out for a name; none of them is NXDOMAIN. */
+export type Families = '4' | '6' | 'both' | 'none'
+
+/** What the laboratory asks of the process in `internet`, over its IPC channel; each gets one answer. */
+export type Command =
+  | { readonly type: 'flush' }
+  | { readonly type: 'log'; readonly on: boolean }
+  | { readonly type: 'certificate'; readonly site: string; readonly kind: CertificateKind }
+  | { readonly type: 'listening'; readonly site: string; readonly on: boolean }
+  | { readonly type: 'resolve'; readonly name: string; readonly families: Families }
+
+export interface Request {
+  readonly id: number
+  readonly command: Command
+}
+
+/** `ready` comes first and once; `root` is the laboratory's root certificate (PEM). */
+export type Report =
+  | { readonly type: 'ready'; readonly root: string }
+  | { readonly type: 'done'; readonly id: number }
+  | { readonly type: 'failed'; readonly id: number; readonly message: string }

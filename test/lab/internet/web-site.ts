@@ -1,0 +1,114 @@
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
+import type { Site } from '../addresses.ts'
+import type { Protocol } from '../wire-log.ts'
+import type { SiteHandler } from './answer.ts'
+import type { Credentials } from './certificates.ts'
+import { serveHttp } from './http-server.ts'
+import type { WireLogWriter } from './wire-log-writer.ts'
+
+interface Listener {
+  readonly server: Server
+  readonly address: string
+  readonly port: number
+}
+
+/** One site on ports 443 and 80 of both its addresses. */
+export class WebSite {
+  readonly #site: Site
+  readonly #handler: SiteHandler
+  readonly #log: WireLogWriter
+  readonly #listeners: Listener[] = []
+  readonly #tlsServers: TlsServer[] = []
+  readonly #open = new Set<Socket>()
+
+  constructor(site: Site, credentials: Credentials, handler: SiteHandler, log: WireLogWriter) {
+    this.#site = site
+    this.#handler = handler
+    this.#log = log
+    for (const address of [site.address4, site.address6]) {
+      const secure = this.#tlsServer(credentials)
+      this.#tlsServers.push(secure)
+      this.#listeners.push({ server: secure, address, port: 443 })
+      this.#listeners.push({ server: this.#plainServer(), address, port: 80 })
+    }
+  }
+
+  async listen(): Promise<void> {
+    for (const { server, address, port } of this.#listeners) {
+      if (server.listening) continue
+      server.listen({ host: address, port })
+      await once(server, 'listening')
+    }
+  }
+
+  /** Closes the listeners and breaks open connections off: new ones are then refused with a reset. */
+  async close(): Promise<void> {
+    for (const socket of this.#open) socket.destroy()
+    for (const { server } of this.#listeners) {
+      if (!server.listening) continue
+      server.close()
+      await once(server, 'close')
+    }
+  }
+
+  /** Shows another certificate to whoever connects from now on. */
+  setCredentials(credentials: Credentials): void {
+    for (const server of this.#tlsServers) server.setSecureContext(credentials)
+  }
+
+  #tlsServer(credentials: Credentials): TlsServer {
+    const server = createTlsServer({ ...credentials, ALPNProtocols: ['http/1.1'], noDelay: true })
+    // The number travels from the TCP connection to the TLS socket on top of it by their shared addresses.
+    const numbers = new Map<string, number>()
+    server.on('connection', (raw: Socket) => {
+      const key = peerOf(raw)
+      numbers.set(key, this.#accept(raw, 'tls', 443))
+      raw.once('close', () => numbers.delete(key))
+    })
+    server.on('secureConnection', (socket: TLSSocket) => {
+      const connection = numbers.get(peerOf(socket)) ?? 0
+      this.#log.add(() => ({
+        type: 'handshake',
+        connection,
+        sni: socket.servername ?? false,
+        version: socket.getProtocol() ?? '',
+      }))
+      void serveHttp(socket, connection, this.#handler, this.#log)
+    })
+    server.on('tlsClientError', (error, socket) => {
+      const connection = numbers.get(peerOf(socket)) ?? 0
+      this.#log.add(() => ({ type: 'error', connection, message: error.message }))
+    })
+    return server
+  }
+
+  #plainServer(): Server {
+    return createServer({ noDelay: true }, (socket) => {
+      void serveHttp(socket, this.#accept(socket, 'http', 80), this.#handler, this.#log)
+    })
+  }
+
+  #accept(socket: Socket, protocol: Protocol, port: number): number {
+    const connection = this.#log.newConnection()
+    this.#open.add(socket)
+    socket.once('close', () => this.#open.delete(socket))
+    this.#log.add(() => ({
+      type: 'connection',
+      connection,
+      at: Date.now(),
+      site: this.#site.name,
+      port,
+      protocol,
+      localAddress: socket.localAddress ?? '',
+      remoteAddress: socket.remoteAddress ?? '',
+      remotePort: socket.remotePort ?? 0,
+    }))
+    return connection
+  }
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress}|${socket.remotePort}`
+}

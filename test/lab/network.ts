@@ -1,0 +1,94 @@
+/**
+ * Two network namespaces with one link between them: `internet`, where all providers live on the
+ * loopback device, and `host`, the machine that agents and gateway share.
+ */
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { ALL_SITES, LINK } from './addresses.ts'
+import { tool } from './process.ts'
+import type { User } from './users.ts'
+
+export type Namespace = 'internet' | 'host'
+
+const namespaces: readonly Namespace[] = ['internet', 'host']
+
+/** Makes both namespaces, the link and the sites' addresses. `removeNetwork` is its inverse. */
+export async function buildNetwork(): Promise<void> {
+  for (const namespace of namespaces) {
+    await tool(['ip', 'netns', 'add', namespace])
+    // Containers and some distributions switch IPv6 off for namespaces to come.
+    await tool(
+      ['nsenter', `--net=${pathOf(namespace)}`, 'tee', '/proc/sys/net/ipv6/conf/all/disable_ipv6'],
+      '0',
+    )
+  }
+  await tool(['ip', '-batch', '-'], linkScript())
+  await Promise.all([
+    tool(['ip', '-n', 'internet', '-batch', '-'], internetScript()),
+    tool(['ip', '-n', 'host', '-batch', '-'], hostScript()),
+  ])
+}
+
+/** Undoes `buildNetwork`, whatever of it stands. */
+export async function removeNetwork(): Promise<void> {
+  const standing = (await tool(['ip', 'netns', 'list'])).split('\n').map((line) => line.split(' ')[0])
+  for (const namespace of namespaces) {
+    if (standing.includes(namespace)) await tool(['ip', 'netns', 'delete', namespace])
+  }
+}
+
+/** Starts a program in a namespace, as a user without groups and capabilities, or as root. No shell. */
+export function spawnIn(
+  namespace: Namespace,
+  user: User | 'root',
+  argv: readonly string[],
+  options: SpawnOptions,
+): ChildProcess {
+  const identity =
+    user === 'root' || user.uid === 0
+      ? []
+      : [
+          ...['setpriv', '--reuid', String(user.uid), '--regid', String(user.gid)],
+          ...['--clear-groups', '--inh-caps=-all', '--'],
+        ]
+  // Both programs replace themselves, so that the child's pid is the program's.
+  return spawn('nsenter', [`--net=${pathOf(namespace)}`, '--', ...identity, ...argv], options)
+}
+
+/** The file that names a namespace, for nsenter and setns(2). */
+export function pathOf(namespace: Namespace): string {
+  return `/run/netns/${namespace}`
+}
+
+function linkScript(): string {
+  return [
+    'link set lo up',
+    'link add host netns internet type veth peer name eth0 netns host',
+    // Duplicate address detection would keep the addresses unusable for a second: hence nodad below.
+  ].join('\n')
+}
+
+function internetScript(): string {
+  return [
+    'link set lo up',
+    ...ALL_SITES.flatMap((site) => [
+      `addr add ${site.address4}/32 dev lo`,
+      `addr add ${site.address6}/128 dev lo nodad`,
+    ]),
+    `addr add ${LINK.internet4}/${LINK.prefix4} dev host`,
+    `addr add ${LINK.internet6}/${LINK.prefix6} dev host nodad`,
+    'link set host up',
+    `route add default via ${LINK.host4}`,
+    `route add default via ${LINK.host6}`,
+  ].join('\n')
+}
+
+function hostScript(): string {
+  return [
+    'link set lo up',
+    `addr add ${LINK.host4}/${LINK.prefix4} dev eth0`,
+    `addr add ${LINK.host6}/${LINK.prefix6} dev eth0 nodad`,
+    'link set eth0 up',
+    `route add default via ${LINK.internet4}`,
+    `route add default via ${LINK.internet6}`,
+  ].join('\n')
+}

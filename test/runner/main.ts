@@ -1,0 +1,96 @@
+/** Runs checks and tests and prints what they gave; `test/run` prepares the machine and starts this. */
+import { existsSync, globSync } from 'node:fs'
+import { runChecks } from './checks.ts'
+import { runNode } from './command.ts'
+import { type FileResult, TapReport } from './tap-report.ts'
+
+type Suite = 'unit' | 'system'
+
+const tap = 'node_modules/tap/dist/esm/run.mjs'
+/** Files at once, and seconds a file may take. A laboratory has the machine's two processors to itself. */
+const limits = { unit: { jobs: 2, timeout: 60 }, system: { jobs: 1, timeout: 300 } } as const
+
+const totals = { passed: 0, failed: 0 }
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [what = 'all', pattern = '', ...rest] = argv
+  if (!['all', 'checks', 'unit', 'system'].includes(what) || rest.length > 0) {
+    console.error('usage: test/run [checks | unit [PATTERN] | system [PATTERN]]')
+    return 2
+  }
+  if (what === 'all' || what === 'checks') await check()
+  if (what === 'all' || what === 'unit') await test('unit', pattern)
+  if (what === 'all' || what === 'system') await test('system', pattern)
+  console.log('\nCounted are checks and named tests, not the assertions in them.')
+  console.log(`${totals.passed} passed, ${totals.failed} failed`)
+  return totals.failed === 0 ? 0 : 1
+}
+
+async function check(): Promise<void> {
+  console.log('checks')
+  await runChecks(({ name, passed, output, milliseconds }) => {
+    count(passed ? 1 : 0, passed ? 0 : 1)
+    console.log(line(passed, name, milliseconds))
+    if (!passed) console.log(indent(output))
+  })
+}
+
+async function test(suite: Suite, pattern: string): Promise<void> {
+  console.log(`${suite} tests`)
+  const files = globSync(`test/${suite}/*.test.ts`)
+    .filter((file) => file.includes(pattern))
+    .sort()
+  if (files.length === 0) return fail(`no ${suite} test is called anything like ${JSON.stringify(pattern)}`)
+  // The runner builds itself for the plugins of .taprc and would still run without them that first time.
+  if (!existsSync('.tap/plugins/package.json')) {
+    const built = await runNode([tap, 'build'])
+    if (built.code !== 0) return fail(`tap could not build its plugins\n${built.output}`)
+  }
+  const { jobs, timeout } = limits[suite]
+  const results: FileResult[] = []
+  const report = new TapReport()
+  const take = (result: FileResult | undefined) => {
+    if (result === undefined) return
+    results.push(result)
+    tell(result)
+  }
+  const options = ['--disable-coverage', '--allow-incomplete-coverage', '--reporter=tap']
+  const ended = await runNode(
+    [tap, 'run', ...options, `--jobs=${jobs}`, `--timeout=${timeout}`, ...files],
+    (each) => take(report.push(each)),
+  )
+  take(report.end())
+  const failures = results.reduce((sum, { failures }) => sum + failures.length, 0)
+  const silent = files.filter((file) => !results.some(({ name }) => name === file))
+  for (const file of silent) fail(`${file} gave no result`)
+  if (ended.code !== 0 && failures + silent.length === 0) fail(`tap itself ended with ${ended.code}`)
+  if (failures + silent.length > 0 && ended.output !== '') console.log(`  stderr\n${indent(ended.output)}`)
+}
+
+function tell({ name, passed, failures, milliseconds }: FileResult): void {
+  count(passed, failures.length)
+  console.log(line(failures.length === 0, name, milliseconds, passed + failures.length))
+  for (const failure of failures) console.log(failure)
+}
+
+function count(passed: number, failed: number): void {
+  totals.passed += passed
+  totals.failed += failed
+}
+
+function fail(why: string): void {
+  count(0, 1)
+  console.log(`  failed  ${why}`)
+}
+
+function line(passed: boolean, name: string, milliseconds: number | undefined, tests?: number): string {
+  const seconds = milliseconds === undefined ? '' : `${(milliseconds / 1000).toFixed(1)} s`
+  const amount = tests === undefined ? '' : `${tests} test${tests === 1 ? '' : 's'}`
+  return `  ${passed ? 'passed' : 'FAILED'}  ${name.padEnd(52)} ${amount.padStart(9)} ${seconds.padStart(8)}`
+}
+
+function indent(text: string): string {
+  return text.trimEnd().replace(/^/gm, '    ')
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,142 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import {
+  type Anchor,
+  type AnchorState,
+  readAnchors,
+  thinned,
+  writeAnchors,
+} from '../../daemon/chain-writer/anchors.ts'
+import { isLoadable } from '../../daemon/chain-writer/development-state.ts'
+import { openJournal } from '../../daemon/chain-writer/journal.ts'
+import { feesOf, gatewaySigner } from '../../daemon/chain-writer/signer.ts'
+
+const hash = `0x${'1f'.repeat(32)}`
+const address = `0x${'aa'.repeat(20)}`
+const anchor = (size: number): Anchor => ({
+  size: String(size),
+  root: 'ab'.repeat(32),
+  transaction: hash,
+  block: size,
+  blockHash: hash,
+  time: '2026-01-01T00:00:00.000Z',
+  finality: 'included',
+  rpc: '127.0.0.1:1',
+})
+const state: AnchorState = {
+  v: 1,
+  chains: [
+    {
+      name: 'base',
+      kind: 'rpc',
+      chainId: 8453,
+      contract: address,
+      logKey: hash,
+      gateway: address,
+      anchors: [anchor(3)],
+    },
+  ],
+}
+
+t.test('anchors survive a restart; none are there before the first', async (t) => {
+  const directory = t.testdir()
+  t.same(readAnchors(directory), { v: 1, chains: [] })
+  await writeAnchors(directory, state)
+  t.same(readAnchors(directory), state)
+})
+
+t.test('a damaged or hostile anchors.json is refused with a remedy', async (t) => {
+  const chain = state.chains[0]!
+  const bad = [
+    '',
+    '{',
+    'null',
+    '{"v":2,"chains":[]}',
+    JSON.stringify({ v: 1, chains: [{ ...chain, name: '../../etc' }] }),
+    JSON.stringify({ v: 1, chains: [{ ...chain, contract: '0x1' }] }),
+    JSON.stringify({ v: 1, chains: [{ ...chain, anchors: [{ ...anchor(1), size: '-1' }] }] }),
+    JSON.stringify({ v: 1, chains: [{ ...chain, anchors: [{ ...anchor(1), root: 'x' }] }] }),
+  ]
+  for (const text of bad) {
+    const directory = t.testdir()
+    writeFileSync(join(directory, 'anchors.json'), text)
+    t.throws(() => readAnchors(directory), { code: 'STATE_DAMAGED', remedy: /Remove it/ }, text.slice(0, 40))
+  }
+})
+
+t.test('keeps the newest anchors all and older ones ever more sparsely', async (t) => {
+  let anchors: Anchor[] = []
+  for (let size = 1; size <= 20_000; size++) anchors = thinned(anchors, anchor(size))
+  t.ok(anchors.length <= 512)
+  const sizes = anchors.map(({ size }) => Number(size))
+  t.equal(sizes[0], 1)
+  t.same(
+    sizes.slice(-256),
+    Array.from({ length: 256 }, (_, i) => 20_000 - 255 + i),
+  )
+  t.same(
+    sizes,
+    sizes.toSorted((a, b) => a - b),
+  )
+  t.same(
+    thinned([anchor(1), anchor(2)], anchor(2)).map(({ size }) => size),
+    ['1', '2'],
+  )
+})
+
+t.test('the journal gives back what was put before a restart', async (t) => {
+  const directory = t.testdir()
+  const { journal } = await openJournal(directory, 'base')
+  t.equal(journal.inFlight, undefined)
+  const purpose = { type: 'anchor', size: '4', root: 'ab'.repeat(32), note: 'n' } as const
+  const inFlight = { chainId: 1, nonce: 7, transactions: [{ hash, raw: '0x02', purpose, signed: 5 }] }
+  await journal.put(inFlight)
+  t.same((await openJournal(directory, 'base')).journal.inFlight, inFlight)
+  t.equal((await openJournal(directory, 'other')).journal.inFlight, undefined)
+  await journal.put(undefined)
+  t.equal((await openJournal(directory, 'base')).journal.inFlight, undefined)
+})
+
+t.test('a damaged journal is set aside and named', async (t) => {
+  const directory = t.testdir({ 'base.journal.json': '{"v":1,"inFl' })
+  const { journal, damaged } = await openJournal(directory, 'base')
+  t.equal(journal.inFlight, undefined)
+  t.equal(damaged, join(directory, 'base.journal.json.damaged'))
+  t.ok(existsSync(damaged ?? ''))
+})
+
+t.test('signs for its address, with the fees it was told', async (t) => {
+  // Account and key that anvil and hardhat publish as their first.
+  const signer = gatewaySigner(
+    Buffer.from('ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80', 'hex'),
+  )
+  t.equal(signer.address, '0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266')
+  const transaction = { chainId: 1, nonce: 3, to: address, data: '0x01', gasLimit: 21_000n }
+  for (const fees of [
+    { type: 2, maxFeePerGas: 9n, maxPriorityFeePerGas: 2n },
+    { type: 0, gasPrice: 7n },
+  ] as const) {
+    const { raw, hash } = signer.sign({ ...transaction, fees })
+    t.same(feesOf(raw), fees)
+    t.match(hash, /^0x[0-9a-f]{64}$/)
+  }
+})
+
+t.test('tells a development chain state that is whole from one that is torn', async (t) => {
+  const whole = {
+    block: { number: '0x0', timestamp: '0x1' },
+    accounts: { [address]: { nonce: 0, balance: '0x0', code: '0x' } },
+    best_block_number: 0,
+    blocks: [{ header: { number: '0x0' } }],
+    transactions: [],
+  }
+  const directory = t.testdir({
+    whole: JSON.stringify(whole),
+    torn: JSON.stringify(whole).slice(0, -20),
+    empty: '',
+    other: '{}',
+  })
+  t.ok(isLoadable(join(directory, 'whole')))
+  for (const name of ['torn', 'empty', 'other', 'absent']) t.notOk(isLoadable(join(directory, name)), name)
+})

@@ -1,0 +1,369 @@
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import fc from 'fast-check'
+import t from 'tap'
+import { type Content, derive } from '../../daemon/recorder/derive/derive.ts'
+
+const json = (value: unknown) => Buffer.from(JSON.stringify(value))
+const requestHead = (line: string, ...fields: string[]) =>
+  Buffer.from([`${line} HTTP/1.1`, ...fields, '', ''].join('\r\n'))
+const responseHead = (type: string, ...fields: string[]) =>
+  Buffer.from(['HTTP/1.1 200 OK', `Content-Type: ${type}`, ...fields, '', ''].join('\r\n'))
+const sse = (...events: unknown[]) =>
+  Buffer.from(events.map((e) => `data: ${typeof e === 'string' ? e : JSON.stringify(e)}\n\n`).join(''))
+const namedSse = (...events: { type: string }[]) =>
+  Buffer.from(events.map((e) => `event: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join(''))
+
+function chat(options: {
+  request?: object
+  head?: Buffer
+  body?: Content
+  line?: string
+  provider?: string
+  style?: string
+}) {
+  const { request = { model: 'gpt-4o' }, head = responseHead('application/json'), body } = options
+  return derive({
+    provider: options.provider ?? 'openai',
+    style: options.style,
+    requestHead: requestHead(options.line ?? 'POST /v1/chat/completions', 'content-type: application/json'),
+    requestBody: json(request),
+    response: body === undefined ? undefined : { head, body },
+  })
+}
+
+const EVENT_STREAM = responseHead('text/event-stream; charset=utf-8')
+const chunk = (over: object) => ({
+  id: 'chatcmpl-9',
+  object: 'chat.completion.chunk',
+  created: 1,
+  model: 'gpt-4o-2024-08-06',
+  choices: [{ index: 0, delta: { content: 'Hi' }, finish_reason: null }],
+  ...over,
+})
+const STOP = chunk({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })
+const USAGE = chunk({
+  choices: [],
+  usage: {
+    prompt_tokens: 120,
+    completion_tokens: 40,
+    total_tokens: 160,
+    prompt_tokens_details: { cached_tokens: 100 },
+    completion_tokens_details: { reasoning_tokens: 16 },
+  },
+})
+
+t.test('openai chat completions, JSON', async (t) => {
+  const body = json({
+    id: 'chatcmpl-1',
+    model: 'gpt-4o-2024-08-06',
+    choices: [
+      { index: 1, finish_reason: 'length', message: { content: 'b' } },
+      { index: 0, finish_reason: 'stop', message: { content: 'a' } },
+    ],
+    usage: { prompt_tokens: 12, completion_tokens: 3, total_tokens: 15 },
+  })
+  t.same(chat({ body, request: { model: 'gpt-4o', stream: false, messages: [] } }), {
+    'gen_ai.provider.name': 'openai',
+    'gen_ai.operation.name': 'chat',
+    'gen_ai.request.model': 'gpt-4o',
+    'gen_ai.request.stream': false,
+    'gen_ai.response.model': 'gpt-4o-2024-08-06',
+    'gen_ai.response.id': 'chatcmpl-1',
+    'gen_ai.response.finish_reasons': ['stop', 'length'],
+    'gen_ai.usage.input_tokens': 12,
+    'gen_ai.usage.output_tokens': 3,
+    usageSource: 'reported',
+  })
+})
+
+t.test('openai chat completions, SSE with include_usage: the last chunk has the usage', async (t) => {
+  const body = sse(chunk({}), chunk({ usage: null }), STOP, USAGE, '[DONE]')
+  t.same(chat({ head: EVENT_STREAM, body, request: { model: 'gpt-4o', stream: true } }), {
+    'gen_ai.provider.name': 'openai',
+    'gen_ai.operation.name': 'chat',
+    'gen_ai.request.model': 'gpt-4o',
+    'gen_ai.request.stream': true,
+    'gen_ai.response.model': 'gpt-4o-2024-08-06',
+    'gen_ai.response.id': 'chatcmpl-9',
+    'gen_ai.response.finish_reasons': ['stop'],
+    'gen_ai.usage.input_tokens': 120,
+    'gen_ai.usage.output_tokens': 40,
+    'gen_ai.usage.cache_read.input_tokens': 100,
+    'gen_ai.usage.reasoning.output_tokens': 16,
+    usageSource: 'reported',
+  })
+})
+
+t.test('openai chat completions, SSE without include_usage: no usage is invented', async (t) => {
+  const derived = chat({ head: EVENT_STREAM, body: sse(chunk({}), STOP, '[DONE]') })
+  t.equal(derived.usageSource, 'none')
+  t.notOk('gen_ai.usage.input_tokens' in derived)
+  t.same(derived['gen_ai.response.finish_reasons'], ['stop'])
+})
+
+t.test('a stream that was cut off gives what had come', async (t) => {
+  const whole = sse(chunk({}), chunk({}), STOP, USAGE)
+  const derived = chat({ head: EVENT_STREAM, body: whole.subarray(0, 300) })
+  t.match(derived, { 'gen_ai.response.id': 'chatcmpl-9', usageSource: 'none' })
+  t.notOk('unparsed' in derived)
+  // Cut behind the usage's JSON, before the blank line that would end the event.
+  t.equal(chat({ head: EVENT_STREAM, body: whole.subarray(0, -2) })['gen_ai.usage.output_tokens'], 40)
+})
+
+t.test("groq's usage, deepseek's cache, azure's model in the path", async (t) => {
+  const groq = sse(chunk({ x_groq: { id: 'req', usage: { prompt_tokens: 5, completion_tokens: 6 } } }))
+  t.match(chat({ head: EVENT_STREAM, body: groq, provider: 'groq' }), {
+    'gen_ai.usage.input_tokens': 5,
+    'gen_ai.usage.output_tokens': 6,
+    'gen_ai.provider.name': 'groq',
+  })
+  const deepseek = json({ usage: { prompt_tokens: 9, completion_tokens: 1, prompt_cache_hit_tokens: 8 } })
+  t.equal(chat({ body: deepseek })['gen_ai.usage.cache_read.input_tokens'], 8)
+  const line = 'POST /openai/deployments/my%20gpt/chat/completions?api-version=1'
+  t.match(chat({ line, request: { messages: [] }, provider: 'azure', body: json({}) }), {
+    'gen_ai.request.model': 'my gpt',
+    'gen_ai.provider.name': 'azure.ai.openai',
+  })
+})
+
+t.test('completions and embeddings', async (t) => {
+  t.match(chat({ line: 'POST /v1/completions', body: json({ choices: [{ finish_reason: 'stop' }] }) }), {
+    'gen_ai.operation.name': 'text_completion',
+    'gen_ai.response.finish_reasons': ['stop'],
+  })
+  const body = json({ model: 'text-embedding-3-small', usage: { prompt_tokens: 8, total_tokens: 8 } })
+  const derived = chat({ line: 'POST /v1/embeddings', body })
+  t.match(derived, {
+    'gen_ai.operation.name': 'embeddings',
+    'gen_ai.usage.input_tokens': 8,
+    usageSource: 'reported',
+  })
+  t.notOk('gen_ai.usage.output_tokens' in derived)
+})
+
+const RESPONSE = {
+  id: 'resp_1',
+  model: 'gpt-4.1-2025-04-14',
+  status: 'completed',
+  usage: {
+    input_tokens: 36,
+    input_tokens_details: { cached_tokens: 4 },
+    output_tokens: 87,
+    output_tokens_details: { reasoning_tokens: 12 },
+  },
+}
+const RESPONSE_DERIVED = {
+  'gen_ai.response.id': 'resp_1',
+  'gen_ai.response.model': 'gpt-4.1-2025-04-14',
+  'gen_ai.response.finish_reasons': ['completed'],
+  'gen_ai.usage.input_tokens': 36,
+  'gen_ai.usage.output_tokens': 87,
+  'gen_ai.usage.cache_read.input_tokens': 4,
+  'gen_ai.usage.reasoning.output_tokens': 12,
+  usageSource: 'reported',
+}
+
+t.test('openai responses, JSON and SSE', async (t) => {
+  const line = 'POST /v1/responses'
+  t.match(chat({ line, body: json(RESPONSE) }), RESPONSE_DERIVED)
+  const started = { ...RESPONSE, status: 'in_progress', usage: null }
+  const events = [
+    { type: 'response.created', response: started },
+    { type: 'response.output_text.delta', delta: 'Hi' },
+  ]
+  const aborted = chat({ line, head: EVENT_STREAM, body: namedSse(...events) })
+  t.match(aborted, { 'gen_ai.response.id': 'resp_1', usageSource: 'none' })
+  t.notOk('gen_ai.response.finish_reasons' in aborted)
+  const whole = namedSse(...events, { type: 'response.completed', response: RESPONSE } as { type: string })
+  t.match(chat({ line, head: EVENT_STREAM, body: whole }), RESPONSE_DERIVED)
+  const cut = { ...RESPONSE, status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } }
+  t.same(chat({ line, body: json(cut) })['gen_ai.response.finish_reasons'], ['max_output_tokens'])
+})
+
+const anthropic = (head: Buffer, body: Buffer) =>
+  chat({
+    line: 'POST /v1/messages',
+    provider: 'anthropic',
+    request: { model: 'claude-sonnet-4-5' },
+    head,
+    body,
+  })
+const START = {
+  type: 'message_start',
+  message: {
+    id: 'msg_1',
+    model: 'claude-sonnet-4-5-20250929',
+    usage: {
+      input_tokens: 10,
+      cache_creation_input_tokens: 200,
+      cache_read_input_tokens: 3000,
+      output_tokens: 1,
+    },
+  },
+}
+
+t.test('anthropic messages, JSON: input includes the cache', async (t) => {
+  const body = json({
+    ...START.message,
+    stop_reason: 'end_turn',
+    usage: { ...START.message.usage, output_tokens: 55 },
+  })
+  t.same(anthropic(responseHead('application/json'), body), {
+    'gen_ai.provider.name': 'anthropic',
+    'gen_ai.operation.name': 'chat',
+    'gen_ai.request.model': 'claude-sonnet-4-5',
+    'gen_ai.response.model': 'claude-sonnet-4-5-20250929',
+    'gen_ai.response.id': 'msg_1',
+    'gen_ai.response.finish_reasons': ['end_turn'],
+    'gen_ai.usage.input_tokens': 3210,
+    'gen_ai.usage.output_tokens': 55,
+    'gen_ai.usage.cache_read.input_tokens': 3000,
+    'gen_ai.usage.cache_creation.input_tokens': 200,
+    usageSource: 'reported',
+  })
+})
+
+t.test('anthropic messages, SSE: the final output count comes from message_delta', async (t) => {
+  const delta = { type: 'message_delta', delta: { stop_reason: 'tool_use' }, usage: { output_tokens: 77 } }
+  const text = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'Hi' } }
+  t.match(anthropic(EVENT_STREAM, namedSse(START, { type: 'ping' }, text, delta, { type: 'message_stop' })), {
+    'gen_ai.usage.input_tokens': 3210,
+    'gen_ai.usage.output_tokens': 77,
+    'gen_ai.response.finish_reasons': ['tool_use'],
+  })
+  const aborted = anthropic(EVENT_STREAM, namedSse(START, text))
+  t.equal(aborted['gen_ai.usage.input_tokens'], 3210)
+  t.notOk('gen_ai.usage.output_tokens' in aborted, 'the first token is no count of the output')
+})
+
+t.test('every content coding is undone, and streams cut within one give what came', async (t) => {
+  const body = sse(chunk({}), STOP, USAGE)
+  const codings = {
+    gzip: gzipSync(body),
+    'x-gzip': gzipSync(body),
+    br: brotliCompressSync(body),
+    zstd: zstdCompressSync(body),
+    deflate: deflateSync(body),
+    'deflate ': deflateRawSync(body),
+    'gzip, br': brotliCompressSync(gzipSync(body)),
+  }
+  for (const [coding, bytes] of Object.entries(codings)) {
+    const head = responseHead('text/event-stream', `Content-Encoding: ${coding}`)
+    t.equal(chat({ head, body: bytes })['gen_ai.usage.output_tokens'], 40, coding)
+  }
+  const head = responseHead('text/event-stream', 'content-encoding: gzip')
+  const cut = gzipSync(sse(...Array.from({ length: 500 }, (_, i) => chunk({ n: i * 7919 }))))
+  t.equal(chat({ head, body: cut.subarray(0, cut.length >> 1) })['gen_ai.response.id'], 'chatcmpl-9')
+})
+
+t.test('bombs are cut off and named', async (t) => {
+  const head = (coding: string) => responseHead('application/json', `content-encoding: ${coding}`)
+  const zeros = Buffer.alloc(64 << 20)
+  t.match(chat({ head: head('gzip'), body: gzipSync(zeros) }).unparsed, /more than 32 MiB/)
+  t.match(chat({ head: head('zstd'), body: zstdCompressSync(zeros) }).unparsed, /more than 32 MiB/)
+  t.match(chat({ head: head('gzip,gzip,gzip'), body: Buffer.from('x') }).unparsed, /3 content codings/)
+  const many = Buffer.from(`[${'[],'.repeat(1_000_000)}[]]`)
+  t.match(chat({ body: many }).unparsed, /more than 500000 JSON values/)
+  const commas = json({ id: 'x', text: '\\",[{'.repeat(1_000_000) })
+  t.equal(chat({ body: commas })['gen_ai.response.id'], 'x', 'what stands in strings is no value')
+  t.notOk('gen_ai.response.id' in chat({ body: Buffer.from('['.repeat(400_000)) }))
+})
+
+t.test('what has no parser says so, with what the path tells', async (t) => {
+  const gemini = 'POST /v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse'
+  t.match(chat({ line: gemini, provider: 'gemini', body: json({}) }), {
+    'gen_ai.provider.name': 'gcp.gemini',
+    'gen_ai.operation.name': 'generate_content',
+    'gen_ai.request.model': 'gemini-2.5-pro',
+    unparsed: 'no parser for POST /v1beta/models/gemini-2.5-pro:streamGenerateContent',
+  })
+  const bedrock = 'POST /model/anthropic.claude-v2%3A1/converse-stream'
+  t.match(chat({ line: bedrock, provider: 'bedrock', body: json({}) }), {
+    'gen_ai.provider.name': 'aws.bedrock',
+    'gen_ai.operation.name': 'chat',
+    'gen_ai.request.model': 'anthropic.claude-v2:1',
+  })
+  t.match(chat({ line: 'GET /v1/models', body: json({}) }).unparsed, 'no parser for GET /v1/models')
+  t.match(chat({}).unparsed, 'no response')
+  t.match(chat({ body: { unparsed: 'bodies of this host are not kept' } }).unparsed, /not kept/)
+  t.match(chat({ body: Buffer.from('<html>') }).unparsed, /not JSON/)
+  const upgraded = Buffer.from('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+  t.match(chat({ head: upgraded, body: Buffer.from('x') }).unparsed, /upgraded/)
+  t.match(
+    chat({ head: responseHead('text/plain', 'content-encoding: rot13'), body: Buffer.from('x') }).unparsed,
+    /rot13/,
+  )
+})
+
+t.test("the catalogue's names win over the ids", async (t) => {
+  const derived = derive({
+    provider: 'mycorp',
+    telemetryName: 'openai',
+    style: 'anthropic-messages',
+    requestHead: requestHead('POST /llm/messages'),
+    requestBody: json({ model: 'm' }),
+    response: {
+      head: responseHead('application/json'),
+      body: json({ id: 'msg', usage: { output_tokens: 1 } }),
+    },
+  })
+  t.match(derived, {
+    'gen_ai.provider.name': 'openai',
+    'gen_ai.response.id': 'msg',
+    'gen_ai.usage.output_tokens': 1,
+  })
+})
+
+t.test('numbers and names of the wrong kind are left out', async (t) => {
+  const usage = { prompt_tokens: -1, completion_tokens: 1e300, prompt_tokens_details: { cached_tokens: '7' } }
+  const derived = chat({ body: json({ id: 7, model: ['x'], choices: { 0: 'x' }, usage }) })
+  t.same(Object.keys(derived).sort(), [
+    'gen_ai.operation.name',
+    'gen_ai.provider.name',
+    'gen_ai.request.model',
+    'usageSource',
+  ])
+})
+
+t.test('whatever is sent and answered, a Derived comes out', async (t) => {
+  const bytes = fc.uint8Array({ maxLength: 300 }).map((b) => Buffer.from(b))
+  const value = fc.oneof(
+    fc.json().map((j) => Buffer.from(j)),
+    fc.anything().map((v) => sse(v)),
+    fc.constant(sse(chunk({}), STOP, USAGE)),
+    fc.constant(namedSse(START)),
+    bytes,
+  )
+  const line = fc.constantFrom(
+    '/v1/chat/completions',
+    '/v1/responses',
+    '/v1/messages',
+    '/v1/embeddings',
+    '/x',
+    '',
+  )
+  const type = fc.constantFrom('application/json', 'text/event-stream', '', 'x')
+  const coding = fc.constantFrom('', 'gzip', 'br', 'zstd', 'deflate', 'gzip,br', '__proto__', 'constructor')
+  const mutated = fc.tuple(value, fc.nat(), fc.nat({ max: 255 })).map(([body, at, to]) => {
+    const copy = Buffer.from(body)
+    if (copy.length > 0) copy[at % copy.length] = to
+    return copy
+  })
+  fc.assert(
+    fc.property(line, type, coding, mutated, mutated, bytes, (path, kind, code, request, body, junk) => {
+      for (const head of [responseHead(kind, `content-encoding: ${code}`), junk]) {
+        const derived = derive({
+          provider: path,
+          requestHead: path === '' ? junk : requestHead(`POST ${path}`),
+          requestBody: request,
+          response: { head, body },
+        })
+        if (derived.usageSource !== 'none' && derived.usageSource !== 'reported') return false
+        if (derived.unparsed?.startsWith('the parser failed')) return false
+      }
+      return true
+    }),
+    { numRuns: 3000 },
+  )
+  t.pass()
+})

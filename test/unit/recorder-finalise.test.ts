@@ -1,0 +1,233 @@
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
+import t from 'tap'
+import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable.ts'
+import { checkLedger } from '../../daemon/ledger/fsck.ts'
+import { openBodies } from '../../daemon/recorder/body-reader.ts'
+import { Finaliser } from '../../daemon/recorder/finalise/finaliser.ts'
+import { checkRecorder } from '../../daemon/recorder/fsck.ts'
+import { parseLeaf } from '../../daemon/recorder/index/row.ts'
+import { openIndex } from '../../daemon/recorder/index-reader.ts'
+import { type Batch, Journal } from '../../daemon/recorder/intake/journal.ts'
+import { FrameType } from '../../daemon/recorder/protocol.ts'
+import {
+  COMPLETE,
+  openPayload,
+  REQUEST_HEAD,
+  RESPONSE_BODY,
+  RESPONSE_HEAD,
+  requestBody,
+  startMessage,
+  temporaryDirectory,
+} from './recorder-fixtures.ts'
+
+t.setTimeout(120_000)
+
+/** The real file system whose calls fail in turn: number `at` fails once, or all from `at` to `to`. */
+function faulty() {
+  const state = { calls: 0, at: Number.POSITIVE_INFINITY, to: Number.POSITIVE_INFINITY, hits: [] as string[] }
+  const call = async <T>(what: string, run: () => Promise<T>): Promise<T> => {
+    const n = state.calls++
+    if (n >= state.at && n <= state.to) {
+      state.hits.push(what)
+      const code = what.includes('sync') ? 'EIO' : 'ENOSPC'
+      throw Object.assign(new Error(`${code}: injected into ${what}`), { code })
+    }
+    return run()
+  }
+  const fs: FileSystem = {
+    ...realFileSystem,
+    rename: (from, to) => call('rename', () => realFileSystem.rename(from, to)),
+    unlink: (file) => call('unlink', () => realFileSystem.unlink(file)),
+    open: (file, flags, mode) =>
+      call('open', async () => {
+        const real = await realFileSystem.open(file, flags, mode)
+        const wrapped: OpenFile = {
+          fd: real.fd,
+          writev: (buffers, position) => call('writev', () => real.writev(buffers, position)),
+          sync: () => call('sync', () => real.sync()),
+          datasync: () => call('datasync', () => real.datasync()),
+          truncate: (length) => call('truncate', () => real.truncate(length)),
+          stat: () => real.stat(),
+          close: () => real.close(),
+        }
+        return wrapped
+      }),
+  }
+  return { fs, state }
+}
+
+async function journalled(count: number, over: Partial<ReturnType<typeof openPayload>> = {}) {
+  const start = startMessage(temporaryDirectory())
+  mkdirSync(start.stateDir)
+  const journal = path.join(start.stateDir, 'journal')
+  const writer = await Journal.open({ dir: journal, bodyKey: start.bodyKey, fs: realFileSystem }, [])
+  const json = (value: object) => Buffer.from(JSON.stringify(value))
+  const batch: Batch[] = Array.from({ length: count }, (_, i) => {
+    const open = openPayload(over)
+    const frames = [
+      [FrameType.Open, json(open)],
+      [FrameType.RequestHead, REQUEST_HEAD],
+      [FrameType.RequestBody, requestBody(`message ${i} `.repeat(200))],
+      [FrameType.RequestEnd, json({})],
+      [FrameType.ResponseHead, Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')],
+      [FrameType.ResponseHead, RESPONSE_HEAD],
+      [FrameType.ResponseBody, RESPONSE_BODY],
+      [FrameType.End, json({ ...COMPLETE, trailers: 'x-sum: 1\r\n' })],
+    ] as const
+    const time = Date.now()
+    return {
+      id: open.id,
+      ranges: [],
+      frames: frames.map(([type, payload], k) => ({ type, payload, time: time + k })),
+    }
+  })
+  await writer.write(batch, true)
+  await writer.close()
+  const requests = batch.map(({ id, ranges }) => ({ id, ranges }))
+  const { bodyKey, logKey, origin, verifierKey } = start
+  const options = {
+    dir: start.stateDir,
+    journal,
+    bodyKey,
+    logKey,
+    origin,
+    verifierKey,
+    checkpointIntervalMs: 20,
+  }
+  return { start, requests, options }
+}
+
+function listen() {
+  const done: string[] = []
+  const lines: string[] = []
+  let wake = () => {}
+  const events = {
+    done: (ids: string[]) => {
+      done.push(...ids)
+      wake()
+    },
+    checkpoint: () => {},
+    log: (line: string) => lines.push(line),
+  }
+  const until = async (count: number) => {
+    while (done.length < count) await new Promise<void>((resolve) => (wake = resolve))
+  }
+  return { done, lines, events, until }
+}
+
+async function damage(start: { stateDir: string; bodyKey: Buffer; verifierKey: string }) {
+  const found: string[] = []
+  for await (const { file, what } of checkRecorder(start.stateDir, start.bodyKey)) {
+    // The journal is this test's own and stays.
+    if (!file.startsWith('journal/')) found.push(`${file}: ${what}`)
+  }
+  for await (const { file, what } of checkLedger(path.join(start.stateDir, 'ledger'), start.verifierKey)) {
+    found.push(`${file}: ${what}`)
+  }
+  return found
+}
+
+t.test('whatever call of the disk fails, each exchange is in the log exactly once', async (t) => {
+  // How many calls a run makes, after opening.
+  const probe = await journalled(5)
+  const counter = faulty()
+  const heard = listen()
+  const first = await Finaliser.open({ ...probe.options, fs: counter.fs }, heard.events)
+  const opened = counter.state.calls
+  for (const request of probe.requests) first.push({ type: 'exchange', request })
+  await heard.until(5)
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  const used = counter.state.calls - opened
+  await first.close()
+  t.ok(used >= 4, `${used} calls`)
+
+  const kinds = new Set<string>()
+  for (let fail = 0; fail < used; fail++) {
+    for (const length of [1, 4]) {
+      const { start, requests, options } = await journalled(5)
+      const { fs, state } = faulty()
+      const { done, events, until } = listen()
+      const retry = { first: 5, most: 20 }
+      const finaliser = await Finaliser.open({ ...options, fs, retry }, events)
+      state.at = state.calls + fail
+      state.to = state.at + length - 1
+      for (const request of requests) finaliser.push({ type: 'exchange', request })
+      await until(5)
+      state.at = Number.POSITIVE_INFINITY
+      await finaliser.close()
+      for (const hit of state.hits) kinds.add(hit)
+      const index = openIndex(start.stateDir)
+      const ids = index.list().map(({ id }) => id)
+      index.close()
+      const wanted = requests.map(({ id }) => id)
+      const label = `call ${fail} and ${length - 1} more: ${state.hits.join(' ')}`
+      if ([...ids].sort().join() !== [...wanted].sort().join()) t.fail(`${label}: ${ids.length} records`)
+      if (new Set(done).size !== 5) t.fail(label)
+      const found = await damage(start)
+      if (found.length > 0) t.fail(`${label}: ${found.join('; ')}`)
+    }
+  }
+  t.ok(kinds.has('writev') && kinds.has('datasync'), [...kinds].join(' '))
+})
+
+t.test('an exchange that comes twice is recorded once', async (t) => {
+  const { start, requests, options } = await journalled(3)
+  const { events, until } = listen()
+  const finaliser = await Finaliser.open({ ...options, fs: realFileSystem }, events)
+  for (const request of [...requests, ...requests]) finaliser.push({ type: 'exchange', request })
+  await until(6)
+  finaliser.push({ type: 'exchange', request: requests[0]! })
+  await until(7)
+  await finaliser.close()
+  const index = openIndex(start.stateDir)
+  t.equal(index.stats().records, 3)
+  index.close()
+})
+
+t.test('an exchange whose journal is gone or rotten is told, and holds up no other', async (t) => {
+  const { start, requests, options } = await journalled(3)
+  const { events, until } = listen()
+  const finaliser = await Finaliser.open({ ...options, fs: realFileSystem }, events)
+  const [good, rotten, gone] = requests
+  finaliser.push({ type: 'exchange', request: { ...rotten!, ranges: rotten!.ranges.map((n) => n + 1) } })
+  finaliser.push({ type: 'exchange', request: { ...gone!, ranges: [99, 56, 100] } })
+  finaliser.push({ type: 'exchange', request: good! })
+  await until(3)
+  await finaliser.close()
+  const index = openIndex(start.stateDir)
+  const kinds = Object.fromEntries(index.list().map(({ id, kind }) => [id, kind]))
+  index.close()
+  t.same(kinds, { [good!.id]: 'exchange', [rotten!.id]: 'gap', [gone!.id]: 'gap' })
+})
+
+t.test('an exchange that could not be written to its end says why', async (t) => {
+  const { start, requests, options } = await journalled(1)
+  const { events, until } = listen()
+  const finaliser = await Finaliser.open({ ...options, fs: realFileSystem }, events)
+  const failure = { code: 'ENOSPC', message: 'no space left' }
+  finaliser.push({ type: 'exchange', request: { ...requests[0]!, failure } })
+  await until(1)
+  await finaliser.close()
+  const index = openIndex(start.stateDir)
+  t.match(parseLeaf(index.list()[0]!.bytes), { outcome: 'interrupted', error: failure })
+  index.close()
+})
+
+t.test('the final status counts, heads keep 1xx answers and trailers, times are differences', async (t) => {
+  const { start, requests, options } = await journalled(1)
+  const { events, until } = listen()
+  const finaliser = await Finaliser.open({ ...options, fs: realFileSystem }, events)
+  finaliser.push({ type: 'exchange', request: requests[0]! })
+  await until(1)
+  await finaliser.close()
+  const index = openIndex(start.stateDir)
+  const record = parseLeaf(index.list()[0]!.bytes)
+  index.close()
+  t.match(record, { http: { status: 200 }, timing: { requestEnd: 3, firstByte: 4, end: 7 } })
+  if (record.kind !== 'exchange') throw new Error(record.kind)
+  const bodies = openBodies(start.stateDir, start.bodyKey)
+  const head = bodies.read(record.response!.head.digest).bytes.toString()
+  bodies.close()
+  t.equal(head, `HTTP/1.1 100 Continue\r\n\r\n${RESPONSE_HEAD.toString()}x-sum: 1\r\n`)
+})
