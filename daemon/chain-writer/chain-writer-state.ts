@@ -1,0 +1,103 @@
+/** What the chain-writer is given and what it says of itself: the messages of its thread, as schemas. */
+import { z } from 'zod'
+import { ChainName, Decimal, FINALITIES, Root } from './anchors.ts'
+import { POLICIES } from './registry.ts'
+import { Address, Hash } from './values.ts'
+
+const Url = z.url({ protocol: /^https?$/ })
+
+export const ChainWriterData = z.object({
+  chains: z.array(
+    z.discriminatedUnion('kind', [
+      z.object({ name: ChainName, kind: z.literal('development'), port: z.int().min(1).max(65_535) }),
+      z.object({
+        name: ChainName,
+        kind: z.literal('rpc'),
+        chainId: z.int().positive(),
+        rpc: z.array(Url).min(1).max(16),
+        contract: Address.optional(),
+        confirmations: z.int().nonnegative().optional(),
+      }),
+    ]),
+  ),
+  /** secp256k1 scalar of the gateway's account. */
+  key: z.instanceof(Uint8Array).refine((key) => key.length === 32),
+  /** A directory of the chain-writer's own. */
+  stateDir: z.string().min(1),
+  /** Of the log: the checkpoint's first line. */
+  origin: z.string().min(1),
+  anchoring: z.object({
+    maxDelayMs: z.number().positive(),
+    maxLeaves: z.number().positive(),
+    /** What the contract demands of a log that is registered now. Default `head`. */
+    policy: z.enum(POLICIES).default('head'),
+  }),
+})
+export type ChainWriterData = z.input<typeof ChainWriterData>
+export type ChainSpec = z.infer<typeof ChainWriterData>['chains'][number]
+
+/** From the recorder. Sizes are decimal strings. */
+export const ChainWriterInput = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('checkpoint'),
+    size: Decimal,
+    root: Root,
+    note: z.string().max(10_000),
+    /** Proves that this checkpoint extends the tree of `from` leaves: best the one on the chain. */
+    consistency: z.object({ from: Decimal, proof: z.array(Root).max(63) }).optional(),
+  }),
+  z.object({ type: z.literal('stop') }),
+])
+export type ChainWriterInput = z.infer<typeof ChainWriterInput>
+
+const Health = z.object({
+  code: z.string(),
+  severity: z.enum(['info', 'warning', 'error']),
+  title: z.string(),
+  remedy: z.string(),
+})
+
+const ChainState = z.object({
+  name: ChainName,
+  kind: z.enum(['development', 'rpc']),
+  chainId: z.number(),
+  /** To be shown wherever the chain is: what its anchors are worth. */
+  label: z.string().optional(),
+  /** Absent until the first one is there. */
+  contract: Address.optional(),
+  logKey: Hash,
+  gatewayAddress: Address,
+  /** Of the log on the chain, as last seen; absent until the chain has answered. */
+  head: z.object({ size: Decimal, root: Root }).optional(),
+  /** The newest anchor that is on the chain. */
+  anchored: z
+    .object({
+      size: Decimal,
+      root: Root,
+      transaction: Hash,
+      block: z.number(),
+      blockHash: Hash,
+      time: z.string(),
+      finality: z.enum(FINALITIES),
+    })
+    .optional(),
+  /** The transaction in flight. */
+  pending: z
+    .object({
+      purpose: z.enum(['deploy', 'register', 'authorize', 'anchor']),
+      size: Decimal.optional(),
+      transaction: Hash,
+      since: z.string(),
+    })
+    .optional(),
+  health: z.array(Health),
+})
+export type ChainState = z.infer<typeof ChainState>
+
+/** To the recorder, whenever something changed. `health` is that of all chains. */
+export const ChainWriterState = z.object({
+  type: z.literal('state'),
+  chains: z.array(ChainState),
+  health: z.array(Health),
+})
+export type ChainWriterState = z.infer<typeof ChainWriterState>

@@ -1,0 +1,79 @@
+/**
+ * The lane's journal: each transaction is in it, signed and durable, before the first byte of it is sent. So a
+ * restart at any instant finds every transaction that may be out there, sends the same bytes again, and uses no
+ * nonce twice for two things. At most one nonce is in flight; several transactions of it are replacements.
+ */
+import { readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { writeFileAtomic } from '../base/durable.ts'
+import { Decimal, Root } from './anchors.ts'
+import { Address, Hash } from './values.ts'
+
+const Purpose = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('deploy'), contract: Address }),
+  z.object({ type: z.literal('register') }),
+  z.object({ type: z.literal('authorize') }),
+  z.object({ type: z.literal('anchor'), size: Decimal, root: Root, note: z.string().max(10_000) }),
+])
+export type Purpose = z.infer<typeof Purpose>
+
+const SignedTransaction = z.object({
+  hash: Hash,
+  raw: z.string().regex(/^0x[0-9a-f]+$/),
+  purpose: Purpose,
+  /** Milliseconds since the epoch. */
+  signed: z.number(),
+})
+export type SignedTransaction = z.infer<typeof SignedTransaction>
+
+const InFlight = z.object({
+  chainId: z.int().positive(),
+  nonce: z.int().nonnegative(),
+  /** Oldest first; all have the same nonce. */
+  transactions: z.array(SignedTransaction).min(1).max(100),
+})
+export type InFlight = z.infer<typeof InFlight>
+
+const Document = z.object({ v: z.literal(1), inFlight: InFlight.nullable() })
+
+export interface Journal {
+  readonly inFlight: InFlight | undefined
+  /** Durable once it resolves. */
+  put(inFlight: InFlight | undefined): Promise<void>
+}
+
+/** Opens the journal of a lane; a damaged one is set aside (`damaged` names it): what it held is on the chain or lost. */
+export async function openJournal(
+  directory: string,
+  name: string,
+): Promise<{ journal: Journal; damaged?: string }> {
+  const file = join(directory, `${name}.journal.json`)
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  })
+  const parsed = text === undefined ? { v: 1 as const, inFlight: null } : parse(text)
+  if (!parsed) await rename(file, `${file}.damaged`)
+
+  let inFlight = parsed?.inFlight ?? undefined
+  const journal: Journal = {
+    get inFlight() {
+      return inFlight
+    },
+    async put(next) {
+      const document: z.infer<typeof Document> = { v: 1, inFlight: next ?? null }
+      await writeFileAtomic(file, Buffer.from(JSON.stringify(document)))
+      inFlight = next
+    },
+  }
+  return parsed ? { journal } : { journal, damaged: `${file}.damaged` }
+}
+
+function parse(text: string): z.infer<typeof Document> | undefined {
+  try {
+    return Document.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,80 @@
+/** What one lane works with: one chain, one key, one log. */
+
+import type { Alarm, Anchor } from './anchors.ts'
+import type { Chain } from './chain.ts'
+import type { AnchorCheckpoint, Anchoring } from './checkpoint.ts'
+import type { FeeCaps } from './fees.ts'
+import type { Journal } from './journal.ts'
+import type { LogPolicy } from './registry.ts'
+import type { Signer } from './signer.ts'
+
+export interface LaneLimits {
+  /** How often a transaction under way is looked for. */
+  readonly pollMs: number
+  /** How often the chain is looked at when nothing is under way. */
+  readonly checkMs: number
+  /** How long nodes may disagree about our nonce before the transaction under way is given up. */
+  readonly patienceMs: number
+  /** How long a transaction may wait to be mined before its fees are raised. */
+  readonly replaceMs: number
+  /** The longest pause after failures. */
+  readonly maxBackOffMs: number
+  /** Blocks after which a development chain starts over: see development-aid.ts. */
+  readonly maxBlocks: number
+}
+
+/** A development chain mines at once and costs nothing to ask; others do neither. */
+export const LIMITS: Readonly<Record<'development' | 'rpc', LaneLimits>> = {
+  development: {
+    pollMs: 50,
+    checkMs: 5_000,
+    patienceMs: 1_000,
+    replaceMs: 15_000,
+    maxBackOffMs: 2_000,
+    maxBlocks: 8_192,
+  },
+  rpc: {
+    pollMs: 4_000,
+    checkMs: 60_000,
+    patienceMs: 60_000,
+    replaceMs: 120_000,
+    maxBackOffMs: 60_000,
+    maxBlocks: Number.POSITIVE_INFINITY,
+  },
+}
+
+/** What a lane knows and keeps; `save` makes it durable. */
+export interface LaneRecord {
+  contract: string | undefined
+  anchors: readonly Anchor[]
+  alarm: Alarm | undefined
+  save(): Promise<void>
+}
+
+/** Hashes of the consistency proof between two sizes of the log; undefined where none can be had (now). */
+export type ConsistencyProof = (from: bigint, to: bigint) => Promise<readonly string[] | undefined>
+
+export interface LaneContext {
+  readonly name: string
+  readonly kind: 'development' | 'rpc'
+  readonly chainId: number
+  /** The configured contract, lower case. */
+  readonly contract: string | undefined
+  /** Blocks after which an anchor counts as final where the chain has no tags for it. */
+  readonly confirmations: number
+  readonly chain: Chain
+  readonly signer: Signer
+  readonly journal: Journal
+  readonly record: LaneRecord
+  readonly origin: string
+  readonly logKey: string
+  /** Of the log, fixed when it is registered. */
+  readonly policy: LogPolicy
+  readonly anchoring: Anchoring
+  readonly caps: FeeCaps
+  readonly limits: LaneLimits
+  readonly consistencyProof: ConsistencyProof | undefined
+  /** Newest checkpoint and when the first one that the chain lacks came. */
+  readonly newest: () => { readonly checkpoint: AnchorCheckpoint; readonly since: number } | undefined
+  readonly now: () => number
+}

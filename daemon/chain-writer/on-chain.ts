@@ -1,0 +1,89 @@
+/**
+ * What a chain says of a log, for whoever verifies: without our daemon, our state or our key. An answer is only as
+ * good as the endpoint that gives it.
+ */
+import { assertChain, type Chain, chainOver } from './chain.ts'
+import { ChainError } from './chain-error.ts'
+import { httpRpc, type RpcOptions } from './json-rpc.ts'
+import {
+  type AnchoredEvent,
+  anchoredEvent,
+  anchoredTopics,
+  decodeHead,
+  encode,
+  type Head,
+} from './registry.ts'
+
+export interface OnChain {
+  /** URL of a JSON-RPC endpoint. */
+  readonly rpc: string
+  /** Checked first, where given. */
+  readonly chainId?: number
+  readonly contract: string
+  readonly logKey: string
+  /** For each call. Default 5 s. */
+  readonly timeoutMs?: number
+}
+
+const TIMEOUT_MS = 5_000
+
+/** The log's newest head; size 0n where nothing is anchored. @throws ChainError */
+export async function readHead(where: OnChain): Promise<Head> {
+  const chain = await connect(where)
+  if ((await chain.code(where.contract)) === '0x') throw nothing(`there is no contract at ${where.contract}`)
+  return decodeHead(await chain.call(where.contract, encode.head(where.logKey)))
+}
+
+/** What is known of an anchor: where its transaction is known, no search over the chain's logs is needed. */
+export interface SoughtAnchor {
+  readonly size: bigint
+  readonly transaction?: string
+}
+
+/**
+ * The event by which a tree size was anchored, in a block that the chain has now. Whoever calls compares its root.
+ * @throws ChainError NOT_ANCHORED, and what else asking can bring
+ */
+export async function readAnchoredEvent(where: OnChain, sought: SoughtAnchor): Promise<AnchoredEvent> {
+  const chain = await connect(where)
+  const { contract, logKey } = where
+  const { size, transaction } = sought
+  const logs = transaction
+    ? await logsOf(chain, transaction)
+    : await chain.logs({
+        address: contract,
+        topics: anchoredTopics(logKey, size),
+        fromBlock: 'earliest',
+        toBlock: 'latest',
+      })
+  const event = logs
+    .map((log) => anchoredEvent(log, contract))
+    .find((e) => e?.logKey === logKey.toLowerCase() && e.size === size)
+  if (!event)
+    throw nothing(`no anchor of ${size} leaves is on the chain${transaction ? ` in ${transaction}` : ''}`)
+  const block = await chain.block(event.block)
+  if (block?.hash !== event.blockHash)
+    throw nothing(`the block ${event.blockHash} of the anchor isn't in the chain`)
+  return event
+}
+
+async function logsOf(chain: Chain, transaction: string) {
+  const receipt = await chain.receipt(transaction)
+  if (!receipt) throw nothing(`the chain has no transaction ${transaction}`)
+  return receipt.status === 1n ? receipt.logs : []
+}
+
+async function connect({ rpc, chainId, timeoutMs = TIMEOUT_MS }: OnChain): Promise<Chain> {
+  const options: RpcOptions = { timeoutMs }
+  const chain = chainOver(httpRpc(rpc, options))
+  if (chainId !== undefined) await assertChain(chain, chainId)
+  return chain
+}
+
+function nothing(what: string): ChainError {
+  return new ChainError(
+    'NOT_ANCHORED',
+    what,
+    'Ask another endpoint of this chain, or verify against a later anchor: it covers every leaf before it.',
+  )
+}

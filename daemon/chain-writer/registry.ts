@@ -1,0 +1,120 @@
+/**
+ * AnchorRegistry's calls, answers and events as bytes (Solidity ABI). All arguments are single words but one array,
+ * so this needs neither an ABI library nor keccak: the committed artefact holds selectors and topics.
+ */
+
+import { garbage } from './chain-error.ts'
+import artefact from './contracts/AnchorRegistry.json' with { type: 'json' }
+import type { Log } from './values.ts'
+
+const { selectors, topics } = artefact
+/** Code that creates the contract; it has no constructor arguments. */
+export const creationCode: string = artefact.bytecode
+/** Code of the contract as it stands on a chain: there are no immutables, so it is the same everywhere. */
+export const deployedCode: string = artefact.deployedBytecode
+
+export const POLICIES = ['head', 'consistent', 'history'] as const
+export type LogPolicy = (typeof POLICIES)[number]
+
+/** `until` of an authorisation that doesn't end: the largest the contract takes (the year 36812). */
+export const FOREVER = 2 ** 40 - 1
+
+export interface Head {
+  readonly size: bigint
+  /** 64 lower-case hexadecimal digits. */
+  readonly root: string
+}
+
+export interface Registration {
+  /** Undefined: the log isn't registered. */
+  readonly owner: string | undefined
+  readonly policy: LogPolicy
+  readonly gateway: string | undefined
+  /** Unix seconds, inclusive. */
+  readonly until: number
+}
+
+export const encode = {
+  register: (originHash: string, policy: LogPolicy) =>
+    selectors.register + word(originHash) + number(POLICIES.indexOf(policy)),
+  authorize: (logKey: string, gateway: string, until: number) =>
+    selectors.authorize + word(logKey) + word(gateway) + number(until),
+  /** `root` and `proof` without 0x. */
+  anchor: (logKey: string, size: bigint, root: string, proof: readonly string[]) =>
+    selectors.anchor +
+    word(logKey) +
+    number(size) +
+    word(root) +
+    number(4 * 32) +
+    number(proof.length) +
+    proof.map(word).join(''),
+  head: (logKey: string) => selectors.head + word(logKey),
+  registration: (logKey: string) => selectors.registration + word(logKey),
+}
+
+export function decodeHead(data: string): Head {
+  const [size, root] = words(data, 2)
+  const value = BigInt(`0x${size}`)
+  if (value >= 1n << 48n) throw garbage('the contract names an impossible tree size')
+  return { size: value, root: root! }
+}
+
+export function decodeRegistration(data: string): Registration {
+  const [owner, policy, gateway, until] = words(data, 4)
+  const name = POLICIES[Number.parseInt(policy!, 16)]
+  if (!name) throw garbage('the contract names an unknown policy')
+  const end = BigInt(`0x${until}`)
+  return { owner: address(owner!), policy: name, gateway: address(gateway!), until: Number(end) }
+}
+
+export interface AnchoredEvent extends Head {
+  readonly logKey: string
+  readonly previousSize: bigint
+  readonly transaction: string
+  readonly block: number
+  readonly blockHash: string
+}
+
+/** Topics by which a node finds the events of a log; of one size, where given. */
+export const anchoredTopics = (logKey: string, size?: bigint): string[] => [
+  topics.Anchored,
+  logKey,
+  ...(size === undefined ? [] : [`0x${number(size)}`]),
+]
+
+/** The event in a log line; undefined where the line is none of this contract's. */
+export function anchoredEvent(log: Log, contract: string): AnchoredEvent | undefined {
+  const [topic, logKey, size] = log.topics
+  if (log.address !== contract.toLowerCase() || topic !== topics.Anchored || !logKey || !size)
+    return undefined
+  const [root, previousSize] = words(log.data, 3)
+  return {
+    logKey,
+    size: BigInt(size),
+    root: root!,
+    previousSize: BigInt(`0x${previousSize}`),
+    transaction: log.transactionHash,
+    block: log.blockNumber,
+    blockHash: log.blockHash,
+  }
+}
+
+/** Name of the contract's error in revert data. */
+export function revertName(data: string | undefined): string | undefined {
+  const selector = data?.slice(0, 10).toLowerCase()
+  return Object.entries(selectors).find(([name, value]) => value === selector && /^[A-Z]/.test(name))?.[0]
+}
+
+const word = (hex: string) => hex.replace(/^0x/, '').toLowerCase().padStart(64, '0')
+const number = (value: bigint | number) => word(value.toString(16))
+
+function words(data: string, count: number): string[] {
+  if (data.length !== 2 + 64 * count)
+    throw garbage(`the contract answered ${data.length / 2 - 1} bytes, not ${32 * count}`)
+  return Array.from({ length: count }, (_, i) => data.slice(2 + 64 * i, 66 + 64 * i).toLowerCase())
+}
+
+function address(word: string): string | undefined {
+  if (!/^0{24}/.test(word)) throw garbage('the contract names an impossible address')
+  return /^0*$/.test(word) ? undefined : `0x${word.slice(24)}`
+}

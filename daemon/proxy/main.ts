@@ -1,0 +1,156 @@
+/**
+ * The process of a proxy worker: forked by the supervisor under a uid of its own, without capabilities. It holds
+ * no key but its own leaf key and the fingerprint key, writes no file, and ends when the supervisor does.
+ */
+import { createServer, type Server } from 'node:net'
+import { flowOwner } from '../../firewall/flow-owner.ts'
+import { originalDestination, socketDescriptor } from '../../firewall/original-destination.ts'
+import { literalNames } from '../../policies/catalogue.ts'
+import { decide } from '../../policies/decide.ts'
+import { type FromWorker, type Start, ToWorker } from './messages.ts'
+import { type CatalogueWatch, watchCatalogue } from './names/catalogue-watch.ts'
+import { systemDns } from './names/dns.ts'
+import { HostsFile } from './names/hosts-file.ts'
+import { ProxyError } from './proxy-error.ts'
+import { type Kernel, Worker } from './worker.ts'
+
+const LEAF_TIMEOUT_MS = 5000
+const STATE_MS = 1000
+const BACKLOG = 4096
+
+const say = (message: FromWorker) => {
+  if (process.connected) process.send?.(message)
+}
+
+const kernel: Kernel = {
+  originalDestination: (socket, family) => {
+    const fd = socketDescriptor(socket)
+    return fd === undefined ? undefined : originalDestination(fd, family)
+  },
+  flowOwner,
+}
+
+/** Questions to the supervisor about leaves, by number. */
+const asked = new Map<
+  number,
+  { resolve(pem: string): void; reject(error: Error): void; timer: NodeJS.Timeout }
+>()
+let request = 0
+
+function askForLeaf(name: string, spki: Buffer): Promise<string> {
+  return new Promise((resolve, reject) => {
+    request += 1
+    const id = request
+    const timer = setTimeout(() => {
+      asked.delete(id)
+      reject(new Error(`the supervisor did not answer in ${LEAF_TIMEOUT_MS} ms`))
+    }, LEAF_TIMEOUT_MS)
+    asked.set(id, { resolve, reject, timer })
+    say({ type: 'leaf?', request: id, name, spki })
+  })
+}
+
+function leafAnswered(id: number, pem: string | undefined, error: string | undefined): void {
+  const question = asked.get(id)
+  if (!question) return
+  asked.delete(id)
+  clearTimeout(question.timer)
+  if (pem !== undefined) question.resolve(pem)
+  else question.reject(new Error(error ?? 'the supervisor gave no reason'))
+}
+
+function createWorker(start: Start): Worker {
+  const hosts = new HostsFile()
+  return new Worker({
+    kernel,
+    decide: (seen) => decide(start.policy, start.catalogue, seen),
+    policyHash: start.policy.hash,
+    askForLeaf,
+    learned: (name, addresses) => say({ type: 'learned', name, addresses }),
+    dns: systemDns(),
+    hosts: (name) => hosts.addresses(name),
+    staticHosts: start.staticHosts,
+    systemRoots: start.systemRoots,
+    recorderSocket: start.recorderSocket,
+    fingerprintKey: Buffer.from(start.fingerprintKey),
+    durability: start.durability,
+    sniffTimeoutMs: start.sniffTimeoutMs,
+    providerAddresses: start.providerAddresses,
+  })
+}
+
+function listen(worker: Worker, fd: number, family: 4 | 6): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
+    worker.accept(socket, family),
+  )
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ fd, backlog: BACKLOG }, () => {
+      server.off('error', reject)
+      server.on('error', (error) => process.stderr.write(`accept: ${error.message}\n`))
+      resolve(server)
+    })
+  })
+}
+
+/** Tells the supervisor once a second what changed. */
+function reportState(worker: Worker): NodeJS.Timeout {
+  let last = ''
+  return setInterval(() => {
+    const state = worker.state()
+    const text = JSON.stringify(state)
+    if (text === last) return
+    last = text
+    say({ type: 'state', ...state })
+  }, STATE_MS)
+}
+
+interface Running {
+  readonly worker: Worker
+  readonly servers: readonly Server[]
+  readonly watch: CatalogueWatch | undefined
+  readonly reports: NodeJS.Timeout
+}
+
+async function run(start: Start): Promise<Running> {
+  const worker = createWorker(start)
+  const servers = await Promise.all(start.listeners.map(({ fd, family }) => listen(worker, fd, family)))
+  const watch = start.resolveCatalogue
+    ? watchCatalogue(literalNames(start.catalogue), (name) => worker.directory.resolve(name))
+    : undefined
+  watch?.first.then(() => say({ type: 'resolved' }))
+  say({ type: 'ready' })
+  return { worker, servers, watch, reports: reportState(worker) }
+}
+
+async function stop({ worker, servers, watch, reports }: Running): Promise<void> {
+  for (const server of servers) server.close()
+  watch?.stop()
+  clearInterval(reports)
+  await worker.stop()
+  process.exit(0)
+}
+
+let running: Promise<Running> | undefined
+
+process.on('disconnect', () => process.exit(0))
+// The supervisor says when to stop; a terminal's signals reach the whole group and are its to answer.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
+process.on('message', (raw) => {
+  const parsed = ToWorker.safeParse(raw)
+  if (!parsed.success) {
+    const where = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
+    throw new ProxyError(
+      'bad_start_message',
+      `a message of unknown shape: ${where}`,
+      'Install one version throughout.',
+    )
+  }
+  const message = parsed.data
+  if (message.type === 'start') running ??= run(message)
+  if (message.type === 'leaf') leafAnswered(message.request, message.pem, message.error)
+  if (message.type === 'addresses')
+    running?.then(({ worker }) => worker.setProviderAddresses(message.addresses))
+  if (message.type === 'stop')
+    (running ? running.then(stop) : Promise.resolve(process.exit(0))).catch(() => process.exit(1))
+})

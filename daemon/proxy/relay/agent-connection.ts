@@ -1,0 +1,275 @@
+/**
+ * An agent's intercepted connection: HTTP/1.1 requests one after the other, pipelined ones in order, one at a
+ * time. What follows a request in the same read waits until that one is answered.
+ */
+import type { Socket } from 'node:net'
+import type { Bounded } from '../deadlines.ts'
+import { gatewayAnswer } from '../http/answer.ts'
+import { HeadReader } from '../http/head.ts'
+import { ProxyError } from '../proxy-error.ts'
+import { writeThisTurn } from '../turn.ts'
+import type { UpstreamConnection } from '../upstream/connection.ts'
+import { Providers, type Target } from '../upstream/providers.ts'
+import { AGENT_PAUSED_BY, type AgentSide, asProxyError, Exchange } from './exchange.ts'
+import { type Governed, recordRefusal, type Shared } from './facts.ts'
+
+/** Between two requests; providers close idle connections after one to ten minutes. */
+const IDLE_MS = 300_000
+/** For a request's whole head (slow-loris). */
+const HEAD_MS = 30_000
+/** Without a byte of a request's body, or with an agent that reads nothing of its answer. */
+const STALL_MS = 300_000
+/** After our last byte, for the agent to take it: closing at once with bytes unread would reset the answer away. */
+const LINGER_MS = 2000
+const NOTHING = Buffer.alloc(0)
+
+export class AgentConnection implements AgentSide, Bounded {
+  readonly governed: Governed
+  readonly key: string
+  mismatch: boolean | undefined
+  deadline: number
+  readonly #shared: Shared
+  readonly #socket: Socket
+  readonly #target: Target
+  readonly #closed: (connection: AgentConnection) => void
+  readonly #reader = new HeadReader()
+  #exchange: Exchange | undefined
+  /** Read ahead of the exchange under way. */
+  #rest: Buffer | undefined
+  /** A connection opened while the agent was still shaking hands. */
+  #first: Promise<UpstreamConnection> | undefined
+  #paused = 0
+  #ended = false
+  #lingering = false
+  #stopping = false
+
+  /** @param socket TLS already on it, if any; may still be shaking hands */
+  constructor(
+    shared: Shared,
+    socket: Socket,
+    governed: Governed,
+    closed: (connection: AgentConnection) => void,
+  ) {
+    this.#shared = shared
+    this.#socket = socket
+    this.governed = governed
+    this.#closed = closed
+    this.#target = {
+      name: governed.name,
+      port: governed.originalDestination.port,
+      tls: governed.tls,
+      uid: governed.agent.uid,
+      client: `${governed.client.address} ${governed.client.port}`,
+    }
+    this.key = Providers.key(this.#target)
+    this.deadline = shared.deadlines.now + IDLE_MS
+    shared.deadlines.add(this)
+    socket.on('data', (bytes: Buffer) => this.#data(bytes))
+    socket.on('drain', () => this.#drained())
+    socket.on('end', () => this.#agentEnded())
+    socket.on('error', () => {})
+    socket.on('close', () => this.#agentClosed())
+    this.#warm()
+  }
+
+  /** True while something is still to be done or sent on it. */
+  get busy(): boolean {
+    return !this.#lingering || this.#socket.writableLength > 0
+  }
+
+  /** Finishes the exchange under way, then closes. */
+  stop(): void {
+    this.#stopping = true
+    if (!this.#exchange && !this.#reader.pending) this.#close()
+  }
+
+  /** Opens the first connection to the provider beside the agent's handshake, if none is idle. */
+  #warm(): void {
+    const idle = this.#shared.providers.has(this.key)
+    const first = idle ? this.#route().then(() => undefined) : this.#dialNew()
+    const settled = (connection: UpstreamConnection | undefined) => {
+      if (connection && this.#first === first) this.#shared.providers.release(this.key, connection)
+      if (this.#first === first) this.#first = undefined
+    }
+    // A failure is the first exchange's to report: one that comes later dials again.
+    first.then(settled, () => settled(undefined))
+    if (!idle) this.#first = first as Promise<UpstreamConnection>
+  }
+
+  async #route() {
+    const route = await this.#shared.directory.route(
+      this.governed.name,
+      this.governed.originalDestination.address,
+    )
+    this.mismatch = route.mismatch
+    return route
+  }
+
+  async #dialNew(): Promise<UpstreamConnection> {
+    return this.#shared.providers.dial(this.#target, await this.#route())
+  }
+
+  dial(): Promise<UpstreamConnection> {
+    const first = this.#first
+    this.#first = undefined
+    return first ?? this.#dialNew()
+  }
+
+  #data(bytes: Buffer): void {
+    if (this.#lingering) return
+    try {
+      this.#take(bytes)
+    } catch (error) {
+      this.#refuse(asProxyError(error))
+    }
+  }
+
+  #take(bytes: Buffer): void {
+    let at = 0
+    if (this.#exchange) {
+      at = this.#exchange.request(bytes)
+    } else {
+      const started = this.#reader.pending
+      const found = this.#reader.read(bytes, 0)
+      if (!found) {
+        if (!started) this.deadline = this.#shared.deadlines.now + HEAD_MS
+        return
+      }
+      const exchange = new Exchange(this.#shared, this, found.head)
+      this.#exchange = exchange
+      at = exchange.begin(found.head, bytes, found.next)
+    }
+    if (this.#lingering || !this.#exchange) return
+    this.deadline = this.#exchange.requestDone
+      ? Number.POSITIVE_INFINITY
+      : this.#shared.deadlines.now + STALL_MS
+    if (at < bytes.length) this.#putBack(bytes.subarray(at))
+  }
+
+  #putBack(bytes: Buffer): void {
+    this.#rest = this.#rest ? Buffer.concat([this.#rest, bytes]) : bytes
+    this.pause(AGENT_PAUSED_BY.pipeline)
+  }
+
+  #takeRest(): void {
+    const rest = this.#rest
+    this.#rest = undefined
+    this.resume(AGENT_PAUSED_BY.pipeline)
+    if (rest) this.#data(rest)
+  }
+
+  /** A request that isn't forwarded: evidence, and an answer that says why. */
+  #refuse(error: ProxyError): void {
+    if (this.#exchange) {
+      this.#exchange.reject(error)
+      return
+    }
+    recordRefusal(this.#shared, this.governed, this.governed.rule, `${error.code}: ${error.message}`)
+    this.answer(error)
+  }
+
+  write(bytes: Buffer): boolean {
+    const room = writeThisTurn(this.#socket, bytes)
+    if (!room) this.deadline = this.#shared.deadlines.now + STALL_MS
+    return room
+  }
+
+  #drained(): void {
+    if (this.#exchange?.requestDone) this.deadline = Number.POSITIVE_INFINITY
+    this.#exchange?.agentDrained()
+  }
+
+  pause(reason: number): void {
+    if (this.#paused === 0) this.#socket.pause()
+    this.#paused |= reason
+  }
+
+  resume(reason: number): void {
+    if ((this.#paused & reason) === 0) return
+    this.#paused &= ~reason
+    if (this.#paused === 0) this.#socket.resume()
+  }
+
+  finished(persistent: boolean): void {
+    this.#exchange = undefined
+    if (!persistent || this.#stopping || this.#ended) {
+      this.#close()
+      return
+    }
+    this.deadline = this.#shared.deadlines.now + IDLE_MS
+    if (this.#rest) this.#takeRest()
+  }
+
+  answer(error: ProxyError): void {
+    const method = this.#exchange?.head.method
+    this.#exchange = undefined
+    if (this.#socket.writable)
+      this.#socket.write(gatewayAnswer(error.code, `${error.message}. ${error.remedy}`, method))
+    this.#close()
+  }
+
+  upgraded(): void {
+    this.deadline = Number.POSITIVE_INFINITY
+    if (this.#rest) this.#takeRest()
+  }
+
+  end(): void {
+    this.#socket.end()
+  }
+
+  /** Cuts the connection, after what was already written: without close_notify, so that it can't pass for an end. */
+  destroy(): void {
+    this.#lingering = true
+    this.deadline = this.#shared.deadlines.now + LINGER_MS
+    if (this.#socket.writableLength === 0) this.#socket.destroy()
+    else this.#socket.write(NOTHING, () => this.#socket.destroy())
+  }
+
+  expire(): void {
+    if (this.#lingering) return void this.#socket.destroy()
+    if (this.#exchange && !this.#exchange.requestDone) {
+      this.#exchange.reject(
+        new ProxyError('request_timeout', 'the request stopped coming', 'Send the whole request.'),
+      )
+      return
+    }
+    if (this.#reader.pending) {
+      this.#refuse(
+        new ProxyError(
+          'request_timeout',
+          'the request head did not come to its end',
+          'Send the whole request.',
+        ),
+      )
+      return
+    }
+    this.destroy()
+  }
+
+  /** Sends the end after what was written, reads on without looking until the agent closes. */
+  #close(): void {
+    if (this.#lingering) return
+    this.#lingering = true
+    this.#rest = undefined
+    this.#paused = 0
+    this.deadline = this.#shared.deadlines.now + LINGER_MS
+    this.#socket.end()
+    this.#socket.resume()
+    if (this.#ended) this.#socket.destroySoon()
+  }
+
+  #agentEnded(): void {
+    this.#ended = true
+    if (this.#lingering) this.#socket.destroySoon()
+    else if (this.#exchange) this.#exchange.agentEnded()
+    else this.#close()
+  }
+
+  #agentClosed(): void {
+    this.#shared.deadlines.delete(this)
+    this.#lingering = true
+    this.#exchange?.agentClosed()
+    this.#exchange = undefined
+    this.#closed(this)
+  }
+}

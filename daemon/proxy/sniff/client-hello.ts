@@ -1,0 +1,120 @@
+/**
+ * Reads what a connection says about itself in its first TLS flight: SNI (RFC 6066 §3), ALPN (RFC 7301) and
+ * whether the encrypted_client_hello extension is there (RFC 9849).
+ *
+ * Threat model: the bytes are an agent's who wants to hide a name from us. Handshake messages cut over many
+ * records are put together; a hello that can't be read is one without a name, which the policy refuses towards
+ * a provider; duplicated server names count as none.
+ */
+export interface ClientHello {
+  /** As sent, lower case; absent where there is none or it is no printable ASCII. */
+  readonly name?: string
+  readonly alpn: readonly string[]
+  readonly ech: boolean
+}
+
+const HANDSHAKE = 22
+const CLIENT_HELLO = 1
+/** RFC 8446 §5.1: 2^14 bytes of plaintext; the header is 5 bytes. */
+const MAX_RECORD = 1 << 14
+const SERVER_NAME = 0
+const APPLICATION_PROTOCOLS = 16
+const ENCRYPTED_CLIENT_HELLO = 0xfe0d
+const NOTHING: ClientHello = { alpn: [], ech: false }
+
+/**
+ * @param bytes all that was received so far
+ * @param last true if no more will be waited for: what can be read of a hello that is not complete counts
+ */
+export function readClientHello(bytes: Buffer, last = false): ClientHello | 'more' | 'not-tls' {
+  const gathered = gather(bytes)
+  if (gathered === 'not-tls') return gathered
+  if (gathered.length > 0 && gathered[0] !== CLIENT_HELLO) return 'not-tls'
+  const length = gathered.length < 4 ? undefined : gathered.readUIntBE(1, 3)
+  if (length === undefined) return last ? NOTHING : 'more'
+  if (gathered.length < 4 + length && !last) return 'more'
+  return parse(gathered.subarray(4, 4 + length))
+}
+
+/** The handshake bytes of the records at the start of `bytes`, the last of them perhaps cut short. */
+function gather(bytes: Buffer): Buffer | 'not-tls' {
+  const parts: Buffer[] = []
+  let at = 0
+  while (at < bytes.length) {
+    if (bytes[at] !== HANDSHAKE) return at === 0 ? 'not-tls' : Buffer.concat(parts)
+    if (at + 1 < bytes.length && bytes[at + 1] !== 3) return 'not-tls'
+    if (at + 5 > bytes.length) break
+    const length = bytes.readUInt16BE(at + 3)
+    if (length === 0 || length > MAX_RECORD) return 'not-tls'
+    parts.push(bytes.subarray(at + 5, at + 5 + length))
+    at += 5 + length
+  }
+  return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+}
+
+/** Walks length-prefixed vectors; reading past the end gives undefined and stops the walk. */
+class Cursor {
+  readonly #bytes: Buffer
+  #at = 0
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  number(size: number): number | undefined {
+    if (this.#at + size > this.#bytes.length) return undefined
+    this.#at += size
+    return this.#bytes.readUIntBE(this.#at - size, size)
+  }
+
+  take(length: number): Buffer | undefined {
+    if (this.#at + length > this.#bytes.length) return undefined
+    this.#at += length
+    return this.#bytes.subarray(this.#at - length, this.#at)
+  }
+
+  /** A vector whose length stands before it in `size` bytes. */
+  vector(size: number): Buffer | undefined {
+    const length = this.number(size)
+    return length === undefined ? undefined : this.take(length)
+  }
+}
+
+function parse(body: Buffer): ClientHello {
+  const hello = new Cursor(body)
+  const fixed = hello.take(2 + 32) && hello.vector(1) && hello.vector(2) && hello.vector(1)
+  if (!fixed || hello.number(2) === undefined) return NOTHING
+  let names = 0
+  let name: string | undefined
+  let alpn: string[] = []
+  let ech = false
+  for (;;) {
+    const type = hello.number(2)
+    const data = type === undefined ? undefined : hello.vector(2)
+    if (!data) break
+    if (type === SERVER_NAME) {
+      names += 1
+      name = serverName(data)
+    }
+    if (type === APPLICATION_PROTOCOLS) alpn = protocols(data)
+    if (type === ENCRYPTED_CLIENT_HELLO) ech = true
+  }
+  return names === 1 && name !== undefined ? { name, alpn, ech } : { alpn, ech }
+}
+
+function serverName(data: Buffer): string | undefined {
+  const list = new Cursor(new Cursor(data).vector(2) ?? Buffer.alloc(0))
+  const hostName = list.number(1) === 0
+  const bytes = list.vector(2)
+  if (!hostName || !bytes || bytes.length === 0 || bytes.length > 255 || list.number(1) !== undefined)
+    return undefined
+  const text = bytes.toString('latin1')
+  return /^[\x21-\x7e]+$/.test(text) ? text.toLowerCase() : undefined
+}
+
+function protocols(data: Buffer): string[] {
+  const list = new Cursor(new Cursor(data).vector(2) ?? Buffer.alloc(0))
+  const found: string[] = []
+  for (let one = list.vector(1); one; one = list.vector(1)) found.push(one.toString('latin1'))
+  return found
+}

@@ -1,0 +1,87 @@
+/** One connection to a provider, used by one exchange at a time and kept for the next. */
+import type { Socket } from 'node:net'
+import type { Endpoint } from '../../recorder/protocol.ts'
+import { writeThisTurn } from '../turn.ts'
+
+/** Whoever has the connection at the moment: an exchange, or the pool while it is idle. */
+export interface UpstreamUser {
+  upstreamData(bytes: Buffer): void
+  /** The provider sends no more. */
+  upstreamEnded(): void
+  /** The connection is gone; `error` where it broke. Comes once, also after `upstreamEnded`. */
+  upstreamClosed(error: Error | undefined): void
+  upstreamDrained(): void
+}
+
+/** Why reading from the provider is paused. */
+export const PAUSED_BY = { agent: 1, recorder: 2 } as const
+
+export class UpstreamConnection {
+  readonly endpoint: Endpoint
+  /** True once an exchange has been through it. */
+  reused = false
+  /** Bytes given to it for the current exchange. */
+  sent = 0
+  user: UpstreamUser | undefined
+  readonly #socket: Socket
+  #paused = 0
+  #error: Error | undefined
+
+  /** @param socket connected, its TLS verified */
+  constructor(socket: Socket, endpoint: Endpoint) {
+    this.#socket = socket
+    this.endpoint = endpoint
+    socket.on('data', (bytes: Buffer) => this.user?.upstreamData(bytes))
+    socket.on('drain', () => this.user?.upstreamDrained())
+    socket.on('end', () => this.user?.upstreamEnded())
+    socket.on('error', (error) => {
+      this.#error = error
+    })
+    socket.on('close', () => this.user?.upstreamClosed(this.#error))
+  }
+
+  get usable(): boolean {
+    return this.#socket.writable && !this.#socket.readableEnded && !this.#socket.destroyed
+  }
+
+  /** False when the provider takes no more for now: `upstreamDrained` comes. */
+  write(bytes: Buffer): boolean {
+    this.sent += bytes.length
+    return writeThisTurn(this.#socket, bytes)
+  }
+
+  /** Half-closes, after what was written. */
+  end(): void {
+    this.#socket.end()
+  }
+
+  pause(reason: number): void {
+    if (this.#paused === 0) this.#socket.pause()
+    this.#paused |= reason
+  }
+
+  resume(reason: number): void {
+    if ((this.#paused & reason) === 0) return
+    this.#paused &= ~reason
+    if (this.#paused === 0) this.#socket.resume()
+  }
+
+  /** Ready for another exchange. */
+  reset(): void {
+    this.reused = true
+    this.sent = 0
+    this.resume(PAUSED_BY.agent | PAUSED_BY.recorder)
+  }
+
+  /** Closes after what was written; the user hears nothing more. */
+  close(): void {
+    this.user = undefined
+    this.#socket.destroySoon()
+  }
+
+  /** Closes both ways without a word; the user hears nothing more. */
+  destroy(): void {
+    this.user = undefined
+    this.#socket.destroy()
+  }
+}

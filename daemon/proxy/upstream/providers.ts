@@ -1,0 +1,76 @@
+/** Connections to providers for one worker: pooled where there are idle ones, dialled where not. */
+import type { Deadlines } from '../deadlines.ts'
+import type { Route } from '../names/directory.ts'
+import type { UpstreamConnection } from './connection.ts'
+import { dial } from './dial.ts'
+import { UpstreamPool } from './pool.ts'
+import type { UpstreamTrust } from './trust.ts'
+
+export interface Target {
+  readonly name: string
+  readonly port: number
+  readonly tls: boolean
+  /** Undefined where the kernel no longer knew whose socket it was: these share nothing, not even among themselves. */
+  readonly uid: number | undefined
+  readonly client: string
+}
+
+/** TLS sessions kept, one a name; a ticket saves a round trip's worth of certificates. */
+const MAX_SESSIONS = 256
+
+export class Providers {
+  readonly #pool: UpstreamPool
+  readonly #trust: UpstreamTrust
+  readonly #sessions = new Map<string, Buffer>()
+
+  constructor(deadlines: Deadlines, trust: UpstreamTrust) {
+    this.#pool = new UpstreamPool(deadlines)
+    this.#trust = trust
+  }
+
+  get idle(): number {
+    return this.#pool.size
+  }
+
+  /** Connections with equal keys may serve each other's exchanges. */
+  static key(target: Target): string {
+    const agent = target.uid === undefined ? `client ${target.client}` : `uid ${target.uid}`
+    return `${target.tls ? 'tls' : 'tcp'} ${target.name}:${target.port} ${agent}`
+  }
+
+  /** Is there an idle connection? */
+  has(key: string): boolean {
+    return this.#pool.has(key)
+  }
+
+  take(key: string): UpstreamConnection | undefined {
+    return this.#pool.take(key)
+  }
+
+  release(key: string, connection: UpstreamConnection, idleMs?: number): void {
+    this.#pool.release(key, connection, idleMs)
+  }
+
+  /** @throws ProxyError upstream_* */
+  dial(target: Target, route: Route): Promise<UpstreamConnection> {
+    const { name, port } = target
+    return dial({
+      name,
+      port,
+      route,
+      tls: target.tls
+        ? { context: this.#trust.contextFor(name), session: this.#sessions.get(name) }
+        : undefined,
+      onSession: (session) => {
+        this.#sessions.delete(name)
+        this.#sessions.set(name, session)
+        if (this.#sessions.size > MAX_SESSIONS)
+          this.#sessions.delete(this.#sessions.keys().next().value as string)
+      },
+    })
+  }
+
+  stop(): void {
+    this.#pool.stop()
+  }
+}

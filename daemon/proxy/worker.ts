@@ -1,0 +1,196 @@
+/**
+ * A proxy worker without its process: accepted sockets in, everything else through the interfaces below. The
+ * shell around it (main.ts) brings the kernel and the supervisor.
+ */
+import type { Socket } from 'node:net'
+import type { Decision, Seen } from '../../policies/decide.ts'
+import type { Agent, Endpoint } from '../recorder/protocol.ts'
+import { Arrival } from './arrival.ts'
+import { fingerprintWith } from './credentials/fingerprint.ts'
+import { Deadlines } from './deadlines.ts'
+import { type AskForLeaf, Leaves } from './leaves.ts'
+import type { WorkerState } from './messages.ts'
+import { canonicalAddress } from './names/addresses.ts'
+import { Directory } from './names/directory.ts'
+import type { Dns } from './names/dns.ts'
+import { RecorderLink } from './recorder-link.ts'
+import type { AgentConnection } from './relay/agent-connection.ts'
+import type { Counters, Shared } from './relay/facts.ts'
+import { Providers } from './upstream/providers.ts'
+import { UpstreamTrust } from './upstream/trust.ts'
+
+export interface Kernel {
+  /** Where an accepted socket's client meant to go; undefined where the kernel doesn't know. */
+  originalDestination(socket: Socket, family: 4 | 6): Endpoint | undefined
+  /** Whose socket the client's is; undefined where it is gone. */
+  flowOwner(flow: { family: 4 | 6; client: Endpoint; destination: Endpoint }): Agent | undefined
+}
+
+export interface WorkerOptions {
+  readonly kernel: Kernel
+  readonly decide: (seen: Seen) => Decision
+  readonly policyHash: string
+  readonly askForLeaf: AskForLeaf
+  readonly learned: (name: string, addresses: readonly string[]) => void
+  readonly dns: Dns
+  readonly hosts: (name: string) => readonly string[]
+  readonly staticHosts: Readonly<
+    Record<string, { readonly addresses: readonly string[]; readonly root?: string | undefined }>
+  >
+  readonly systemRoots: readonly string[]
+  readonly recorderSocket: string
+  /** How long the recorder may take to make a request durable. */
+  readonly recorderTimeoutMs?: number
+  readonly fingerprintKey: Buffer
+  readonly durability: 'before-forward' | 'async'
+  readonly sniffTimeoutMs: number
+  readonly providerAddresses: readonly string[]
+}
+
+/** Connections open at once in one worker; more are closed as they come. Descriptors: two each. */
+const MAX_CONNECTIONS = 16_384
+const STOP_MS = 5000
+const STOP_LOOK_MS = 20
+
+export class Worker {
+  readonly #options: WorkerOptions
+  readonly #shared: Shared
+  readonly #leaves: Leaves
+  readonly #counters: Counters = { connections: 0, exchanges: 0, spliced: 0, refused: 0, failed: 0 }
+  readonly #intercepted = new Set<AgentConnection>()
+  readonly #sockets = new Set<Socket>()
+  #providerAddresses: Set<string>
+  #stopping = false
+
+  constructor(options: WorkerOptions) {
+    this.#options = options
+    this.#providerAddresses = canonical(options.providerAddresses)
+    this.#leaves = new Leaves(options.askForLeaf, options.fingerprintKey)
+    const statics = Object.entries(options.staticHosts)
+    const deadlines = new Deadlines()
+    const roots = new Map(
+      statics.flatMap(([name, { root }]) => (root === undefined ? [] : [[name, root] as const])),
+    )
+    this.#shared = {
+      deadlines,
+      recorder: new RecorderLink({
+        path: options.recorderSocket,
+        ...(options.recorderTimeoutMs === undefined ? {} : { answerTimeoutMs: options.recorderTimeoutMs }),
+      }),
+      providers: new Providers(deadlines, new UpstreamTrust(options.systemRoots, roots)),
+      directory: new Directory({
+        dns: options.dns,
+        hosts: options.hosts,
+        fixed: new Map(statics.map(([name, { addresses }]) => [name, [...canonical(addresses)]])),
+        learned: (name, addresses) => this.#learned(name, addresses),
+      }),
+      fingerprint: fingerprintWith(options.fingerprintKey),
+      holdBack: options.durability === 'before-forward',
+      policyHash: options.policyHash,
+      counters: this.#counters,
+    }
+  }
+
+  get directory(): Directory {
+    return this.#shared.directory
+  }
+
+  state(): WorkerState {
+    return {
+      ...this.#counters,
+      idleUpstream: this.#shared.providers.idle,
+      recorder: this.#shared.recorder.connected ? 'connected' : 'lost',
+      lostRefusals: this.#shared.recorder.lostRefusals,
+    }
+  }
+
+  /** The kernel's sets now hold these. */
+  setProviderAddresses(addresses: readonly string[]): void {
+    this.#providerAddresses = canonical(addresses)
+  }
+
+  #learned(name: string, addresses: readonly string[]): void {
+    for (const address of addresses) this.#providerAddresses.add(address)
+    this.#options.learned(name, addresses)
+  }
+
+  /** Takes an accepted socket: paused, allowHalfOpen. */
+  accept(socket: Socket, family: 4 | 6): void {
+    socket.on('error', () => {})
+    const found =
+      this.#sockets.size < MAX_CONNECTIONS && !this.#stopping ? this.#identify(socket, family) : undefined
+    if (!found) return void socket.destroy()
+    this.#sockets.add(socket)
+    this.#counters.connections = this.#sockets.size
+    const { decide, sniffTimeoutMs } = this.#options
+    new Arrival(
+      {
+        shared: this.#shared,
+        leaves: this.#leaves,
+        decide,
+        sniffTimeoutMs,
+        isProvider: (address) => this.#providerAddresses.has(address),
+        intercepted: (connection) => {
+          this.#intercepted.add(connection)
+          if (this.#stopping) connection.stop()
+        },
+        closed: (connection) => {
+          if (connection) this.#intercepted.delete(connection)
+          this.#sockets.delete(socket)
+          this.#counters.connections = this.#sockets.size
+        },
+      },
+      socket,
+      found,
+    )
+  }
+
+  #identify(socket: Socket, family: 4 | 6) {
+    const client = endpoint(socket.remoteAddress, socket.remotePort)
+    const own = endpoint(socket.localAddress, socket.localPort)
+    let destination: Endpoint | undefined
+    try {
+      destination = this.#options.kernel.originalDestination(socket, family)
+    } catch {
+      // Where it went can't be known: nothing can be done for it.
+    }
+    const address = canonicalAddress(destination?.address ?? '')
+    if (!client || !own || !destination || address === undefined) return undefined
+    // Dialled directly: to go on would be to dial ourselves, for ever.
+    if (own.port === destination.port && own.address === address) return undefined
+    const originalDestination = { address, port: destination.port }
+    return { client, originalDestination, agent: this.#owner({ family, client, destination }) }
+  }
+
+  #owner(flow: { family: 4 | 6; client: Endpoint; destination: Endpoint }): Agent {
+    try {
+      return this.#options.kernel.flowOwner(flow) ?? {}
+    } catch {
+      return {}
+    }
+  }
+
+  /** Lets exchanges under way finish, for 5 s at most, then closes everything. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    for (const connection of this.#intercepted) connection.stop()
+    const until = performance.now() + STOP_MS
+    while ([...this.#intercepted].some((connection) => connection.busy) && performance.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS))
+    }
+    for (const socket of this.#sockets) socket.destroy()
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#shared.providers.stop()
+    this.#shared.deadlines.stop()
+    await this.#shared.recorder.stop()
+  }
+}
+
+function endpoint(address: string | undefined, port: number | undefined): Endpoint | undefined {
+  const known = canonicalAddress(address?.replace(/%.*$/, '') ?? '')
+  return known === undefined || port === undefined ? undefined : { address: known, port }
+}
+
+function canonical(addresses: readonly string[]): Set<string> {
+  return new Set(addresses.map(canonicalAddress).filter((address) => address !== undefined))
+}
