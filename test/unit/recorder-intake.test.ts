@@ -160,6 +160,11 @@ t.test('a full disk fails the request with its reason, and the next one succeeds
   const failure = JSON.parse(replies[1]!.payload.toString()) as { code: string; message: string }
   t.equal(failure.code, 'ENOSPC')
   t.match(failure.message, /injected/)
+  t.same(
+    framesIn(dir).map(({ id }) => id),
+    [first],
+    'the part that the disk took is cut off at once',
+  )
   t.equal(lost.length, 1, 'what is lost is told once the connection drained')
   state.full = false
   say(frame(FrameType.End, 2, { outcome: 'not-recorded' }))

@@ -1,0 +1,157 @@
+/**
+ * installers/install.sh as a user runs it, in the laboratory's own root file system and without systemd: install,
+ * capture, install again, uninstall.
+ */
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { cpSync, existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { enterLab } from '../lab/enter.ts'
+import { startLab } from '../lab/lab.ts'
+import { spawnIn } from '../lab/network.ts'
+import { fillNpmCache, npmCacheOf, offlineNpm } from '../lab/npm-cache.ts'
+import { insideLab, NODE, PATH, REPOSITORY } from '../lab/places.ts'
+import { collect } from '../lab/process.ts'
+
+t.setTimeout(300_000)
+if (!insideLab()) fillNpmCache()
+await enterLab(import.meta.url)
+const lab = await startLab()
+t.teardown(() => lab.stop())
+
+const NPM = '/var/tmp/npm'
+cpSync(npmCacheOf(REPOSITORY), NPM, { recursive: true })
+// The laboratory has the accounts; the installer shall make them.
+for (const name of ['agent-anchor', 'agent-anchor-proxy']) execFileSync('userdel', [name], { env: { PATH } })
+
+const asRoot = (...argv: string[]) =>
+  collect(
+    spawnIn('host', 'root', argv, { env: { PATH, LANG: 'C.UTF-8', ...offlineNpm(NPM) }, stdio: 'pipe' }),
+    {
+      timeoutMs: 120_000,
+    },
+  )
+const command = (...args: string[]) => asRoot('/usr/local/bin/agent-anchor', ...args)
+
+/** Every file below the places that an install writes to: path, mode, and content or link. */
+function snapshot(): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const root of ['/etc', '/usr/local/bin', '/usr/local/share/ca-certificates', '/opt']) {
+    for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name)
+      const { mode } = lstatSync(path)
+      const content = entry.isSymbolicLink()
+        ? readlinkSync(path)
+        : entry.isFile()
+          ? createHash('sha256').update(readFileSync(path)).digest('hex')
+          : ''
+      found.set(path, `${mode.toString(8)} ${content}`)
+    }
+  }
+  return found
+}
+
+/** useradd and userdel keep backups of their files, and hand out subordinate ids. */
+const BOOKKEEPING = /^\/etc\/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^\/etc\/\.pwd\.lock$/
+
+const before = snapshot()
+const rules = async () => (await asRoot('nft', 'list', 'ruleset')).stdout
+
+t.test('install.sh ends with a captured call, its verified receipt and a healthy status', async (t) => {
+  const { code, stdout, stderr } = await asRoot(`${REPOSITORY}/installers/install.sh`)
+  t.equal(code, 0, stdout + stderr)
+  t.match(stdout, /WILL NOT survive a reboot/)
+  t.match(stdout, /proved +inclusion/)
+  t.match(stdout, /proved +anchor development.*development chain: no independent evidence/)
+  t.match(stdout, /\nverified\n/)
+  t.match(stdout, /\nhealthy\n?$/)
+  t.equal((await command('status')).code, 0)
+})
+
+t.test('an ordinary agent is captured from then on', async (t) => {
+  const call = await lab.run('agent1', [
+    NODE,
+    `${REPOSITORY}/test/lab/clients/openai.mjs`,
+    JSON.stringify({ apiKey: 'sk-x', prompt: 'hi' }),
+  ])
+  t.equal(call.code, 0, call.stdout + call.stderr)
+  const listed = JSON.parse((await command('records', '--kind', 'exchange', '--json')).stdout)
+  t.match(listed.records[0], { uid: 4001, provider: 'openai', status: 200 })
+})
+
+t.test('an install that changes nothing restarts nothing', async (t) => {
+  const pid = async () => JSON.parse((await command('status', '--json')).stdout).supervisor.pid as number
+  const first = await pid()
+  const { code, stdout, stderr } = await asRoot(`${REPOSITORY}/installers/install.sh`)
+  t.equal(code, 0, stdout + stderr)
+  t.match(stdout, /is up to date/)
+  t.equal(await pid(), first)
+})
+
+t.test('agents can read neither keys nor records', async (t) => {
+  for (const path of [
+    '/etc/agent-anchor/host.key',
+    '/var/lib/agent-anchor/keys/log.sealed',
+    '/var/lib/agent-anchor/recorder',
+  ]) {
+    t.not((await lab.run('agent1', ['cat', path])).code, 0, path)
+    t.not(
+      (await lab.run('agent1', ['ls', path === '/var/lib/agent-anchor/recorder' ? path : `${path}/..`])).code,
+      0,
+    )
+  }
+  t.equal((await lab.run('agent1', ['/usr/local/bin/agent-anchor', 'records'])).code, 1)
+  t.equal(
+    (await lab.run('agent1', ['/usr/local/bin/agent-anchor', 'status'])).code,
+    0,
+    'status is for everybody',
+  )
+})
+
+t.test('uninstall undoes it; evidence and keys stay until a purge', async (t) => {
+  t.match(await rules(), /aa_fence/)
+  const { code, stdout, stderr } = await command('uninstall')
+  t.equal(code, 0, stdout + stderr)
+  t.equal(await rules(), '', 'no rule is left')
+  const after = snapshot()
+  const kept = ['/etc/agent-anchor', '/etc/agent-anchor/host.key', '/etc/agent-anchor/install-manifest.json']
+  for (const [path, was] of before) {
+    if (!BOOKKEEPING.test(path)) t.equal(after.get(path), was, `${path} is as before`)
+  }
+  for (const path of after.keys()) {
+    if (!before.has(path) && !kept.includes(path) && !BOOKKEEPING.test(path))
+      t.fail(`${path} was left behind`)
+  }
+  t.ok(existsSync('/var/lib/agent-anchor/recorder/ledger/checkpoint'), 'the log is kept')
+  t.equal(lstatSync('/var/lib/agent-anchor/recorder/ledger/checkpoint').uid, 0, 'and belongs to root now')
+  const passwd = readFileSync('/etc/passwd', 'utf8')
+  t.notMatch(passwd, /agent-anchor/)
+  const call = await lab.run('agent1', [
+    'curl',
+    '-sS',
+    '-H',
+    'Authorization: Bearer k',
+    'https://api.openai.com/v1/models',
+  ])
+  t.equal(call.code, 0, 'providers are reachable directly again')
+})
+
+t.test('a new install goes on with the kept log, and uninstall --purge leaves nothing', async (t) => {
+  const again = await asRoot(`${REPOSITORY}/installers/install.sh`)
+  t.equal(again.code, 0, again.stdout + again.stderr)
+  const listed = JSON.parse((await command('records', '--provider', 'openai', '--json')).stdout)
+  t.ok(listed.records.length > 0, 'the old records are there')
+  t.equal((await command('verify')).code, 0)
+  const { code, stdout, stderr } = await command('uninstall', '--purge')
+  t.equal(code, 0, stdout + stderr)
+  for (const path of [
+    '/etc/agent-anchor',
+    '/var/lib/agent-anchor',
+    '/var/log/agent-anchor',
+    '/run/agent-anchor',
+    '/opt/agent-anchor',
+  ]) {
+    t.notOk(existsSync(path), `${path} is gone`)
+  }
+})
