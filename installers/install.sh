@@ -31,7 +31,9 @@ stage() {
   mkdir -p "$TARGET.new"
   chmod 755 "$TARGET.new"
   # shellcheck disable=SC2086 # the parts are words
-  (cd "$source" && tar --exclude=node_modules -cf - $PARTS) | tar --no-same-owner -xf - -C "$TARGET.new"
+  (cd "$source" && tar --exclude=node_modules -cf "$TARGET.new/.parts.tar" $PARTS)
+  tar --no-same-owner -xf "$TARGET.new/.parts.tar" -C "$TARGET.new"
+  rm "$TARGET.new/.parts.tar"
   need_node "$TARGET.new"
   need_modules "$TARGET.new" prod
   # The daemon's children run under accounts of their own and must be able to read the program.

@@ -151,7 +151,7 @@ try {
 } catch (error) {
   process.stderr.write(`\ninstall.sh: ${messageOf(error)}\n`)
   if (error instanceof AnchorError) process.stderr.write(`${error.remedy}\n`)
-  if (fresh) {
+  if (fresh && manifest.steps.length > 0) {
     process.stderr.write('Taking back what was done so far:\n')
     for (const { step, result, error: why } of await uninstall({ purge: true })) {
       process.stderr.write(`  ${step.kind} ${result}${why ? `: ${why}` : ''}\n`)

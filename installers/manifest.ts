@@ -3,8 +3,9 @@
  * before each step is taken, so that an install which dies half-way can be undone too.
  */
 import { readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../daemon/base/durable.ts'
+import { makeDirectory, writeFileAtomic } from '../daemon/base/durable.ts'
 import { InstallError } from './install-error.ts'
 
 const Step = z.discriminatedUnion('kind', [
@@ -40,8 +41,10 @@ export async function openManifest(file = MANIFEST_FILE): Promise<OpenManifest> 
     throw error
   })
   const steps = text === undefined ? [] : parse(text, file)
-  const save = () =>
-    writeFileAtomic(file, Buffer.from(`${JSON.stringify({ v: 1, steps }, null, 2)}\n`), { mode: 0o644 })
+  const save = async () => {
+    await makeDirectory(dirname(file), { mode: 0o755 })
+    await writeFileAtomic(file, Buffer.from(`${JSON.stringify({ v: 1, steps }, null, 2)}\n`), { mode: 0o644 })
+  }
   const at = (step: Step) => steps.findIndex((known) => JSON.stringify(known) === JSON.stringify(step))
   return {
     steps,

@@ -13,9 +13,9 @@ import { anvilBinary } from './anvil-binary.ts'
 export const DEVELOPMENT_LABEL = 'development chain: no independent evidence'
 
 /**
- * "ANCHOR" in ASCII. No chain in the public list (chainlist.org) has it, where 31337 and 1337 belong to others'
- * test networks: so no transaction signed for this chain is valid anywhere else (EIP-155), and no endpoint of a real
- * chain is taken for it. Below the 4503599627370476 that wallets can hold (EIP-2294).
+ * "ANCHOR" in ASCII. The usual 31337 and 1337 are also the ids of others' test networks; this one is nobody's known
+ * to us. So no transaction signed for this chain is valid elsewhere (EIP-155), and no endpoint of a real chain is
+ * taken for it. Below the 4503599627370476 that wallets can hold (EIP-2294).
  */
 export const DEVELOPMENT_CHAIN_ID = 0x414e43484f52
 

@@ -1,7 +1,10 @@
 /** A development chain of a test's own: the product's command line, a port of its own, ended by its pid. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { developmentChainCommand, developmentRpc } from '../../daemon/chain-writer/development-chain.ts'
@@ -25,6 +28,13 @@ export async function freePort(): Promise<number> {
   await once(server, 'close')
   if (address === null || typeof address === 'string') throw new Error('no port')
   return address.port
+}
+
+/** An empty directory that is removed after the teardowns added later: tap's own fixtures go before them. */
+export function emptyDirectory(t: Test): string {
+  const directory = mkdtempSync(join(tmpdir(), 'chain-test-'))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
 }
 
 /** Starts anvil as the supervisor does and waits until it answers. */

@@ -13,7 +13,7 @@ import {
 import t from 'tap'
 import { originHash } from '../../daemon/chain-writer/addresses.ts'
 import { revertName } from '../../daemon/chain-writer/registry.ts'
-import { startAnvil } from './chain-anvil.ts'
+import { emptyDirectory, startAnvil } from './chain-anvil.ts'
 
 const artefact: { abi: InterfaceAbi; bytecode: string } = JSON.parse(
   readFileSync(new URL('../../daemon/chain-writer/contracts/AnchorRegistry.json', import.meta.url), 'utf8'),
@@ -63,7 +63,7 @@ function mutations(proof: string[]): string[][] {
   return [...changed, ...shorter, ...longer, ...swapped]
 }
 
-const anvil = await startAnvil(t, t.testdir({}))
+const anvil = await startAnvil(t, emptyDirectory(t))
 const provider = new JsonRpcProvider(anvil.url, undefined, {
   staticNetwork: true,
   cacheTimeout: -1,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ import { httpRpc, type Rpc } from '../../daemon/chain-writer/json-rpc.ts'
 import { readAnchoredEvent, readHead } from '../../daemon/chain-writer/on-chain.ts'
 import { anchoredTopics } from '../../daemon/chain-writer/registry.ts'
 import { nodeHash, rootOf } from '../../daemon/ledger/merkle.ts'
-import { type Anvil, freePort, startAnvil, until } from './chain-anvil.ts'
+import { type Anvil, emptyDirectory, freePort, startAnvil, until } from './chain-anvil.ts'
 
 t.setTimeout(240_000)
 const key = Buffer.alloc(32, 7)
@@ -109,7 +109,7 @@ const unreachable = () => Promise.reject(new ChainError('RPC_UNREACHABLE', 'cut 
 t.test(
   'as a thread: deploys, anchors at once, goes on anchoring, and can be verified by anybody',
   async (t) => {
-    const anvil = await startAnvil(t, t.testdir({}))
+    const anvil = await startAnvil(t, emptyDirectory(t))
     const stateDir = join(anvil.directory, 'chain')
     const worker = new Worker(new URL('../../daemon/chain-writer/thread.ts', import.meta.url), {
       workerData: { chains: [development(anvil.port)], key, stateDir, origin: 'test.invalid/log', anchoring },
@@ -189,7 +189,7 @@ t.test(
 )
 
 t.test('a message that makes no sense ends the thread with a typed error, not the process', async (t) => {
-  const workerData = { chains: [], key, stateDir: t.testdir({}), origin: 'x', anchoring }
+  const workerData = { chains: [], key, stateDir: emptyDirectory(t), origin: 'x', anchoring }
   const thread = (data: unknown) =>
     new Worker(new URL('../../daemon/chain-writer/thread.ts', import.meta.url), { workerData: data })
   const worker = thread(workerData)
@@ -200,7 +200,7 @@ t.test('a message that makes no sense ends the thread with a typed error, not th
 })
 
 t.test('a chain that is down for a while costs one anchor: the newest', async (t) => {
-  const directory = t.testdir({})
+  const directory = emptyDirectory(t)
   const port = await freePort()
   const writer = await start(t, { chain: development(port), stateDir: join(directory, 'chain') })
   for (let size = 1; size <= 40; size++) {
@@ -225,7 +225,7 @@ t.test('a chain that is down for a while costs one anchor: the newest', async (t
 })
 
 t.test('stopped between persist and send: the same bytes go out after the restart', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
   const first = await start(t, setup)
   first.checkpoint(checkpointOf(5))
@@ -250,7 +250,7 @@ t.test('stopped between persist and send: the same bytes go out after the restar
 t.test(
   'stopped between persist and send, with a newer checkpoint after: that one takes the nonce',
   async (t) => {
-    const anvil = await startAnvil(t, t.testdir({}))
+    const anvil = await startAnvil(t, emptyDirectory(t))
     const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
     const first = await start(t, setup)
     first.checkpoint(checkpointOf(5))
@@ -276,7 +276,7 @@ const slowlyFollowing = () =>
   })
 
 t.test('stopped between send and receipt: nothing is sent twice, the anchor is found', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
   const first = await start(t, setup)
   first.checkpoint(checkpointOf(5))
@@ -312,7 +312,7 @@ t.test('stopped between send and receipt: nothing is sent twice, the anchor is f
 })
 
 t.test('a lost state directory: the anchor is found on the chain, nothing is sent', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const stateDir = join(anvil.directory, 'chain')
   const first = await start(t, { chain: development(anvil.port), stateDir })
   first.checkpoint(checkpointOf(5))
@@ -329,7 +329,7 @@ t.test('a lost state directory: the anchor is found on the chain, nothing is sen
 t.test(
   'a development chain that restarts empty gets its contract and the newest checkpoint again',
   async (t) => {
-    const directory = t.testdir({})
+    const directory = emptyDirectory(t)
     const anvil = await startAnvil(t, directory)
     const writer = await start(t, { chain: development(anvil.port), stateDir: join(directory, 'chain') })
     writer.checkpoint(checkpointOf(5))
@@ -351,7 +351,7 @@ t.test(
 )
 
 t.test('a development chain killed before it saved its last blocks is brought up to date', async (t) => {
-  const directory = t.testdir({})
+  const directory = emptyDirectory(t)
   const anvil = await startAnvil(t, directory)
   const writer = await start(t, { chain: development(anvil.port), stateDir: join(directory, 'chain') })
   writer.checkpoint(checkpointOf(5))
@@ -371,19 +371,20 @@ t.test('a development chain killed before it saved its last blocks is brought up
 })
 
 t.test('a state file torn by a kill is set aside, and the chain starts anew', async (t) => {
-  const directory = t.testdir({ development: {} })
-  const development_ = join(directory, 'development')
-  const anvil = await startAnvil(t, development_)
+  const directory = emptyDirectory(t)
+  const ofAnvil = join(directory, 'development')
+  mkdirSync(ofAnvil)
+  const anvil = await startAnvil(t, ofAnvil)
   const writer = await start(t, { chain: development(anvil.port), stateDir: directory })
   writer.checkpoint(checkpointOf(5))
   await anchoredAt(writer, 5)
   await writer.stop()
   await anvil.kill('SIGTERM')
-  const file = join(development_, 'state.json')
+  const file = join(ofAnvil, 'state.json')
   const whole = readFileSync(file)
   writeFileSync(file, whole.subarray(0, whole.length >> 1))
 
-  const back = await startAnvil(t, development_, anvil.port)
+  const back = await startAnvil(t, ofAnvil, anvil.port)
   t.match(back.stderr, /damaged; set aside/)
   const after = await start(t, { chain: development(back.port), stateDir: directory })
   after.checkpoint(checkpointOf(6))
@@ -392,7 +393,7 @@ t.test('a state file torn by a kill is set aside, and the chain starts anew', as
 })
 
 t.test('a development chain that has grown long starts over before it fills the memory', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const writer = await start(t, {
     chain: development(anvil.port),
     stateDir: join(anvil.directory, 'chain'),
@@ -411,7 +412,7 @@ t.test('a development chain that has grown long starts over before it fills the 
 t.test(
   'a chain without the deployment factory gets a plain contract, found again after a restart',
   async (t) => {
-    const anvil = await startAnvil(t, t.testdir({}))
+    const anvil = await startAnvil(t, emptyDirectory(t))
     await anvil.call('anvil_setCode', FACTORY, '0x')
     const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
     const first = await start(t, setup)
@@ -434,14 +435,14 @@ t.test('an endpoint that answers garbage is a state of health, and nothing else'
   await once(server, 'listening')
   t.teardown(() => server.close())
   const { port } = server.address() as AddressInfo
-  const writer = await start(t, { chain: development(port), stateDir: t.testdir({}) })
+  const writer = await start(t, { chain: development(port), stateDir: emptyDirectory(t) })
   for (let size = 1; size < 1000; size++) writer.checkpoint(checkpointOf(size))
   await until('health says so', () => codes(writer).includes('chain.rpc-garbage'))
   t.match(writer.state().health[0], { severity: 'warning', title: /^development: / })
 })
 
 t.test('an endpoint of another chain gets no transaction', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const chain: ChainSpec = { name: 'base', kind: 'rpc', chainId: 8453, rpc: [anvil.url] }
   const writer = await start(t, { chain, stateDir: join(anvil.directory, 'chain') })
   writer.checkpoint(checkpointOf(5))
@@ -453,7 +454,7 @@ t.test('an endpoint of another chain gets no transaction', async (t) => {
 t.test(
   'a real chain needs money: health names the account, and anchoring goes on once it is there',
   async (t) => {
-    const anvil = await startAnvil(t, t.testdir({}))
+    const anvil = await startAnvil(t, emptyDirectory(t))
     const chain: ChainSpec = { name: 'real', kind: 'rpc', chainId: DEVELOPMENT_CHAIN_ID, rpc: [anvil.url] }
     const writer = await start(t, { chain, stateDir: join(anvil.directory, 'chain') })
     writer.checkpoint(checkpointOf(5))
@@ -468,7 +469,7 @@ t.test(
 )
 
 t.test('a configured address without our contract gets nothing', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const contract = FACTORY
   const chain: ChainSpec = {
     name: 'real',
@@ -484,7 +485,7 @@ t.test('a configured address without our contract gets nothing', async (t) => {
 })
 
 t.test('another root for one size on the chain is an alarm that no restart clears', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const honest = { chain: development(anvil.port), stateDir: join(anvil.directory, 'honest') }
   const first = await start(t, honest)
   first.checkpoint(checkpointOf(5))
@@ -505,7 +506,7 @@ t.test('another root for one size on the chain is an alarm that no restart clear
 })
 
 t.test('a chain ahead of the ledger is an error, and nothing is sent', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
   const first = await start(t, setup)
   first.checkpoint(checkpointOf(50))
@@ -519,7 +520,7 @@ t.test('a chain ahead of the ledger is an error, and nothing is sent', async (t)
 })
 
 t.test('a ledger that gives two roots for one size is never anchored with the second', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const writer = await start(t, { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') })
   writer.checkpoint(checkpointOf(5))
   writer.checkpoint(checkpointOf(5, rootFor(6)))
@@ -529,7 +530,7 @@ t.test('a ledger that gives two roots for one size is never anchored with the se
 })
 
 t.test('CONSISTENT: waits for the proof, uses it, and raises the alarm at one that is wrong', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const leaves = Array.from({ length: 5 }, (_, i) => createHash('sha256').update(`${i}`).digest())
   const root = (n: number) => rootOf(leaves.slice(0, n)).toString('hex')
   const [a, b, c, d, e] = leaves as [Buffer, Buffer, Buffer, Buffer, Buffer]
@@ -554,7 +555,7 @@ t.test('CONSISTENT: waits for the proof, uses it, and raises the alarm at one th
 })
 
 t.test('a reorganisation that drops the anchor ends with the newest checkpoint anchored', async (t) => {
-  const anvil = await startAnvil(t, t.testdir({}))
+  const anvil = await startAnvil(t, emptyDirectory(t))
   const writer = await start(t, { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') })
   for (const size of [5, 9]) {
     writer.checkpoint(checkpointOf(size))

@@ -89,7 +89,15 @@ export class FakeRecorder {
     return new Promise((resolve) => server.listen(this.path, resolve))
   }
 
+  /** Gets body frames instead of their being kept. */
+  bodies: ((frame: Frame) => void) | undefined
+
   #take(socket: Socket, frame: Frame): void {
+    const isBody = frame.type === FrameType.RequestBody || frame.type === FrameType.ResponseBody
+    if (this.bodies && isBody) {
+      this.bodies(frame)
+      return
+    }
     this.frames.push({ ...frame, payload: Buffer.from(frame.payload) })
     if (frame.type !== FrameType.RequestEnd || this.mode === 'silent') return
     this.answer(frame.exchange, this.mode === 'durable', socket)

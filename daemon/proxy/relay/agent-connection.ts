@@ -10,8 +10,10 @@ import { ProxyError } from '../proxy-error.ts'
 import { writeThisTurn } from '../turn.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
 import { Providers, type Target } from '../upstream/providers.ts'
-import { AGENT_PAUSED_BY, type AgentSide, asProxyError, Exchange } from './exchange.ts'
+import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
+import { Exchange } from './exchange.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
+import { asProxyError } from './failure.ts'
 
 /** Between two requests; providers close idle connections after one to ten minutes. */
 const IDLE_MS = 300_000

@@ -24,38 +24,14 @@ import {
   type RequestHead,
   type ResponseHead,
 } from '../http/head.ts'
-import { ProxyError, type ProxyErrorCode } from '../proxy-error.ts'
+import { joined } from '../http/joined.ts'
+import { ProxyError } from '../proxy-error.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import { PAUSED_BY, type UpstreamConnection, type UpstreamUser } from '../upstream/connection.ts'
-import type { Governed, Shared } from './facts.ts'
+import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
+import type { Shared } from './facts.ts'
+import { asProxyError, closed, outcomeOf } from './failure.ts'
 import { Recording } from './recording.ts'
-
-/** Why reading from the agent is paused. */
-export const AGENT_PAUSED_BY = { pipeline: 1, upstream: 2, recorder: 4 } as const
-
-/** What an exchange needs of the agent's connection that it came on. */
-export interface AgentSide {
-  readonly governed: Governed
-  /** Key of connections that this agent's exchanges may share. */
-  readonly key: string
-  /** The agent dialled an address that is none of the name's; undefined while not known. */
-  readonly mismatch: boolean | undefined
-  /** A connection that nobody used before. @throws ProxyError upstream_* */
-  dial(): Promise<UpstreamConnection>
-  /** False when the agent takes no more for now: `agentDrained` comes. */
-  write(bytes: Buffer): boolean
-  pause(reason: number): void
-  resume(reason: number): void
-  /** The exchange is over and all of its answer written. */
-  finished(persistent: boolean): void
-  /** The exchange is over; nothing of an answer was written. */
-  answer(error: ProxyError): void
-  /** The connection left HTTP: bytes read ahead come now. */
-  upgraded(): void
-  /** Half-closes after what was written. */
-  end(): void
-  destroy(): void
-}
 
 /** RFC 9110 §9.2.2, less PUT and DELETE: what they do twice may be seen. */
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -452,27 +428,4 @@ export class Exchange implements UpstreamUser, ExchangeListener {
     if (upstream.sent === 0 && !this.#heard) this.#shared.providers.release(this.#agent.key, upstream)
     else upstream.destroy()
   }
-}
-
-/** The head and bytes offset..end that follow it; in one piece without a copy where they came in one. */
-function joined(head: Buffer | undefined, bytes: Buffer, offset: number, end: number): Buffer {
-  const rest = offset === 0 && end === bytes.length ? bytes : bytes.subarray(offset, end)
-  if (!head) return rest
-  if (rest.length === 0) return head
-  const follows = head.buffer === bytes.buffer && head.byteOffset + head.length === bytes.byteOffset + offset
-  return follows ? bytes.subarray(offset - head.length, end) : Buffer.concat([head, rest])
-}
-
-const closed = (message: string) => new ProxyError('upstream_closed', message, 'Try again.')
-
-const OUTCOMES: Partial<Record<ProxyErrorCode, Outcome>> = { upstream_untrusted: 'upstream-untrusted' }
-
-function outcomeOf(error: unknown): Outcome {
-  return (error instanceof ProxyError ? OUTCOMES[error.code] : undefined) ?? 'upstream-unreachable'
-}
-
-/** What isn't ours is a fault of the gateway; its text may be anything and stays out of the answer. */
-export function asProxyError(error: unknown): ProxyError {
-  if (error instanceof ProxyError) return error
-  return new ProxyError('internal', 'a fault of the gateway', 'Report it with the log of the daemon.', error)
 }

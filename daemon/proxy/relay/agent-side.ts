@@ -1,0 +1,31 @@
+/** What an exchange and the agent's connection that it came on know of each other. */
+import type { ProxyError } from '../proxy-error.ts'
+import type { UpstreamConnection } from '../upstream/connection.ts'
+import type { Governed } from './facts.ts'
+
+/** Why reading from the agent is paused. */
+export const AGENT_PAUSED_BY = { pipeline: 1, upstream: 2, recorder: 4 } as const
+
+/** What an exchange needs of the agent's connection that it came on. */
+export interface AgentSide {
+  readonly governed: Governed
+  /** Key of connections that this agent's exchanges may share. */
+  readonly key: string
+  /** The agent dialled an address that is none of the name's; undefined while not known. */
+  readonly mismatch: boolean | undefined
+  /** A connection that nobody used before. @throws ProxyError upstream_* */
+  dial(): Promise<UpstreamConnection>
+  /** False when the agent takes no more for now: `agentDrained` comes. */
+  write(bytes: Buffer): boolean
+  pause(reason: number): void
+  resume(reason: number): void
+  /** The exchange is over and all of its answer written. */
+  finished(persistent: boolean): void
+  /** The exchange is over; nothing of an answer was written. */
+  answer(error: ProxyError): void
+  /** The connection left HTTP: bytes read ahead come now. */
+  upgraded(): void
+  /** Half-closes after what was written. */
+  end(): void
+  destroy(): void
+}

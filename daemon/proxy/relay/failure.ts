@@ -1,0 +1,19 @@
+/** Errors of an exchange: what they are called in the record and in the answer. */
+import type { Outcome } from '../../recorder/protocol.ts'
+import { ProxyError, type ProxyErrorCode } from '../proxy-error.ts'
+
+/** The provider's connection is gone. */
+export const closed = (message: string) => new ProxyError('upstream_closed', message, 'Try again.')
+
+const OUTCOMES: Partial<Record<ProxyErrorCode, Outcome>> = { upstream_untrusted: 'upstream-untrusted' }
+
+/** How an exchange ended for which no connection could be had. */
+export function outcomeOf(error: unknown): Outcome {
+  return (error instanceof ProxyError ? OUTCOMES[error.code] : undefined) ?? 'upstream-unreachable'
+}
+
+/** What isn't ours is a fault of the gateway; its text may be anything and stays out of the answer. */
+export function asProxyError(error: unknown): ProxyError {
+  if (error instanceof ProxyError) return error
+  return new ProxyError('internal', 'a fault of the gateway', 'Report it with the log of the daemon.', error)
+}
