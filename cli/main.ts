@@ -4,18 +4,26 @@ import { AnchorError, messageOf } from '../daemon/base/errors.ts'
 import { programVersion } from '../daemon/supervisor/program.ts'
 import type { GlobalOptions, Register } from './command.ts'
 import { printJson } from './command.ts'
-import { daemon } from './commands/daemon.ts'
-import { demo } from './commands/demo.ts'
-import { exportReceipt } from './commands/export.ts'
-import { records } from './commands/records.ts'
-import { show } from './commands/show.ts'
-import { status } from './commands/status.ts'
-import { uninstall } from './commands/uninstall.ts'
-import { verify } from './commands/verify.ts'
 import { ExitCode } from './exit-code.ts'
 import { printable } from './terminal.ts'
 
-const commands: readonly Register[] = [status, records, show, verify, exportReceipt, demo, daemon, uninstall]
+/** The table, in the order of `--help`. Each is loaded when it is asked for: `status` must not pay for the daemon. */
+const commands: Readonly<Record<string, () => Promise<Register>>> = {
+  status: async () => (await import('./commands/status.ts')).status,
+  records: async () => (await import('./commands/records.ts')).records,
+  show: async () => (await import('./commands/show.ts')).show,
+  verify: async () => (await import('./commands/verify.ts')).verify,
+  export: async () => (await import('./commands/export.ts')).exportReceipt,
+  demo: async () => (await import('./commands/demo.ts')).demo,
+  daemon: async () => (await import('./commands/daemon.ts')).daemon,
+  uninstall: async () => (await import('./commands/uninstall.ts')).uninstall,
+}
+
+/** The command that the arguments name; undefined for help, or for what only the parser can tell. */
+function asked(words: readonly string[]): string | undefined {
+  const word = words.find((w, i) => !w.startsWith('-') && words[i - 1] !== '--config')
+  return word !== undefined && Object.hasOwn(commands, word) ? word : undefined
+}
 
 const program = new Command('agent-anchor')
   .description("Records AI agents' LLM traffic: mandatory, complete and provable.")
@@ -65,7 +73,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 
-for (const register of commands) register(program, act)
+const name = asked(process.argv.slice(2))
+for (const load of name === undefined ? Object.values(commands) : [commands[name]])
+  (await load?.())?.(program, act)
 try {
   await program.parseAsync()
 } catch (error) {

@@ -14,6 +14,8 @@ export const nodeFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-s
 
 /** The environment of children: nothing inherited, so that no variable of root's shell changes what they trust. */
 export const childEnvironment = {
+  // glibc gives each thread an arena of its own; two are as fast and keep 100 MB less (measured on 60 MB bodies).
+  MALLOC_ARENA_MAX: '2',
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LANG: 'C.UTF-8',
 }
