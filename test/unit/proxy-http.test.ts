@@ -352,3 +352,17 @@ t.test('a request may only mean the server that the connection was opened to', a
     )
   }
 })
+
+t.test(
+  'an answer that does not begin as HTTP is refused at its first bytes, in whatever pieces they come',
+  async (t) => {
+    const read = (...pieces: string[]) =>
+      code(() => {
+        const reader = new HeadReader('HTTP/1.')
+        for (const piece of pieces) reader.read(Buffer.from(piece), 0)
+      })
+    t.equal(read('220 mail.example ready\r\n'), 'malformed_status_line')
+    t.equal(read('H', 'T', 'X'), 'malformed_status_line')
+    t.equal(read('HT', 'TP/1', '.1 200 OK\r\n'), 'no error')
+  },
+)

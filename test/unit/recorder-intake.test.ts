@@ -236,6 +236,27 @@ t.test('the end of a connection ends its open exchanges', async (t) => {
   )
 })
 
+t.test(
+  'an end that comes while earlier frames are being written finishes once, with all of its frames',
+  async (t) => {
+    const dir = temporaryDirectory()
+    const { fs } = disk()
+    const { say, finalised, intake } = await intakeOn(dir, fs)
+    const id = newId()
+    say(...request(5, id))
+    // The first commit is under way, its write not back yet.
+    await new Promise((resolve) => setImmediate(resolve))
+    say(frame(FrameType.ResponseHead, 5), frame(FrameType.ResponseBody, 5), frame(FrameType.End, 5, COMPLETE))
+    await intake.drain()
+    t.equal(finalised.length, 1)
+    t.equal(finalised[0]?.ranges.length, 6, 'two entries: both commits')
+    t.same(
+      framesIn(dir).flatMap(({ types }) => types.filter((type) => type !== FrameType.Durable)),
+      [1, 2, 3, 4, 5, 6, 7],
+    )
+  },
+)
+
 t.test('senders are held back while the disk is behind', async (t) => {
   const { fs } = disk()
   const { say, intake, pauses } = await intakeOn(temporaryDirectory(), fs)

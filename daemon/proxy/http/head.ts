@@ -41,7 +41,16 @@ const BARE_END = Buffer.from('\n\n')
 
 /** Gathers the bytes of one head, up to and with its empty line. */
 export class HeadReader {
+  readonly #begin: Buffer
   #parts: Buffer | undefined
+
+  /**
+   * @param begin what the head must begin with: a peer that speaks first and speaks something else (SMTP, SSH)
+   * would otherwise be waited for until the agent gives up
+   */
+  constructor(begin = '') {
+    this.#begin = Buffer.from(begin)
+  }
 
   /** True while part of a head has come and the rest has not. */
   get pending(): boolean {
@@ -51,12 +60,16 @@ export class HeadReader {
   /**
    * Takes bytes from `offset` on. Says the complete head and the index of the first byte after it, or nothing
    * if more is needed (then all bytes are kept). A head that came whole shares memory with `bytes`.
-   * @throws ProxyError head_too_large, malformed_field
+   * @throws ProxyError head_too_large, malformed_field, malformed_status_line
    */
   read(bytes: Buffer, offset: number): { readonly head: Buffer; readonly next: number } | undefined {
     const before = this.#parts?.length ?? 0
     const all = this.#parts ? Buffer.concat([this.#parts, bytes.subarray(offset)]) : bytes.subarray(offset)
     const found = all.indexOf(END, Math.max(0, before - END.length + 1))
+    const start = all.subarray(0, this.#begin.length)
+    if (!start.equals(this.#begin.subarray(0, start.length))) {
+      throw malformed('the status line', 'malformed_status_line')
+    }
     const bare = all.subarray(Math.max(0, before - 1), found < 0 ? all.length : found).includes(BARE_END)
     if (bare) throw malformed('a line that ends without CR')
     const length = found < 0 ? all.length : found + END.length

@@ -56,7 +56,7 @@ export class Exchange implements UpstreamUser, ExchangeListener {
   #upstream: UpstreamConnection | undefined
   #upstreamEnded = false
   #retried = false
-  readonly #responseReader = new HeadReader()
+  readonly #responseReader = new HeadReader('HTTP/1.')
   #response: ResponseHead | undefined
   #responseBody: BodyReader | undefined
   #untilClose = false

@@ -39,6 +39,11 @@ export interface FinaliserOptions extends StoresOptions {
 }
 
 const MAX_BATCH = 256
+/**
+ * How long the first job of a batch waits for others. The journal has it already, so nobody waits; alone it would
+ * cost a round of syncs, 2.5 ms of CPU that its agent's next call has to share the machine with (measured).
+ */
+const GATHER_MS = 100
 const RETRY_MS = { first: 500, most: 10_000 }
 
 export class Finaliser {
@@ -101,6 +106,7 @@ export class Finaliser {
     let wait = retry.first
     let failed = false
     while (this.#queue.length > 0) {
+      if (!failed && this.#queue.length < MAX_BATCH) await this.#pause(GATHER_MS)
       const batch = this.#queue.slice(0, MAX_BATCH)
       try {
         if (failed) await this.#reopen()
@@ -115,11 +121,16 @@ export class Finaliser {
         this.#trouble = `${systemCode(error)}: ${messageOf(error)}`
         this.#events.log(`finalising failed, will be tried again: ${messageOf(error)}`)
         if (this.#hurry.signal.aborted) return
-        await delay(wait, undefined, { signal: this.#hurry.signal }).catch(() => {})
+        await this.#pause(wait)
         wait = Math.min(wait * 2, retry.most)
       }
     }
     this.#reader.close()
+  }
+
+  /** Closing ends it at once. */
+  async #pause(ms: number): Promise<void> {
+    await delay(ms, undefined, { signal: this.#hurry.signal }).catch(() => {})
   }
 
   async #process(batch: readonly Job[]): Promise<string[]> {

@@ -1,4 +1,5 @@
 /** The finaliser as a worker thread: hashing, compressing and parsing off the thread that acknowledges. */
+import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { realFileSystem } from '../../base/durable.ts'
 import type { Health } from '../../base/health.ts'
@@ -32,7 +33,11 @@ export type FromFinaliser =
 
 const STATE_MS = 500
 
+/** Below the threads that agents wait for. setpriority(2) with 0 is of the calling thread alone, on Linux. */
+const NICENESS = 10
+
 async function run(): Promise<void> {
+  setPriority(0, NICENESS)
   const port = parentPort!
   const send = (message: FromFinaliser) => port.postMessage(message)
   // Buffers arrive as plain Uint8Arrays.
