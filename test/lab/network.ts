@@ -13,19 +13,33 @@ const namespaces: readonly Namespace[] = ['internet', 'host']
 
 /** Makes both namespaces, the link and the sites' addresses. `removeNetwork` is its inverse. */
 export async function buildNetwork(): Promise<void> {
-  for (const namespace of namespaces) {
-    await tool(['ip', 'netns', 'add', namespace])
-    // Containers and some distributions switch IPv6 off for namespaces to come.
-    await tool(
-      ['nsenter', `--net=${pathOf(namespace)}`, 'tee', '/proc/sys/net/ipv6/conf/all/disable_ipv6'],
-      '0',
-    )
-  }
+  await addNamespace('internet')
+  await tool(['ip', '-n', 'internet', '-batch', '-'], sitesScript())
+  await connectHost()
+}
+
+/** Puts a new, empty namespace `host` in the place of the old one, which a machine takes down with it as it goes. */
+export async function renewHost(): Promise<void> {
+  // The kernel takes a namespace apart in its own time: the link's name must be free before that.
+  await tool(['ip', '-n', 'internet', 'link', 'delete', 'host'])
+  await tool(['ip', 'netns', 'delete', 'host'])
+  await connectHost()
+}
+
+async function connectHost(): Promise<void> {
+  await addNamespace('host')
   await tool(['ip', '-batch', '-'], linkScript())
-  await Promise.all([
-    tool(['ip', '-n', 'internet', '-batch', '-'], internetScript()),
-    tool(['ip', '-n', 'host', '-batch', '-'], hostScript()),
-  ])
+  await tool(['ip', '-n', 'internet', '-batch', '-'], internetScript())
+  await tool(['ip', '-n', 'host', '-batch', '-'], hostScript())
+}
+
+async function addNamespace(namespace: Namespace): Promise<void> {
+  await tool(['ip', 'netns', 'add', namespace])
+  // Containers and some distributions switch IPv6 off for namespaces to come.
+  await tool(
+    ['nsenter', `--net=${pathOf(namespace)}`, 'tee', '/proc/sys/net/ipv6/conf/all/disable_ipv6'],
+    '0',
+  )
 }
 
 /** Undoes `buildNetwork`, whatever of it stands. */
@@ -67,13 +81,18 @@ function linkScript(): string {
   ].join('\n')
 }
 
-function internetScript(): string {
+function sitesScript(): string {
   return [
     'link set lo up',
     ...ALL_SITES.flatMap((site) => [
       `addr add ${site.address4}/32 dev lo`,
       `addr add ${site.address6}/128 dev lo nodad`,
     ]),
+  ].join('\n')
+}
+
+function internetScript(): string {
+  return [
     `addr add ${LINK.internet4}/${LINK.prefix4} dev host`,
     `addr add ${LINK.internet6}/${LINK.prefix6} dev host nodad`,
     'link set host up',

@@ -57,6 +57,8 @@ fi
 # A private /etc: names, users, trust, login environment. What an installed gateway put there stays out.
 cp -a /etc "$laboratory/etc"
 mount --bind "$laboratory/etc" /etc
+# The trust store's hook for Java calls dpkg-trigger, which writes to the machine's package database.
+rm -f /etc/ca-certificates/update.d/jks-keystore
 rm -rf /etc/agent-anchor /etc/resolv.conf /etc/profile.d/*agent-anchor* /etc/environment.d/*agent-anchor*
 : > /etc/environment
 printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' > /etc/hosts

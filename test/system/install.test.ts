@@ -55,6 +55,8 @@ function snapshot(): Map<string, string> {
 /** useradd and userdel keep backups of their files, and hand out subordinate ids. */
 const BOOKKEEPING = /^\/etc\/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^\/etc\/\.pwd\.lock$/
 
+// The laboratory's bundle is the machine's until it is regenerated, which the installer would be blamed for.
+execFileSync('update-ca-certificates', ['--fresh'], { env: { PATH }, stdio: 'ignore' })
 const before = snapshot()
 const rules = async () => (await asRoot('nft', 'list', 'ruleset')).stdout
 
@@ -116,13 +118,9 @@ t.test('uninstall undoes it; evidence and keys stay until a purge', async (t) =>
   t.equal(await rules(), '', 'no rule is left')
   const after = snapshot()
   const kept = ['/etc/agent-anchor', '/etc/agent-anchor/host.key', '/etc/agent-anchor/install-manifest.json']
-  for (const [path, was] of before) {
-    if (!BOOKKEEPING.test(path)) t.equal(after.get(path), was, `${path} is as before`)
-  }
-  for (const path of after.keys()) {
-    if (!before.has(path) && !kept.includes(path) && !BOOKKEEPING.test(path))
-      t.fail(`${path} was left behind`)
-  }
+  const paths = [...new Set([...before.keys(), ...after.keys()])].filter((path) => !BOOKKEEPING.test(path))
+  const changed = paths.filter((path) => before.get(path) !== after.get(path) && !kept.includes(path))
+  t.same(changed, [], 'every file is as before')
   t.ok(existsSync('/var/lib/agent-anchor/recorder/ledger/checkpoint'), 'the log is kept')
   t.equal(lstatSync('/var/lib/agent-anchor/recorder/ledger/checkpoint').uid, 0, 'and belongs to root now')
   const passwd = readFileSync('/etc/passwd', 'utf8')
