@@ -47,12 +47,18 @@ export const records: Register = (program, act) =>
               cell(row.model),
               cell(row.status),
               row.input_tokens === null ? '-' : `${row.input_tokens}+${row.output_tokens ?? 0}`,
-              cell(row.outcome),
+              cell(row.outcome ?? whatHappened(row.bytes)),
             ]),
           ]),
         )
         return ExitCode.healthy
       }),
     )
+
+/** Records without an outcome say in their own words what they are about. */
+function whatHappened(bytes: Uint8Array): string | null {
+  const record = parse(bytes) as { event?: string; rule?: string; cause?: string }
+  return record.event ?? record.rule ?? record.cause ?? null
+}
 
 const parse = (bytes: Uint8Array): unknown => JSON.parse(Buffer.from(bytes).toString('utf8'))

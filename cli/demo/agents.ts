@@ -3,6 +3,11 @@ import type { Lab } from '../../test/lab/lab.ts'
 import type { Outcome } from '../../test/lab/process.ts'
 import { expect } from './evidence.ts'
 
+const OPENAI_KEY = 'sk-demo-1234567890'
+const ANTHROPIC_KEY = 'sk-ant-demo-1234567890'
+/** What must be found nowhere afterwards. */
+export const DEMO_KEYS = [OPENAI_KEY, ANTHROPIC_KEY]
+
 interface Call {
   readonly stream: boolean
   readonly family: '-4' | '-6'
@@ -16,11 +21,9 @@ export const curl = (
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<Outcome> =>
-  lab.run(
-    user,
-    ['curl', '-sS', '--max-time', '8', '-H', 'Authorization: Bearer sk-demo-1234567890', ...args],
-    { env },
-  )
+  lab.run(user, ['curl', '-sS', '--max-time', '8', '-H', `Authorization: Bearer ${OPENAI_KEY}`, ...args], {
+    env,
+  })
 
 async function post(
   lab: Lab,
@@ -51,7 +54,7 @@ export const askOpenAi = (lab: Lab, user: string, call: Call): Promise<void> => 
 }
 
 export const askAnthropic = (lab: Lab, user: string, call: Call): Promise<void> => {
-  const headers = ['anthropic-version: 2023-06-01', 'x-api-key: sk-ant-demo-1234567890']
+  const headers = ['anthropic-version: 2023-06-01', `x-api-key: ${ANTHROPIC_KEY}`]
   const body = { model: 'claude-sonnet-5', max_tokens: 64, messages }
   return post(lab, user, 'https://api.anthropic.com/v1/messages', body, call, headers)
 }

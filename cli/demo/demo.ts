@@ -3,8 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { messageOf } from '../../daemon/base/errors.ts'
 import { type Gateway, startGateway } from '../../test/lab/gateway.ts'
 import { type Lab, startLab } from '../../test/lab/lab.ts'
-import { askAnthropic, askOpenAi, curl } from './agents.ts'
-import { expect, type Record, records, tileOf, untilAnchored } from './evidence.ts'
+import { askAnthropic, askOpenAi, curl, DEMO_KEYS } from './agents.ts'
+import { expect, type Record, records, search, tileOf, untilAnchored } from './evidence.ts'
 
 export interface StepResult {
   readonly step: string
@@ -47,11 +47,12 @@ const steps: readonly Step[] = [
     },
   ],
   [
-    'A hard-coded address, another port and QUIC are refused, and are evidence',
+    'A hard-coded address and QUIC are refused, and the attempt is evidence',
     async ({ lab, gateway }) => {
       const before = (await lab.wireLog()).length
-      for (const url of ['https://203.0.113.10/v1/models', 'https://api.openai.com:8443/v1/models']) {
-        expect((await curl(lab, 'agent1', ['-k', url])).code !== 0, `${url} is refused`)
+      for (const address of ['203.0.113.10', '[2001:db8:113::10]']) {
+        const answer = await curl(lab, 'agent1', ['-k', `https://${address}/v1/models`])
+        expect(answer.code !== 0, `${address} is refused`)
       }
       const udp = await lab.run('agent1', [
         process.execPath,
@@ -115,6 +116,15 @@ const steps: readonly Step[] = [
       const named = findings.find(({ result, detail }) => result === 'failed' && detail.includes(tile))
       expect(!verified && named !== undefined, `the damage to ${tile} is named`)
       return ['clean: verified', `one bit flipped: ${named?.detail}`]
+    },
+  ],
+  [
+    'No API key is stored, in clear or coded',
+    async ({ gateway }) => {
+      const places = [gateway.config.stateDir, gateway.config.logDir, gateway.config.runtimeDir]
+      const files = search(places, DEMO_KEYS)
+      expect(files.length === 0, `a key stands in ${files.join(', ')}`)
+      return [`searched ${places.join(', ')} for the keys that the agents sent`]
     },
   ],
   [

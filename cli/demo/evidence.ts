@@ -1,5 +1,5 @@
 /** What the demo reads back, through the product's own commands. */
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Gateway } from '../../test/lab/gateway.ts'
 
@@ -56,4 +56,21 @@ export function tileOf(gateway: Gateway): string {
   )
   if (tile === undefined) throw new Error(`there is no tile in ${tiles}`)
   return join(tile.parentPath, tile.name)
+}
+
+/** Files below `places` that hold one of the words, as it is, in hex or in base64. */
+export function search(places: readonly string[], words: readonly string[]): string[] {
+  const forms = words.flatMap((word) => {
+    const bytes = Buffer.from(word)
+    // The last group of base64 depends on what follows.
+    return [word, bytes.toString('hex'), bytes.toString('base64').slice(0, -4)]
+  })
+  return places
+    .flatMap((place) => readdirSync(place, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((file) => {
+      const bytes = readFileSync(file)
+      return forms.some((form) => bytes.includes(form))
+    })
 }
