@@ -1,7 +1,7 @@
 /** Why a command can not do its work, before it began. */
-import { AnchorError } from '../daemon/base/errors.ts'
+import { AnchorError, messageOf } from '../daemon/base/errors.ts'
 
-type CliErrorCode = 'NOT_ROOT' | 'NO_EVIDENCE' | 'NO_ENDPOINT'
+type CliErrorCode = 'NOT_ROOT' | 'NO_EVIDENCE' | 'NO_VERIFIER_KEY' | 'NO_ENDPOINT' | 'FILE_UNUSABLE'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -21,6 +21,28 @@ export class NoEvidence extends CliError {
       'NO_EVIDENCE',
       `no gateway has recorded anything in ${stateDir}`,
       'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
+export class NoVerifierKey extends CliError {
+  constructor(file: string) {
+    super(
+      'NO_VERIFIER_KEY',
+      `${file} is missing beside the log that it is the key of`,
+      'Restore it: it is one line, which every receipt of this log holds as its verifierKey.',
+    )
+  }
+}
+
+/** A file that was named on the command line. */
+export class FileUnusable extends CliError {
+  constructor(what: 'read' | 'write', file: string, cause: unknown) {
+    super(
+      'FILE_UNUSABLE',
+      `cannot ${what} ${file}: ${messageOf(cause)}`,
+      what === 'read' ? 'Name a file that is there.' : 'Name a file in a directory that is there.',
+      cause,
     )
   }
 }

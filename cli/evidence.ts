@@ -1,4 +1,5 @@
 /** The state directory as the commands read it: beside a running daemon, or after its death. */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { readAnchors } from '../daemon/chain-writer/anchors.ts'
 import { type Config, loadConfig } from '../daemon/config/config.ts'
@@ -10,33 +11,44 @@ import { openIndex, type RecordIndex } from '../daemon/recorder/index-reader.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { openHostKeyVault } from '../daemon/vault/host-key.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
-import { NoEvidence, requireRoot } from './cli-error.ts'
+import type { Vault } from '../daemon/vault/vault.ts'
+import { NoEvidence, NoVerifierKey, requireRoot } from './cli-error.ts'
 import type { GlobalOptions } from './command.ts'
 
 export interface Evidence {
   readonly config: Config
   readonly paths: Layout
+  /** Opened when it is first asked for. @throws RecorderError DAMAGED */
   readonly index: RecordIndex
   readonly ledger: LedgerReader
   readonly verifierKey: string
+  vault(): Promise<Vault>
   /** Opened only when bodies are read. */
   bodyKey(): Promise<Buffer>
 }
 
-/** @throws CliError NOT_ROOT, NO_EVIDENCE where no gateway has ever run with this configuration. */
+/** @throws CliError NOT_ROOT, NO_VERIFIER_KEY, NO_EVIDENCE where no gateway has ever run with this configuration. */
 export async function openEvidence(options: GlobalOptions, command: string): Promise<Evidence> {
   const config = loadConfig(options.config)
   requireRoot(command)
   const paths = layout(config)
   const verifierKey = await readFile(paths.verifierKey, 'utf8').catch(() => undefined)
-  if (verifierKey === undefined) throw new NoEvidence(config.stateDir)
+  if (verifierKey === undefined) {
+    throw existsSync(paths.ledger) ? new NoVerifierKey(paths.verifierKey) : new NoEvidence(config.stateDir)
+  }
+  const vault = () => openHostKeyVault(config.vault.hostKeyFile)
+  let index: RecordIndex | undefined
   return {
     config,
     paths,
-    index: openIndex(paths.recorderState),
+    get index() {
+      index ??= openIndex(paths.recorderState)
+      return index
+    },
     ledger: openReader(paths.ledger),
     verifierKey: verifierKey.trim(),
-    bodyKey: async () => openBodyKey(await openHostKeyVault(config.vault.hostKeyFile), paths.keysDirectory),
+    vault,
+    bodyKey: async () => openBodyKey(await vault(), paths.keysDirectory),
   }
 }
 

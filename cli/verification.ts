@@ -1,6 +1,10 @@
 /** Verifies one record of this machine, and the store it lies in; used by `verify`, `demo` and the installer. */
+import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { readAnchors } from '../daemon/chain-writer/anchors.ts'
+import { AnchorError } from '../daemon/base/errors.ts'
+import { anchorsFile } from '../daemon/chain-writer/anchors.ts'
+import { checkChainState } from '../daemon/chain-writer/fsck.ts'
+import type { Damage } from '../daemon/ledger/damage.ts'
 import { checkLedger } from '../daemon/ledger/fsck.ts'
 import { buildReceipt } from '../daemon/receipt/build.ts'
 import type { Finding } from '../daemon/receipt/findings.ts'
@@ -8,12 +12,29 @@ import { type AskChain, verifyReceipt } from '../daemon/receipt/verify.ts'
 import { openBodies } from '../daemon/recorder/body-reader.ts'
 import { checkRecorder } from '../daemon/recorder/fsck.ts'
 import type { LogRecord } from '../daemon/recorder/record.ts'
+import { checkState } from '../daemon/supervisor/check-state.ts'
+import { openBodyKey } from '../daemon/vault/keys.ts'
 import { said } from './error-text.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { storedParts } from './parts.ts'
 
-/** The record's leaf, proof, checkpoint, anchors and stored bodies. */
+/** About the question and not about what is stored: for who asks. */
+const QUESTIONABLE = new Set(['NO_SUCH_RECORD', 'AMBIGUOUS', 'NOT_IN_A_CHECKPOINT'])
+
+/**
+ * The record's leaf, proof, checkpoint, anchors and stored bodies. What is too damaged to be proved is a finding.
+ * @throws ReceiptError NO_SUCH_RECORD, NOT_IN_A_CHECKPOINT; RecorderError AMBIGUOUS
+ */
 export async function verifyRecord(evidence: Evidence, id: string, askChain?: AskChain): Promise<Finding[]> {
+  try {
+    return await recordFindings(evidence, id, askChain)
+  } catch (error) {
+    if (!(error instanceof AnchorError) || QUESTIONABLE.has(error.code)) throw error
+    return [{ check: 'record', result: 'failed', detail: said(error) }]
+  }
+}
+
+async function recordFindings(evidence: Evidence, id: string, askChain?: AskChain): Promise<Finding[]> {
   const row = findRecord(evidence, id)
   const receipt = buildReceipt(BigInt(row.leaf), sourcesOf(evidence))
   const verification = await verifyReceipt(receipt, {
@@ -51,32 +72,44 @@ async function bodyFindings(evidence: Evidence, record: LogRecord): Promise<Find
   }
 }
 
-/** Every byte that is kept: tiles, entry bundles, WAL, journal, packs, index. One finding for each damaged file. */
+/**
+ * Every byte that is kept: tiles, entry bundles, WAL, journal, packs, index, anchors, keys, CA, fence. One finding
+ * for each damaged file; what can't be looked at at all is a finding too, and keeps nobody from the rest.
+ */
 export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   const { paths } = evidence
-  const found: Finding[] = []
-  const damaged = (directory: string, file: string, what: string, offset?: number) => {
-    const place = offset === undefined ? '' : ` at byte ${offset}`
-    found.push({ check: 'store', result: 'failed', detail: `${directory}/${file}${place}: ${what}` })
+  const findings: Finding[] = []
+  const failed = (detail: string) => findings.push({ check: 'store', result: 'failed', detail })
+  const look = async (directory: string, damages: AsyncIterable<Damage>) => {
+    try {
+      for await (const { file, offset, what } of damages) {
+        const place = offset === undefined ? '' : ` at byte ${offset}`
+        failed(`${directory}/${file}${place}: ${what}`)
+      }
+    } catch (error) {
+      failed(`${directory}: ${said(error)}`)
+    }
   }
-  for await (const { file, offset, what } of checkLedger(paths.ledger, evidence.verifierKey)) {
-    damaged(paths.ledger, file, what, offset)
+  const vault = await evidence.vault().catch((error: unknown) => {
+    failed(said(error))
+    return undefined
+  })
+  await look(dirname(paths.keysDirectory), checkState(paths, vault))
+  await look(paths.ledger, checkLedger(paths.ledger, evidence.verifierKey))
+  // Why it can't be opened is among the findings above.
+  const bodyKey = vault && (await openBodyKey(vault, paths.keysDirectory).catch(() => undefined))
+  if (bodyKey !== undefined) await look(paths.recorderState, checkRecorder(paths.recorderState, bodyKey))
+  else {
+    const detail = `journal, packs and index in ${paths.recorderState}: they open with the body key only`
+    findings.push({ check: 'store', result: 'not-checked', detail })
   }
-  for await (const { file, offset, what } of checkRecorder(dirname(paths.ledger), await evidence.bodyKey())) {
-    damaged(paths.recorderState, file, what, offset)
+  await look(paths.chainState, checkChainState(paths.chainState))
+  if (!existsSync(anchorsFile(paths.chainState))) {
+    const detail = `${anchorsFile(paths.chainState)} is not there: nothing was anchored yet, or it was removed`
+    findings.push({ check: 'anchors', result: 'not-checked', detail })
   }
-  try {
-    readAnchors(paths.chainState)
-  } catch (error) {
-    found.push({ check: 'store', result: 'failed', detail: said(error) })
-  }
-  if (found.length > 0) return found
+  if (findings.some(({ result }) => result === 'failed')) return findings
   const size = evidence.ledger.checkpoint()?.size ?? 0n
-  return [
-    {
-      check: 'store',
-      result: 'proved',
-      detail: `every byte of ${size} leaves, their bodies and the journal`,
-    },
-  ]
+  const detail = `every byte of ${size} leaves, their bodies and the journal`
+  return [{ check: 'store', result: 'proved', detail }, ...findings]
 }

@@ -19,6 +19,7 @@ const bind = <Arguments extends (number | Buffer)[]>(prototype: string) => {
 export const libc = {
   socket: bind<[domain: number, type: number, protocol: number]>('int socket(int, int, int)'),
   bind: bind<[fd: number, address: Buffer, size: number]>('int bind(int, const void *, uint32_t)'),
+  connect: bind<[fd: number, address: Buffer, size: number]>('int connect(int, const void *, uint32_t)'),
   listen: bind<[fd: number, backlog: number]>('int listen(int, int)'),
   close: bind<[fd: number]>('int close(int)'),
   setsockopt: bind<[fd: number, level: number, option: number, value: Buffer, size: number]>(
@@ -36,9 +37,11 @@ export const libc = {
 }
 
 /** Constants of Linux's generic ABI (x86-64, arm64, riscv64), by their names there. */
+export const AF_UNIX = 1
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const SOCK_STREAM = 1
+export const SOCK_DGRAM = 2
 export const SOCK_CLOEXEC = 0o2000000
 export const SOL_SOCKET = 1
 

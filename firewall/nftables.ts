@@ -104,7 +104,8 @@ export function renderFence(enforcement: Enforcement): string {
     // Port-unreachable is what every QUIC client takes for "no HTTP/3 here" at once (RFC 9000, 14.2.1).
     add(`rule refuse udp dport 443 ${refuse('refused_quic', 'quic', 'reject with icmpx port-unreachable')}`),
     add(`rule refuse meta l4proto udp ${refuse('refused_udp', 'udp', 'reject with icmpx port-unreachable')}`),
-    add('rule refuse meta l4proto { icmp, ipv6-icmp } accept'),
+    // By number (ICMP 1, ICMPv6 58): nft reads names from /etc/protocols, which a minimal system lacks.
+    add('rule refuse meta l4proto { 1, 58 } accept'),
     add(`rule refuse ${refuse('refused_other', 'other', 'reject with icmpx admin-prohibited')}`),
   ])
 }

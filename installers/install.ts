@@ -20,7 +20,16 @@ import { proveCapture } from './canary.ts'
 import { InstallError } from './install-error.ts'
 import { type OpenManifest, openManifest } from './manifest.ts'
 import { run, succeeds } from './run.ts'
-import { installUnit, startDetached, stopDaemon, systemdRuns, UNITS, unitPath } from './services.ts'
+import {
+  installUnit,
+  startDetached,
+  startFenceUnit,
+  startService,
+  stopDaemon,
+  systemdRuns,
+  UNITS,
+  unitPath,
+} from './services.ts'
 import { environmentSinks, machineTrustStore } from './trust.ts'
 import { uninstall } from './uninstall.ts'
 
@@ -94,11 +103,11 @@ async function service(manifest: OpenManifest, config: Config): Promise<void> {
     let changed = programChanged
     for (const name of UNITS) {
       await manifest.add({ kind: 'unit', name, path: unitPath(name) })
-      changed = (await installUnit(name, config.stateDir)) || changed
+      changed = (await installUnit(name, config)) || changed
     }
     await run('systemctl', 'daemon-reload')
     await run('systemctl', 'enable', '--quiet', ...UNITS)
-    await run('systemctl', changed ? 'restart' : 'start', 'agent-anchor.service')
+    await startService(changed ? 'restart' : 'start')
     say('service', 'agent-anchor.service; the fence is loaded before the network at boot')
   } else {
     await manifest.add({ kind: 'detached', runtimeDir: config.runtimeDir })
@@ -142,6 +151,8 @@ async function install(manifest: OpenManifest): Promise<void> {
   await manifest.add({ kind: 'fence' })
   await service(manifest, config)
   await proveCapture(config, identity.authority)
+  // Last: what it loads is then what the daemon has long raised itself.
+  if (systemdRuns()) await startFenceUnit()
 }
 
 const manifest = await openManifest()

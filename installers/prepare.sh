@@ -130,7 +130,7 @@ prepare_npm() {
   prepare_directory=$1
   shift
   echo "npm         installing what $prepare_directory/package-lock.json pins" >&2
-  if ! (cd "$prepare_directory" && PATH=${prepare_node:+${prepare_node%/node}:}$PATH && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@") >&2; then
+  if ! (cd "$prepare_directory" && PATH=${prepare_node:+${prepare_node%/node}:}$PATH NODE_NO_WARNINGS=1 && export NODE_NO_WARNINGS && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@") >&2; then
     prepare_fail "npm ci failed in $prepare_directory" "See its message above; it needs the npm registry."
   fi
   touch "$prepare_directory/node_modules/.package-lock.json"

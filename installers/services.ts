@@ -2,11 +2,15 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
+import type { Config } from '../daemon/config/config.ts'
 import { childEnvironment, programRoot } from '../daemon/supervisor/program.ts'
 import { processStart, readState } from '../daemon/supervisor/state-file.ts'
+import { InstallError } from './install-error.ts'
 import { run, succeeds } from './run.ts'
 
-export const UNITS = ['agent-anchor-fence.service', 'agent-anchor.service'] as const
+const FENCE_UNIT = 'agent-anchor-fence.service'
+const DAEMON_UNIT = 'agent-anchor.service'
+export const UNITS = [FENCE_UNIT, DAEMON_UNIT] as const
 const UNIT_DIRECTORY = '/etc/systemd/system'
 
 export const unitPath = (name: string): string => `${UNIT_DIRECTORY}/${name}`
@@ -15,11 +19,16 @@ export const unitPath = (name: string): string => `${UNIT_DIRECTORY}/${name}`
 export const systemdRuns = (): boolean => existsSync('/run/systemd/system')
 
 /** Writes a unit from its template; says whether it changed. */
-export async function installUnit(name: string, stateDir: string): Promise<boolean> {
+export async function installUnit(
+  name: string,
+  { stateDir, runtimeDir, logDir }: Pick<Config, 'stateDir' | 'runtimeDir' | 'logDir'>,
+): Promise<boolean> {
   const template = await readFile(`${programRoot}/installers/systemd/${name}`, 'utf8')
   const nft = (await run('sh', '-c', 'command -v nft')).trim()
   const text = template
     .replaceAll('@STATE_DIR@', stateDir)
+    .replaceAll('@RUNTIME_DIR@', runtimeDir)
+    .replaceAll('@LOG_DIR@', logDir)
     .replaceAll('@NFT@', nft)
     .replaceAll('@PROGRAM@', `${programRoot}/cli/agent-anchor`)
   const before = await readFile(unitPath(name), 'utf8').catch(() => undefined)
@@ -28,10 +37,32 @@ export async function installUnit(name: string, stateDir: string): Promise<boole
   return true
 }
 
+/**
+ * Starts the daemon's unit, or restarts it; resolves when the daemon has said that it is ready.
+ * @throws InstallError DAEMON_DID_NOT_START with the daemon's own last words
+ */
+export async function startService(how: 'start' | 'restart'): Promise<void> {
+  if (await succeeds('systemctl', how, DAEMON_UNIT)) return
+  // Only what the daemon itself said, not what systemd says about it.
+  const own = ['--quiet', '--boot', '--output=cat', '--lines=10', `_SYSTEMD_UNIT=${DAEMON_UNIT}`]
+  const words = (await run('journalctl', ...own).catch(() => '')).trim()
+  throw new InstallError(
+    'DAEMON_DID_NOT_START',
+    `${DAEMON_UNIT} did not start${words === '' ? '' : `:\n${words}`}`,
+    `Mend what it says and run the installer again; more of it: journalctl --unit ${DAEMON_UNIT}`,
+  )
+}
+
+/** The fence's unit counts as started too, for those who look: the daemon has raised what it would load. */
+export const startFenceUnit = (): Promise<string> => run('systemctl', 'start', FENCE_UNIT)
+
 export async function removeUnit(name: string): Promise<void> {
   if (systemdRuns()) await succeeds('systemctl', 'disable', '--now', name)
   await rm(unitPath(name), { force: true })
-  if (systemdRuns()) await succeeds('systemctl', 'daemon-reload')
+  if (!systemdRuns()) return
+  await succeeds('systemctl', 'daemon-reload')
+  // A unit that failed is remembered after its file is gone.
+  await succeeds('systemctl', 'reset-failed', name)
 }
 
 /** Starts the daemon apart from this terminal; it won't survive a reboot. */

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { buildReceipt } from '../../daemon/receipt/build.ts'
 import { formatReceipt } from '../../daemon/receipt/receipt.ts'
+import { FileUnusable } from '../cli-error.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { findRecord, openEvidence, sourcesOf } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -21,7 +22,9 @@ export const exportReceipt: Register = (program, act) =>
         if (output === '-') print(formatReceipt(receipt))
         else {
           // A receipt holds no body and no credential, but it does say who called whom: the owner decides who reads it.
-          await writeFile(output, formatReceipt(receipt), { mode: 0o600 })
+          await writeFile(output, formatReceipt(receipt), { mode: 0o600 }).catch((error: unknown) => {
+            throw new FileUnusable('write', output, error)
+          })
           if (options.json) printJson({ id: row.id, output, anchors: receipt.anchors.length })
           else print(`${output}: receipt of ${row.id}, ${receipt.anchors.length} anchor(s)`)
         }

@@ -7,6 +7,7 @@ import { type Finding, holds } from '../../daemon/receipt/findings.ts'
 import { parseReceipt } from '../../daemon/receipt/receipt.ts'
 import { verifyReceipt } from '../../daemon/receipt/verify.ts'
 import { askConfiguredChains } from '../ask-chain.ts'
+import { FileUnusable } from '../cli-error.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -55,7 +56,10 @@ async function local(options: Options, id: string | undefined): Promise<Finding[
 }
 
 async function foreign(options: Options, file: string): Promise<Finding[]> {
-  const receipt = parseReceipt(await readFile(file))
+  const bytes = await readFile(file).catch((error: unknown) => {
+    throw new FileUnusable('read', file, error)
+  })
+  const receipt = parseReceipt(bytes)
   const askChain = options.offline ? undefined : askConfiguredChains(loadConfig(options.config), options.rpc)
   const { findings } = await verifyReceipt(receipt, {
     ...(options.key === undefined ? {} : { expectedKey: await keyOf(options.key) }),

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
+import { formatSummed, parseSummed } from '../base/summed-json.ts'
 import { ChainError } from './chain-error.ts'
 import { Address, Hash } from './values.ts'
 
@@ -57,7 +58,7 @@ export type ChainAnchors = z.infer<typeof ChainAnchors>
 const AnchorState = z.object({ v: z.literal(1), chains: z.array(ChainAnchors).max(64) })
 export type AnchorState = z.infer<typeof AnchorState>
 
-const FILE = 'anchors.json'
+export const ANCHORS_FILE = 'anchors.json'
 const MAX_BYTES = 64 << 20
 
 /**
@@ -65,7 +66,7 @@ const MAX_BYTES = 64 << 20
  * @throws ChainError STATE_DAMAGED
  */
 export function readAnchors(directory: string): AnchorState {
-  const file = join(directory, FILE)
+  const file = join(directory, ANCHORS_FILE)
   let bytes: Buffer
   try {
     bytes = readFileSync(file)
@@ -74,9 +75,9 @@ export function readAnchors(directory: string): AnchorState {
     throw damaged(file, error)
   }
   if (bytes.length > MAX_BYTES) throw damaged(file)
-  let document: unknown
+  let document: object
   try {
-    document = JSON.parse(bytes.toString('utf8'))
+    document = parseSummed(bytes)
   } catch (error) {
     throw damaged(file, error)
   }
@@ -86,9 +87,9 @@ export function readAnchors(directory: string): AnchorState {
 }
 
 export const writeAnchors = (directory: string, state: AnchorState): Promise<void> =>
-  writeFileAtomic(join(directory, FILE), Buffer.from(JSON.stringify(state)), { mode: 0o644 })
+  writeFileAtomic(join(directory, ANCHORS_FILE), formatSummed(state), { mode: 0o644 })
 
-export const anchorsFile = (directory: string) => join(directory, FILE)
+export const anchorsFile = (directory: string) => join(directory, ANCHORS_FILE)
 
 const KEPT = 512
 

@@ -3,10 +3,11 @@
  * restart at any instant finds every transaction that may be out there, sends the same bytes again, and uses no
  * nonce twice for two things. At most one nonce is in flight; several transactions of it are replacements.
  */
-import { readFile, rename } from 'node:fs/promises'
+import { readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
+import { formatSummed, parseSummed } from '../base/summed-json.ts'
 import { Decimal, Root } from './anchors.ts'
 import { Address, Hash } from './values.ts'
 
@@ -35,6 +36,7 @@ const InFlight = z.object({
 })
 export type InFlight = z.infer<typeof InFlight>
 
+const SUFFIX = '.journal.json'
 const Document = z.object({ v: z.literal(1), inFlight: InFlight.nullable() })
 
 export interface Journal {
@@ -48,12 +50,12 @@ export async function openJournal(
   directory: string,
   name: string,
 ): Promise<{ journal: Journal; damaged?: string }> {
-  const file = join(directory, `${name}.journal.json`)
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const file = join(directory, name + SUFFIX)
+  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
     throw error
   })
-  const parsed = text === undefined ? { v: 1 as const, inFlight: null } : parse(text)
+  const parsed = bytes === undefined ? { v: 1 as const, inFlight: null } : parse(bytes)
   if (!parsed) await rename(file, `${file}.damaged`)
 
   let inFlight = parsed?.inFlight ?? undefined
@@ -63,16 +65,29 @@ export async function openJournal(
     },
     async put(next) {
       const document: z.infer<typeof Document> = { v: 1, inFlight: next ?? null }
-      await writeFileAtomic(file, Buffer.from(JSON.stringify(document)))
+      await writeFileAtomic(file, formatSummed(document))
       inFlight = next
     },
   }
   return parsed ? { journal } : { journal, damaged: `${file}.damaged` }
 }
 
-function parse(text: string): z.infer<typeof Document> | undefined {
+/** Names of the journals in a chain-writer's directory that are not what was put there. Reads only. */
+export async function damagedJournals(directory: string): Promise<string[]> {
+  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
+  const damaged: string[] = []
+  for (const name of names.filter((name) => name.endsWith(SUFFIX))) {
+    if (parse(await readFile(join(directory, name))) === undefined) damaged.push(name)
+  }
+  return damaged
+}
+
+function parse(bytes: Buffer): z.infer<typeof Document> | undefined {
   try {
-    return Document.parse(JSON.parse(text))
+    return Document.parse(parseSummed(bytes))
   } catch {
     return undefined
   }

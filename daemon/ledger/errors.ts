@@ -14,6 +14,7 @@ export type LedgerErrorCode =
   | 'TILE_MISSING'
   | 'TILE_DAMAGED'
   | 'DIFFERENT_BYTES'
+  | 'UNREADABLE'
   | 'CHECKPOINT_MISSING'
   | 'CHECKPOINT_DAMAGED'
   // Signing would contradict what was signed.

@@ -1,5 +1,7 @@
 /** Names inside the ledger's directory, and reading of files that may not be there. */
 import { readFileSync } from 'node:fs'
+import { messageOf } from '../base/errors.ts'
+import { LedgerError } from './errors.ts'
 
 export const CHECKPOINT_FILE = 'checkpoint'
 export const STATE_FILE = 'state.json'
@@ -9,13 +11,14 @@ export const LOCK_FILE = 'lock'
 /** Where each file is written before it is renamed: the integrator writes one at a time. */
 export const TEMPORARY_FILE = '.next'
 
-/** Undefined if there is no such file, or no such directory; other errors are thrown. */
+/** Undefined if there is no such file, or no such directory. @throws LedgerError UNREADABLE */
 export function readIfPresent(path: string): Buffer | undefined {
   try {
     return readFileSync(path)
   } catch (error) {
     if (isAbsent(error)) return undefined
-    throw error
+    const remedy = 'Read it as root, and look at the kernel log for disk errors.'
+    throw new LedgerError('UNREADABLE', `${path} can't be read: ${messageOf(error)}`, remedy, error)
   }
 }
 

@@ -15,11 +15,12 @@ export interface WalFinding {
   readonly damages: readonly Damage[]
   /** Index of the first leaf still there. */
   readonly first: bigint | undefined
+  readonly segments: number
 }
 
 export async function checkWal(dir: string): Promise<WalFinding> {
   let seen = new Map<string, number>()
-  let finding: WalFinding = { damages: [], first: undefined }
+  let finding: WalFinding = { damages: [], first: undefined, segments: 0 }
   for (let look = 0; look < MAX_LOOKS; look++) {
     const now = lookAtWal(dir)
     // Segments went while they were read: the daemon integrated them. Look again at what is left.
@@ -66,7 +67,7 @@ function lookAtWal(dir: string): WalFinding | undefined {
       next = undefined
     }
   }
-  return { damages, first }
+  return { damages, first, segments: numbers.length }
 }
 
 /** Leaves from index `from` on that the log holds in order, whatever else is damaged. */

@@ -9,10 +9,10 @@ import { messageOf } from '../base/errors.ts'
 import { type SignedCheckpoint, verifyCheckpoint } from './checkpoint.ts'
 import type { Damage } from './damage.ts'
 import { decodeUtf8 } from './encoding.ts'
-import { CHECKPOINT_FILE, readIfPresent, STATE_FILE } from './files.ts'
+import { CHECKPOINT_FILE, readIfPresent, STATE_FILE, WAL_DIRECTORY } from './files.ts'
 import { checkLeftovers, checkOlder, isWithin, walkTiles } from './fsck-extra.ts'
 import { checkTree } from './fsck-tree.ts'
-import { checkWal } from './fsck-wal.ts'
+import { checkWal, type WalFinding } from './fsck-wal.ts'
 import { treeRoot } from './merkle-path.ts'
 import { parseVerifierKey } from './note.ts'
 import type { TileAddress } from './tile-path.ts'
@@ -23,7 +23,7 @@ export type { Damage }
 
 /**
  * Yields what is damaged: nothing for a log that is whole, running or not. Memory is constant in its size.
- * @throws LedgerError MALFORMED_KEY; errors of reading (EACCES, EIO).
+ * @throws LedgerError MALFORMED_KEY, UNREADABLE.
  */
 export async function* checkLedger(dir: string, verifierKey: string): AsyncGenerator<Damage> {
   const { name: origin } = parseVerifierKey(verifierKey)
@@ -33,7 +33,7 @@ export async function* checkLedger(dir: string, verifierKey: string): AsyncGener
   yield* wal.damages
   const state = parsed(dir, STATE_FILE, parseState)
   if (isDamage(state)) yield state
-  else yield* checkState(state, origin, isDamage(signed) ? undefined : signed, wal.first)
+  else yield* checkState(state, origin, isDamage(signed) ? undefined : signed, wal)
   yield* checkTiles(dir, isDamage(signed) ? undefined : signed, isDamage(state) ? undefined : state)
 }
 
@@ -41,18 +41,20 @@ function* checkState(
   state: TreeState,
   origin: string,
   signed: SignedCheckpoint | undefined,
-  firstInWal: bigint | undefined,
+  { first, segments }: WalFinding,
 ): Generator<Damage> {
   if (state.origin !== origin) yield { file: STATE_FILE, what: `it is of another log: ${state.origin}` }
   if (signed !== undefined && state.size < signed.size) {
     yield { file: STATE_FILE, what: `it holds ${state.size} leaves, but ${signed.size} were signed` }
   }
-  if (firstInWal !== undefined && firstInWal > state.size) {
+  if (first !== undefined && first > state.size) {
     yield {
       file: STATE_FILE,
-      what: `leaves ${state.size} to ${firstInWal - 1n} are neither in tiles nor in the WAL`,
+      what: `leaves ${state.size} to ${first - 1n} are neither in tiles nor in the WAL`,
     }
   }
+  // A log that has taken leaves has one, if an empty one, also after it was closed.
+  if (segments === 0 && state.size > 0n) yield { file: WAL_DIRECTORY, what: 'its segments are missing' }
 }
 
 async function* checkTiles(
@@ -129,10 +131,9 @@ async function grownState(dir: string, size: bigint): Promise<TreeState | undefi
 }
 
 function parsed<T>(dir: string, file: string, parse: (bytes: Buffer) => T): T | Damage {
-  const bytes = readIfPresent(join(dir, file))
-  if (bytes === undefined) return { file, what: 'it is missing' }
   try {
-    return parse(bytes)
+    const bytes = readIfPresent(join(dir, file))
+    return bytes === undefined ? { file, what: 'it is missing' } : parse(bytes)
   } catch (error) {
     return { file, what: messageOf(error) }
   }

@@ -1,12 +1,13 @@
 /** Reads stored parts by their digest, beside a running recorder, without locks. */
 import { createHash } from 'node:crypto'
 import path from 'node:path'
+import { messageOf } from '../base/errors.ts'
 import { bodyKeys, chunkId } from './bodies/keys.ts'
 import { FORM, ID, type Manifest, type PackEntry, parsePackEntry } from './bodies/pack-entry.ts'
 import { scanPlaces } from './bodies/pack-store.ts'
 import type { Place } from './bodies/place.ts'
 import { RecorderError } from './errors.ts'
-import { openIndexDatabase, placeOf } from './index/database.ts'
+import { INDEX_FILE, openIndexDatabase, placeOf, readable } from './index/database.ts'
 import { sealedName } from './sealed/files.ts'
 import { SealedReader } from './sealed/sealed-reader.ts'
 
@@ -33,11 +34,12 @@ export function openBodies(dir: string, bodyKey: Buffer): Bodies {
   const packs = path.join(dir, 'packs')
   const keys = bodyKeys(bodyKey)
   const readers = new Map<number, SealedReader>()
-  const database = openIndexDatabase(path.join(dir, 'index.sqlite'))
+  const indexFile = path.join(dir, INDEX_FILE)
+  const database = openIndexDatabase(indexFile)
   let scanned: Map<string, Omit<Place, 'key'>> | undefined
 
   function place(key: Buffer): Omit<Place, 'key'> {
-    const known = database === undefined ? undefined : placeOf(database, key)
+    const known = database && readable(indexFile, () => placeOf(database, key))
     if (known !== undefined) return known
     // The index is only an index: what it doesn't know may still be in the packs.
     scanned ??= new Map(
@@ -54,14 +56,19 @@ export function openBodies(dir: string, bodyKey: Buffer): Bodies {
 
   function entry(key: Buffer): PackEntry {
     const { pack, offset, length } = place(key)
-    let reader = readers.get(pack)
-    if (reader === undefined) {
-      reader = new SealedReader(path.join(packs, sealedName('pack', pack)), keys.seal, 'pack', pack)
-      readers.set(pack, reader)
+    const file = `packs/${sealedName('pack', pack)}`
+    try {
+      let reader = readers.get(pack)
+      if (reader === undefined) {
+        reader = new SealedReader(path.join(dir, file), keys.seal, 'pack', pack)
+        readers.set(pack, reader)
+      }
+      const found = parsePackEntry(reader.entry(offset, length))
+      if (found.key.equals(key)) return found
+    } catch (cause) {
+      throw damaged(`${file}: ${messageOf(cause)}`, cause)
     }
-    const found = parsePackEntry(reader.entry(offset, length))
-    if (!found.key.equals(key)) throw mismatch(sealedName('pack', pack), offset)
-    return found
+    throw mismatch(file, offset)
   }
 
   function chunk(id: Buffer): Buffer {
@@ -105,9 +112,16 @@ function* idsOf(list: Buffer): Generator<Buffer> {
 }
 
 function mismatch(where: string, offset: number): RecorderError {
+  return damaged(`${where} holds something else than was stored (offset ${offset})`)
+}
+
+function damaged(what: string, cause?: unknown): RecorderError {
   return new RecorderError(
     'DAMAGED',
-    `${where} holds something else than was stored (offset ${offset})`,
-    'Run `agent-anchor verify` to see what is damaged, and restore the file from a backup.',
+    what,
+    cause instanceof RecorderError
+      ? cause.remedy
+      : 'Run `agent-anchor verify` to see what is damaged, and restore the file from a backup.',
+    cause,
   )
 }

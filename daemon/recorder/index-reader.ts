@@ -2,7 +2,7 @@
 import path from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { RecorderError } from './errors.ts'
-import { INDEX_FILE, openIndexDatabase } from './index/database.ts'
+import { INDEX_FILE, openIndexDatabase, readable } from './index/database.ts'
 import type { Row } from './index/row.ts'
 
 export interface ListFilter {
@@ -35,9 +35,13 @@ export interface RecordIndex {
 
 const DEFAULT_LIMIT = 50
 
-/** @param dir the recorder's directory; one without an index reads as empty. */
+/**
+ * @param dir the recorder's directory; one without an index reads as empty
+ * @throws RecorderError DAMAGED, here and from each query
+ */
 export function openIndex(dir: string): RecordIndex {
-  const database = openIndexDatabase(path.join(dir, INDEX_FILE))
+  const file = path.join(dir, INDEX_FILE)
+  const database = openIndexDatabase(file)
   if (database === undefined) {
     return {
       list: () => [],
@@ -47,9 +51,9 @@ export function openIndex(dir: string): RecordIndex {
     }
   }
   return {
-    list: (filter = {}) => list(database, filter),
-    get: (idOrPrefix) => get(database, idOrPrefix),
-    stats: () => stats(database),
+    list: (filter = {}) => readable(file, () => list(database, filter)),
+    get: (idOrPrefix) => readable(file, () => get(database, idOrPrefix)),
+    stats: () => readable(file, () => stats(database)),
     close: () => database.close(),
   }
 }

@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises'
 import { BlockList, isIP, isIPv4 } from 'node:net'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
+import { formatSummed, parseSummed } from '../base/summed-json.ts'
 
 /** Far above what the catalogue resolves to; a worker gone wild can't grow the kernel's sets past it. */
 const MAX_ADDRESSES = 20_000
@@ -56,13 +57,9 @@ export interface AddressBook {
 /** Opens the book at `file`; a missing or damaged one starts empty (it is a cache, filled again within minutes). */
 export async function openAddressBook(file: string, now: number): Promise<AddressBook> {
   const seen = new Map<string, number>()
-  const stored = await readFile(file, 'utf8')
-    .then((text) => Stored.safeParse(JSON.parse(text)))
-    .catch(() => undefined)
-  if (stored?.success) {
-    for (const [address, time] of Object.entries(stored.data.addresses)) {
-      if (isRemoteAddress(address) && now - time < FORGET_AFTER_MS) seen.set(address, time)
-    }
+  const stored = await readStored(file).catch(() => undefined)
+  for (const [address, time] of Object.entries(stored ?? {})) {
+    if (isRemoteAddress(address) && now - time < FORGET_AFTER_MS) seen.set(address, time)
   }
   const listed = (v4: boolean) => [...seen.keys()].filter((a) => isIPv4(a) === v4).sort()
   return {
@@ -85,8 +82,11 @@ export async function openAddressBook(file: string, now: number): Promise<Addres
       return fresh
     },
     save: () =>
-      writeFileAtomic(file, Buffer.from(JSON.stringify({ v: 1, addresses: Object.fromEntries(seen) })), {
-        mode: 0o644,
-      }),
+      writeFileAtomic(file, formatSummed({ v: 1, addresses: Object.fromEntries(seen) }), { mode: 0o644 }),
   }
+}
+
+/** @throws an error where there is none, or where it isn't what was saved */
+export async function readStored(file: string): Promise<Readonly<Record<string, number>>> {
+  return Stored.parse(parseSummed(await readFile(file))).addresses
 }

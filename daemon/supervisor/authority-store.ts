@@ -1,9 +1,11 @@
 /**
  * The CA on disk: certificate public, key sealed by the vault. The supervisor alone opens the key.
  */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { createAuthority, permittedDomainsOf } from '../../ca/authority.ts'
 import { makeDirectory, writeFileAtomic } from '../base/durable.ts'
+import { messageOf } from '../base/errors.ts'
 import { openSealed, sealTo } from '../vault/sealed-file.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Layout } from './layout.ts'
@@ -63,6 +65,46 @@ export async function makeAuthority(
   await sealTo(vault, paths.caSealedKey, PURPOSE, Buffer.from(made.privateKeyPem), { replace: true })
   await writeFileAtomic(paths.caCertificate, Buffer.from(made.certificatePem), { mode: 0o644 })
   return made
+}
+
+/**
+ * What is wrong with the CA's two files; one that never was made has two that are missing.
+ * @param vault undefined: the key goes unchecked
+ */
+export async function checkAuthority(
+  paths: Layout,
+  vault: Vault | undefined,
+): Promise<{ path: string; what: string }[]> {
+  const faults: { path: string; what: string }[] = []
+  const certificate = await attempt(paths.caCertificate, faults, async () => {
+    const text = await readFile(paths.caCertificate, 'utf8')
+    const read = new X509Certificate(text)
+    const sound = read.toString() === text && read.verify(read.publicKey)
+    if (!sound) throw new Error('it is not the certificate that was made')
+    return read
+  })
+  if (vault === undefined) return faults
+  await attempt(paths.caSealedKey, faults, async () => {
+    const secret = await openSealed(vault, paths.caSealedKey, PURPOSE)
+    if (secret === undefined) throw new Error('it is missing')
+    const key = createPrivateKey(secret)
+    secret.fill(0)
+    if (certificate?.checkPrivateKey(key) === false) throw new Error('it is not the key of ca.crt')
+  })
+  return faults
+}
+
+async function attempt<T>(
+  path: string,
+  faults: { path: string; what: string }[],
+  look: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await look()
+  } catch (error) {
+    faults.push({ path, what: messageOf(error) })
+    return undefined
+  }
 }
 
 /** Domains of the catalogue that the CA may not speak for: the catalogue has grown since it was made. */

@@ -6,7 +6,6 @@
  * be recorded, and LLM addresses are refused in the meantime. Order of stop: the reverse; the fence stays.
  */
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { systemRootsWithout } from '../../ca/system-roots.ts'
 import { systemNft } from '../../firewall/nft.ts'
 import { literalNames } from '../../policies/catalogue.ts'
@@ -28,7 +27,7 @@ import { programVersion } from './program.ts'
 import { startWorker } from './proxy-workers.ts'
 import { startRecorder } from './recorder-process.ts'
 import { loadRules } from './rules.ts'
-import { notify } from './service-manager.ts'
+import { keepAlive, notify } from './service-manager.ts'
 import { processStart, readState, type SupervisorState, writeState } from './state-file.ts'
 import { SupervisorError } from './supervisor-error.ts'
 
@@ -89,6 +88,9 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   const { policy, catalogue } = loadRules(config)
   const accounts = { proxy: await account(PROXY_ACCOUNT), recorder: await account(RECORDER_ACCOUNT) }
   await makeDirectories(config, paths, accounts)
+  // Beats until the very end: an ordered stop may take longer than a watchdog's patience.
+  const heartbeat = keepAlive()
+  stack.defer(() => clearInterval(heartbeat))
   const log = openLog(config.logDir)
   stack.defer(() => void log.end())
   const identity = await openIdentity(config, paths, catalogue)
@@ -255,7 +257,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     names: literalNames(catalogue).length,
   })
   log.info(`capturing for ${catalogue.providers.length} providers; status: agent-anchor status`)
-  await notify('--ready')
+  notify('READY=1')
 
   return {
     async stop(reason) {
@@ -263,12 +265,9 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
       log.info(`stopping: ${reason}`)
       audit.write('stop', { reason })
       changed()
-      await notify('--stopping')
+      notify('STOPPING=1')
       await stack.disposeAsync()
       await writing
     },
   }
 }
-
-/** Where the installer and `demo` look for the daemon's log. */
-export const logFile = (config: Config): string => join(config.logDir, 'agent-anchor.log')

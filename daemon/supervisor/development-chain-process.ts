@@ -5,6 +5,7 @@ import type { Account } from './accounts.ts'
 import { type Child, type ChildState, supervise } from './child.ts'
 import type { Log } from './log.ts'
 import { childEnvironment } from './program.ts'
+import { droppingTo } from './unprivileged.ts'
 
 export function startDevelopmentChain(options: {
   readonly account: Account
@@ -27,15 +28,7 @@ export function startDevelopmentChain(options: {
         stateDirectory: options.stateDirectory,
       })
       // It has no IPC channel to notice our death by: the kernel ends it with us (prctl PR_SET_PDEATHSIG).
-      const { uid, gid } = options.account
-      const drop = [
-        `--reuid=${uid}`,
-        `--regid=${gid}`,
-        '--clear-groups',
-        '--no-new-privs',
-        '--pdeathsig=KILL',
-        '--',
-      ]
+      const drop = [...droppingTo(options.account), '--pdeathsig=KILL', '--']
       return spawn('setpriv', [...drop, command, ...args], {
         cwd: '/',
         env: { ...childEnvironment, HOME: options.stateDirectory },

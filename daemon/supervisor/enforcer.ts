@@ -12,6 +12,7 @@ import { writeFileAtomic } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { AddressBook } from './address-book.ts'
 import { backOff } from './back-off.ts'
+import { formatFenceScript } from './fence-script.ts'
 import type { Log } from './log.ts'
 
 export interface EnforcerState {
@@ -63,7 +64,7 @@ export function enforcer(options: {
   const raise = async () => {
     const wanted = current()
     await applyFence(nft, wanted)
-    const script = renderFence(wanted)
+    const script = formatFenceScript(renderFence(wanted))
     const stored = await readFile(options.fenceScript, 'utf8').catch(() => '')
     if (stored !== script) await writeFileAtomic(options.fenceScript, Buffer.from(script), { mode: 0o600 })
     fence = true

@@ -4,7 +4,8 @@ import { z } from 'zod'
 import type { Account } from './accounts.ts'
 import { type Child, type ChildState, supervise } from './child.ts'
 import type { Log } from './log.ts'
-import { childEnvironment, nodeFlags, programRoot } from './program.ts'
+import { childEnvironment, programRoot } from './program.ts'
+import { unprivileged } from './unprivileged.ts'
 
 /** What a worker may say. It parses hostile traffic: anything else is dropped and logged. */
 const FromWorker = z.discriminatedUnion('type', [
@@ -56,11 +57,9 @@ export function startWorker(options: WorkerOptions): Child {
     died: options.died,
     spawn: () =>
       fork(`${programRoot}/daemon/proxy/main.ts`, [], {
-        uid: options.account.uid,
-        gid: options.account.gid,
+        ...unprivileged(options.account),
         cwd: '/',
         env: childEnvironment,
-        execArgv: nodeFlags,
         serialization: 'advanced',
         stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.listeners.map((listener) => listener.fd)],
       }),

@@ -4,7 +4,8 @@ import { z } from 'zod'
 import type { Account } from './accounts.ts'
 import { type Child, type ChildState, supervise } from './child.ts'
 import type { Log } from './log.ts'
-import { childEnvironment, nodeFlags, programRoot } from './program.ts'
+import { childEnvironment, programRoot } from './program.ts'
+import { unprivileged } from './unprivileged.ts'
 
 const FromRecorder = z.object({ type: z.enum(['ready', 'state']) }).loose()
 
@@ -22,11 +23,9 @@ export function startRecorder(options: {
     died: options.died,
     spawn: () =>
       fork(`${programRoot}/daemon/recorder/main.ts`, [], {
-        uid: options.account.uid,
-        gid: options.account.gid,
+        ...unprivileged(options.account),
         cwd: '/',
         env: childEnvironment,
-        execArgv: nodeFlags,
         serialization: 'advanced',
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       }),

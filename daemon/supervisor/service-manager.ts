@@ -1,16 +1,33 @@
-/** What the service manager is told (sd_notify protocol), where there is one. */
-import { execFile } from 'node:child_process'
+/** What the service manager is told (sd_notify(3)), where there is one. */
+import { AF_UNIX, libc, SOCK_CLOEXEC, SOCK_DGRAM } from '../../firewall/libc.ts'
 
-/** Says `READY=1`, `STOPPING=1` … to systemd; does nothing where NOTIFY_SOCKET is absent. */
-export function notify(...states: string[]): Promise<void> {
-  if (!process.env.NOTIFY_SOCKET) return Promise.resolve()
-  // Node has no datagram Unix sockets; systemd-notify is there wherever NOTIFY_SOCKET is.
-  return new Promise((resolve) => {
-    execFile(
-      'systemd-notify',
-      states,
-      { env: { PATH: '/usr/bin:/bin', NOTIFY_SOCKET: process.env.NOTIFY_SOCKET } },
-      () => resolve(),
-    )
-  })
+/**
+ * Says `READY=1`, `STOPPING=1` … to systemd; does nothing where NOTIFY_SOCKET is absent. It comes from this very
+ * process, so that the unit need not listen to children (NotifyAccess=main). That it can't be said is no error: a
+ * service manager that waits for it will say so.
+ */
+export function notify(state: string): void {
+  const path = process.env.NOTIFY_SOCKET
+  if (!path) return
+  // Node has no datagram Unix sockets.
+  const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+  if (fd < 0) return
+  const address = unixAddress(path)
+  const message = Buffer.from(state)
+  if (libc.connect(fd, address, address.length) === 0) libc.send(fd, message, message.length, 0)
+  libc.close(fd)
+}
+
+/** Tells systemd three times in each WatchdogSec= that this process still turns; undefined where it doesn't ask. */
+export function keepAlive(): NodeJS.Timeout | undefined {
+  const microseconds = Number(process.env.WATCHDOG_USEC)
+  if (!(microseconds > 0)) return undefined
+  return setInterval(() => notify('WATCHDOG=1'), microseconds / 1000 / 3).unref()
+}
+
+/** sockaddr_un(7): an abstract name, written with `@`, begins with a zero byte and has no end mark. */
+function unixAddress(path: string): Buffer {
+  const family = Buffer.from(Uint16Array.of(AF_UNIX).buffer)
+  const name = path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`
+  return Buffer.concat([family, Buffer.from(name)])
 }

@@ -7,6 +7,7 @@ import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
 import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeDirectory, removeFile, writeFileAtomic } from '../base/durable.ts'
+import { messageOf } from '../base/errors.ts'
 import type { Ownership } from './key-file.ts'
 import { openSealed, sealTo } from './sealed-file.ts'
 import type { Vault } from './vault.ts'
@@ -77,6 +78,37 @@ export async function openBodyKey(
   if (isValid('body', secret)) return secret
   secret.fill(0)
   throw invalid(sealedFile(dir, 'body'))
+}
+
+export interface KeyFault {
+  readonly path: string
+  readonly what: string
+}
+
+/**
+ * Opens every key and closes it again, for programs that check what is stored: nothing is made.
+ * @returns what is wrong, and the log's public key where its own could be opened
+ */
+export async function checkKeys(
+  vault: Vault,
+  dir: string,
+  ownership: Ownership = { owner: 0 },
+): Promise<{ faults: KeyFault[]; logPublicKey: Buffer | undefined }> {
+  const faults: KeyFault[] = []
+  let logPublicKey: Buffer | undefined
+  for (const name of NAMES) {
+    const path = sealedFile(dir, name)
+    try {
+      const secret = await openSealed(vault, path, purposeOf(name), ownership)
+      if (secret === undefined) faults.push({ path, what: 'it is missing' })
+      else if (!isValid(name, secret)) faults.push({ path, what: invalid(path).message })
+      else if (name === 'log') logPublicKey = ed25519PublicKey(secret)
+      secret?.fill(0)
+    } catch (error) {
+      faults.push({ path, what: messageOf(error) })
+    }
+  }
+  return { faults, logPublicKey }
 }
 
 /** Overwrites all private keys; the object is of no use afterwards. */

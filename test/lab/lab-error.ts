@@ -12,6 +12,7 @@ export type LabErrorCode =
   | 'unknown-user'
   | 'gateway-did-not-start'
   | 'no-json'
+  | 'npm-cache-missing'
 
 /** What went wrong while the laboratory was set up or used. */
 export class LabError extends AnchorError<LabErrorCode> {}

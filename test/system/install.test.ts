@@ -10,12 +10,12 @@ import t from 'tap'
 import { enterLab } from '../lab/enter.ts'
 import { startLab } from '../lab/lab.ts'
 import { spawnIn } from '../lab/network.ts'
-import { fillNpmCache, npmCacheOf, offlineNpm } from '../lab/npm-cache.ts'
+import { npmCacheOf, offlineNpm, requireNpmCache } from '../lab/npm-cache.ts'
 import { insideLab, NODE, PATH, REPOSITORY } from '../lab/places.ts'
 import { collect } from '../lab/process.ts'
 
 t.setTimeout(300_000)
-if (!insideLab()) fillNpmCache()
+if (!insideLab()) requireNpmCache()
 await enterLab(import.meta.url)
 const lab = await startLab()
 t.teardown(() => lab.stop())

@@ -1,6 +1,7 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { formatSummed } from '../../daemon/base/summed-json.ts'
 import {
   type Anchor,
   type AnchorState,
@@ -9,7 +10,7 @@ import {
   writeAnchors,
 } from '../../daemon/chain-writer/anchors.ts'
 import { isLoadable } from '../../daemon/chain-writer/development-state.ts'
-import { openJournal } from '../../daemon/chain-writer/journal.ts'
+import { damagedJournals, openJournal } from '../../daemon/chain-writer/journal.ts'
 import { feesOf, gatewaySigner } from '../../daemon/chain-writer/signer.ts'
 
 const hash = `0x${'1f'.repeat(32)}`
@@ -24,6 +25,12 @@ const anchor = (size: number): Anchor => ({
   finality: 'included',
   rpc: '127.0.0.1:1',
 })
+const signed = {
+  hash,
+  raw: '0x02',
+  purpose: { type: 'anchor', size: '4', root: 'ab'.repeat(32), note: 'n' },
+  signed: 5,
+} as const
 const state: AnchorState = {
   v: 1,
   chains: [
@@ -49,19 +56,35 @@ t.test('anchors survive a restart; none are there before the first', async (t) =
 t.test('a damaged or hostile anchors.json is refused with a remedy', async (t) => {
   const chain = state.chains[0]!
   const bad = [
-    '',
-    '{',
-    'null',
-    '{"v":2,"chains":[]}',
-    JSON.stringify({ v: 1, chains: [{ ...chain, name: '../../etc' }] }),
-    JSON.stringify({ v: 1, chains: [{ ...chain, contract: '0x1' }] }),
-    JSON.stringify({ v: 1, chains: [{ ...chain, anchors: [{ ...anchor(1), size: '-1' }] }] }),
-    JSON.stringify({ v: 1, chains: [{ ...chain, anchors: [{ ...anchor(1), root: 'x' }] }] }),
-  ]
-  for (const text of bad) {
+    { v: 2, chains: [] },
+    { v: 1, chains: [{ ...chain, name: '../../etc' }] },
+    { v: 1, chains: [{ ...chain, contract: '0x1' }] },
+    { v: 1, chains: [{ ...chain, anchors: [{ ...anchor(1), size: '-1' }] }] },
+    { v: 1, chains: [{ ...chain, anchors: [{ ...anchor(1), root: 'x' }] }] },
+  ].map((document) => formatSummed(document).toString())
+  for (const text of [...bad, '', '{', 'null', JSON.stringify(state)]) {
     const directory = t.testdir()
     writeFileSync(join(directory, 'anchors.json'), text)
     t.throws(() => readAnchors(directory), { code: 'STATE_DAMAGED', remedy: /Remove it/ }, text.slice(0, 40))
+  }
+})
+
+t.test('a flipped byte anywhere in the state files is noticed', async (t) => {
+  const directory = t.testdir()
+  await writeAnchors(directory, state)
+  const { journal } = await openJournal(directory, 'base')
+  await journal.put({ chainId: 1, nonce: 7, transactions: [signed] })
+  t.same(await damagedJournals(directory), [])
+  for (const name of ['anchors.json', 'base.journal.json']) {
+    const whole = readFileSync(join(directory, name))
+    for (const at of whole.keys()) {
+      const bytes = Buffer.from(whole)
+      bytes[at]! ^= 1
+      writeFileSync(join(directory, name), bytes)
+      if (name === 'anchors.json') t.throws(() => readAnchors(directory), { code: 'STATE_DAMAGED' })
+      else t.same(await damagedJournals(directory), [name])
+    }
+    writeFileSync(join(directory, name), whole)
   }
 })
 
@@ -89,8 +112,7 @@ t.test('the journal gives back what was put before a restart', async (t) => {
   const directory = t.testdir()
   const { journal } = await openJournal(directory, 'base')
   t.equal(journal.inFlight, undefined)
-  const purpose = { type: 'anchor', size: '4', root: 'ab'.repeat(32), note: 'n' } as const
-  const inFlight = { chainId: 1, nonce: 7, transactions: [{ hash, raw: '0x02', purpose, signed: 5 }] }
+  const inFlight = { chainId: 1, nonce: 7, transactions: [signed] }
   await journal.put(inFlight)
   t.same((await openJournal(directory, 'base')).journal.inFlight, inFlight)
   t.equal((await openJournal(directory, 'other')).journal.inFlight, undefined)

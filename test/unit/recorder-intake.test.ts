@@ -1,10 +1,10 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable.ts'
 import { type FinaliseRequest, Intake, type LostSpan } from '../../daemon/recorder/intake/intake.ts'
-import { Journal } from '../../daemon/recorder/intake/journal.ts'
+import { Journal, OPEN_MARK } from '../../daemon/recorder/intake/journal.ts'
 import { decodeFrames } from '../../daemon/recorder/intake/journal-entry.ts'
 import { recoverJournal } from '../../daemon/recorder/intake/recover.ts'
 import { type Frame, FrameReader, FrameType } from '../../daemon/recorder/protocol.ts'
@@ -88,9 +88,11 @@ const request = (exchange: number, id: string, body = 'hi') => [
 ]
 const newId = () => openPayload().id
 
+const segments = (dir: string) => readdirSync(dir).filter((name) => name !== OPEN_MARK)
+
 function framesIn(dir: string): { id: string; types: number[] }[] {
   const found: { id: string; types: number[] }[] = []
-  for (const name of readdirSync(dir)) {
+  for (const name of segments(dir)) {
     const reader = new SealedReader(path.join(dir, name), bodyKey, 'journal', Number.parseInt(name, 10))
     for (const entry of reader.scan()) {
       if (!('plain' in entry)) throw new Error(entry.damage)
@@ -205,7 +207,7 @@ t.test('a sync that fails is never repeated on the same file', async (t) => {
   say(...request(2, newId()))
   await intake.drain()
   t.equal(replies[1]?.type, FrameType.Durable)
-  t.same(readdirSync(dir), [sealedName('journal', 2)])
+  t.same(segments(dir), [sealedName('journal', 2)])
 })
 
 t.test('a response that can no longer be written ends its exchange with the reason', async (t) => {
@@ -277,15 +279,11 @@ t.test('segments go once their exchanges are finalised', async (t) => {
     say(...request(i, newId(), big), frame(FrameType.End, i, COMPLETE))
     await intake.drain()
   }
-  t.same(readdirSync(dir), [sealedName('journal', 1)])
+  t.same(segments(dir), [sealedName('journal', 1)])
   for (const { ranges } of finalised) await journal.release(ranges)
   say(...request(7, newId()))
   await intake.drain()
-  t.same(
-    readdirSync(dir),
-    [sealedName('journal', 2)],
-    'replaced, for it was large and nothing was open in it',
-  )
+  t.same(segments(dir), [sealedName('journal', 2)], 'replaced, for it was large and nothing was open in it')
 })
 
 t.test('a restart finds every acknowledged exchange again, and what ended', async (t) => {
@@ -316,6 +314,8 @@ t.test('a restart finds every acknowledged exchange again, and what ended', asyn
   const rot = recoverJournal(dir, bodyKey)
   t.same([...rot.exchanges.keys()], [open], 'what stands behind the rot is found')
   t.match(rot.cuts, [{ offset: 56 }])
+  rmSync(segment)
+  t.ok(recoverJournal(dir, bodyKey).unclean, 'segments that somebody took away leave their mark')
 })
 
 t.test('a clean end leaves no segment', async (t) => {

@@ -1,40 +1,96 @@
 /** Every row of index.sqlite against the ledger's entry it was made from. */
 import path from 'node:path'
-import type { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import type { Damage } from '../../ledger/damage.ts'
-import { openReader } from '../../ledger/reader.ts'
-import { TILE_WIDTH, widthAt } from '../../ledger/tile-path.ts'
-import { readEntries } from '../../ledger/tile-store.ts'
-import { INDEX_FILE, placeOf } from '../index/database.ts'
+import { WAL_DIRECTORY } from '../../ledger/files.ts'
+import { segmentName } from '../../ledger/wal-frame.ts'
+import { listSegments } from '../../ledger/wal-replay.ts'
+import { INDEX_FILE, placeOf, SCHEMA } from '../index/database.ts'
 import { parseLeaf, type Row, rowOf } from '../index/row.ts'
 import type { LogRecord, Part } from '../record.ts'
+import { sealedNumbers } from '../sealed/files.ts'
+import { type StoredLeaves, storedLeaves } from './stored-leaves.ts'
+
+const LEDGER = 'ledger'
 
 export function* checkIndex(dir: string, database: DatabaseSync): Generator<Damage> {
+  const stopped = isStopped(dir)
   for (const { integrity_check: what } of database.prepare('PRAGMA integrity_check(10)').all()) {
     if (what !== 'ok') yield { file: INDEX_FILE, what: String(what) }
   }
-  const entry = entries(path.join(dir, 'ledger'))
+  const odd = oddDefinition(database)
+  if (odd !== undefined) yield { file: INDEX_FILE, what: `it defines ${odd} otherwise than it was made` }
+  const leaves = storedLeaves(path.join(dir, LEDGER))
   let next = 0
   for (const found of database.prepare('SELECT * FROM record ORDER BY leaf').iterate()) {
     const row = found as unknown as Row
     if (row.leaf !== next) yield { file: INDEX_FILE, what: `leaves ${next} to ${row.leaf - 1} have no row` }
     next = row.leaf + 1
-    const leaf = entry(row.leaf)
-    if (leaf === undefined) continue
-    const record = parsed(leaf)
-    if (record === undefined) {
-      yield { file: INDEX_FILE, what: `leaf ${row.leaf} is no record` }
-      continue
+    const leaf = leaves.get(row.leaf)
+    if (leaf === 'unreadable') continue
+    if (leaf === 'absent') {
+      yield lost(dir, row.leaf)
+      return
     }
-    const wrong = difference(row, rowOf(row.leaf, leaf, record))
-    if (wrong !== undefined) {
-      yield { file: INDEX_FILE, what: `the row of leaf ${row.leaf} differs from the ledger in ${wrong}` }
-    }
-    for (const { digest } of storedParts(record)) {
-      if (placeOf(database, Buffer.from(digest, 'hex')) !== undefined) continue
-      yield { file: INDEX_FILE, what: `part ${digest} of record ${record.id} has no place in a pack` }
-    }
+    yield* checkRow(database, row, leaf)
   }
+  yield* checkEnd(dir, next, leaves, stopped)
+}
+
+function* checkRow(database: DatabaseSync, row: Row, leaf: Uint8Array): Generator<Damage> {
+  const record = parsed(leaf)
+  if (record === undefined) {
+    yield { file: INDEX_FILE, what: `leaf ${row.leaf} is no record` }
+    return
+  }
+  const wrong = difference(row, rowOf(row.leaf, leaf, record))
+  if (wrong !== undefined) {
+    yield { file: INDEX_FILE, what: `the row of leaf ${row.leaf} differs from the ledger in ${wrong}` }
+  }
+  for (const { digest } of storedParts(record)) {
+    if (placeOf(database, Buffer.from(digest, 'hex')) !== undefined) continue
+    yield { file: INDEX_FILE, what: `part ${digest} of record ${record.id} has no place in a pack` }
+  }
+}
+
+/** A row is written when its leaf is durable, so the ledger has lost what the index has and it hasn't. */
+function lost(dir: string, leaf: number): Damage {
+  const last = listSegments(path.join(dir, LEDGER)).at(-1)
+  const file = path.join(LEDGER, WAL_DIRECTORY, last === undefined ? '' : segmentName(last))
+  return { file, what: `leaf ${leaf}, of which ${INDEX_FILE} has a row, is neither in tiles nor in the WAL` }
+}
+
+/** A recorder at work is a moment behind, and so may one be that was killed: the next start adds the rows. */
+function* checkEnd(dir: string, rows: number, leaves: StoredLeaves, stopped: boolean): Generator<Damage> {
+  const count = leaves.count()
+  if (count === undefined || rows >= count || !stopped || !isStopped(dir)) return
+  yield { file: INDEX_FILE, what: `leaves ${rows} to ${count - 1} have no row` }
+}
+
+/** The journal has a segment from the recorder's start to its orderly end. */
+function isStopped(dir: string): boolean {
+  return sealedNumbers(path.join(dir, 'journal'), 'journal').length === 0
+}
+
+/** The name of a table or index whose definition isn't that of the schema. */
+function oddDefinition(database: DatabaseSync): string | undefined {
+  const fresh = new DatabaseSync(':memory:')
+  try {
+    fresh.exec(SCHEMA)
+    const expected = definitions(fresh)
+    const actual = definitions(database)
+    for (const name of new Set([...expected.keys(), ...actual.keys()])) {
+      if (expected.get(name) !== actual.get(name)) return name
+    }
+    return undefined
+  } finally {
+    fresh.close()
+  }
+}
+
+function definitions(database: DatabaseSync): Map<string, string> {
+  const rows = database.prepare('SELECT type, name, tbl_name, sql FROM sqlite_schema').all()
+  return new Map(rows.map((row) => [String(row.name), JSON.stringify(Object.values(row))]))
 }
 
 function parsed(leaf: Uint8Array): LogRecord | undefined {
@@ -60,33 +116,4 @@ function difference(row: Row, expected: Row): string | undefined {
     if (!same) return column
   }
   return undefined
-}
-
-/** Leaves under the newest checkpoint; undefined behind it, and where the ledger itself is damaged. */
-function entries(dir: string): (leaf: number) => Uint8Array | undefined {
-  const size = newestSize(dir)
-  let bundle: bigint | undefined
-  let loaded: readonly { readonly bytes: Uint8Array }[] = []
-  return (leaf) => {
-    if (BigInt(leaf) >= size) return undefined
-    const wanted = BigInt(leaf) / BigInt(TILE_WIDTH)
-    if (wanted !== bundle) {
-      bundle = wanted
-      try {
-        loaded = readEntries(dir, wanted, widthAt('entries', wanted, size))
-      } catch {
-        // The ledger's own check names it.
-        loaded = []
-      }
-    }
-    return loaded[leaf % TILE_WIDTH]?.bytes
-  }
-}
-
-function newestSize(dir: string): bigint {
-  try {
-    return openReader(dir).checkpoint()?.size ?? 0n
-  } catch {
-    return 0n
-  }
 }

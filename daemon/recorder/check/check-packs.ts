@@ -9,6 +9,7 @@ import { FORM, ID, type PackEntry, parsePackEntry } from '../bodies/pack-entry.t
 import type { PackPosition } from '../bodies/place.ts'
 import { INDEX_FILE, placeOf } from '../index/database.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
+import { FILE_HEADER } from '../sealed/format.ts'
 import { settledScan } from './settled-scan.ts'
 
 export async function* checkPacks(
@@ -18,9 +19,12 @@ export async function* checkPacks(
 ): AsyncGenerator<Damage> {
   const known = (database && position(database)) ?? { pack: 0, offset: 0 }
   const there = new Set(sealedNumbers(path.join(dir, 'packs'), 'pack'))
+  if (known.pack > 0 && !there.has(known.pack)) yield { file: INDEX_FILE, what: noSuchPosition(known) }
   for (const { pack } of database?.prepare('SELECT DISTINCT pack FROM place').all() ?? []) {
     if (there.has(Number(pack))) continue
-    yield { file: `packs/${sealedName('pack', Number(pack))}`, what: 'the pack is missing' }
+    const file = `packs/${sealedName('pack', Number(pack))}`
+    if (Number(pack) <= known.pack) yield { file, what: 'the pack is missing' }
+    else yield { file: INDEX_FILE, what: `it has places in ${file}, which there never was` }
   }
   for (const number of there) yield* checkPack(dir, number, keys, database, known)
 }
@@ -37,6 +41,7 @@ async function* checkPack(
   // Before the scan, so that every row of the snapshot is of an entry that is there.
   let row = rows.next()
   let damaged = false
+  let end = FILE_HEADER
   const scan = settledScan({ path: path.join(dir, file), purpose: 'pack', number }, keys.seal)
   for await (const found of scan) {
     if ('damage' in found) {
@@ -47,6 +52,7 @@ async function* checkPack(
     for (; !row.done && row.value.offset < found.offset; row = rows.next()) {
       if (!damaged) yield nothingAt(row.value.offset, file)
     }
+    end = found.offset + found.length
     const wrong = contentDamage(found.plain, keys)
     if (wrong !== undefined) yield { file, offset: found.offset, what: wrong }
     const key = found.plain.subarray(1, 33)
@@ -61,6 +67,13 @@ async function* checkPack(
     if (database !== undefined && wrong === undefined) yield* missingChunks(found.plain, database, file)
   }
   for (; !row.done; row = rows.next()) if (!damaged) yield nothingAt(row.value.offset, file)
+  if (!damaged && number === known.pack && known.offset > end) {
+    yield { file: INDEX_FILE, what: noSuchPosition(known) }
+  }
+}
+
+function noSuchPosition({ pack, offset }: PackPosition): string {
+  return `it says to hold everything up to ${offset} of packs/${sealedName('pack', pack)}, which has less`
 }
 
 interface PlaceRow {

@@ -4,9 +4,14 @@
  */
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
+import { messageOf } from '../../base/errors.ts'
 import type { Place } from '../bodies/place.ts'
+import { RecorderError } from '../errors.ts'
 
 export const INDEX_FILE = 'index.sqlite'
+/** SQLite's write-ahead log of it; gone once the recorder has closed the index in order. */
+export const INDEX_WAL = `${INDEX_FILE}-wal`
 /** Raised with every change of the tables; an index of another version is made anew. */
 export const INDEX_VERSION = 1
 
@@ -41,14 +46,41 @@ export const SCHEMA = `
   ) STRICT;
 `
 
-/** Read-only; undefined where there is no index yet. */
+/** Read-only; undefined where there is no index yet. @throws RecorderError DAMAGED */
 export function openIndexDatabase(file: string): DatabaseSync | undefined {
   if (!existsSync(file)) return undefined
-  const database = new DatabaseSync(file, { readOnly: true, timeout: 5000 })
-  const version = database.prepare('PRAGMA user_version').get() as { user_version: number }
-  if (version.user_version === INDEX_VERSION) return database
-  database.close()
-  return undefined
+  // Without a WAL nobody writes; SQLite would make one all the same, and a reader can't remove it again
+  // (sqlite.org/wal.html#readonly), unless told that the file doesn't change.
+  const closed = !existsSync(`${file}-wal`)
+  const place = closed ? new URL(`${pathToFileURL(file).href}?immutable=1`) : file
+  return readable(file, () => {
+    const database = new DatabaseSync(place, { readOnly: true, timeout: 5000 })
+    try {
+      const version = database.prepare('PRAGMA user_version').get() as { user_version: number }
+      if (version.user_version === INDEX_VERSION) return database
+    } catch (error) {
+      database.close()
+      throw error
+    }
+    database.close()
+    return undefined
+  })
+}
+
+/** Runs a query of the index. @throws RecorderError DAMAGED where SQLite can't make sense of `file` */
+export function readable<T>(file: string, query: () => T): T {
+  try {
+    return query()
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_SQLITE_ERROR') throw error
+    throw new RecorderError(
+      'DAMAGED',
+      `${file} can't be read: ${messageOf(error)}`,
+      'Stop the gateway, remove this file and those beside it that begin with its name, and start again: the ' +
+        'index is made anew from the ledger and the packs.',
+      error,
+    )
+  }
 }
 
 export function placeOf(database: DatabaseSync, key: Buffer): Omit<Place, 'key'> | undefined {

@@ -8,7 +8,7 @@
  * of everything and a tail that looks like data.
  */
 import path from 'node:path'
-import { type FileSystem, makeDirectory, removeFile } from '../../base/durable.ts'
+import { type FileSystem, makeDirectory, removeFile, writeFileAtomic } from '../../base/durable.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { FILE_HEADER } from '../sealed/format.ts'
 import { SealedWriter } from '../sealed/sealed-writer.ts'
@@ -17,6 +17,12 @@ import { encodeFrames, type JournalFrame } from './journal-entry.ts'
 const MAX_SEGMENT = 64 << 20
 /** A segment with nothing open in it is replaced from this size on, so that its disk space comes back. */
 const REPLACE_AT = 4 << 20
+
+/**
+ * Stands from the making of the first segment to the orderly end: while it does there is a segment, and where
+ * there is none somebody took away what had been acknowledged.
+ */
+export const OPEN_MARK = 'open'
 
 /** Where frames of an exchange stand: segment, offset, length, one triple after the other. */
 export type Ranges = number[]
@@ -55,6 +61,8 @@ export class Journal {
     for (const number of old) journal.#uses.set(number, 0)
     for (const ranges of recovered) journal.#use(ranges)
     await journal.#writer()
+    const text = Buffer.from('The journal in this directory is in use, or was when its process died.\n')
+    await writeFileAtomic(path.join(options.dir, OPEN_MARK), text, { fs: options.fs })
     return journal
   }
 
@@ -112,6 +120,7 @@ export class Journal {
     const active = this.#active
     this.#active = undefined
     if (active !== undefined) await active.close()
+    await removeFile(path.join(this.#options.dir, OPEN_MARK), this.#options.fs)
     await this.#clean()
   }
 

@@ -1,10 +1,10 @@
 /** What an earlier process left in the journal. */
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { FrameType } from '../protocol.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { SealedReader } from '../sealed/sealed-reader.ts'
-import type { Ranges } from './journal.ts'
+import { OPEN_MARK, type Ranges } from './journal.ts'
 import { decodeFrames } from './journal-entry.ts'
 
 export interface Recovered {
@@ -45,5 +45,6 @@ export function recoverJournal(dir: string, bodyKey: Buffer): Recovered {
       reader.close()
     }
   }
-  return { exchanges, cuts, unclean: numbers.length > 0, lastKnown }
+  const unclean = numbers.length > 0 || existsSync(path.join(dir, OPEN_MARK))
+  return { exchanges, cuts, unclean, lastKnown }
 }
