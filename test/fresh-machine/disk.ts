@@ -3,9 +3,9 @@ import { createHash } from 'node:crypto'
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** No disk, the repository, or what every system writes by itself as it runs. */
+/** No disk, or what every system writes by itself as it runs. */
 const PASSED_OVER =
-  /^\/(proc|sys|dev|run|tmp|mnt|var\/(tmp|cache|log\/(journal|[bw]tmp|lastlog)|lib\/systemd)|etc\/(passwd|group|shadow|gshadow|subuid|subgid)-)$/
+  /^\/(proc|sys|dev|run|tmp|var\/(tmp|cache|log\/(journal|[bw]tmp|lastlog)|lib\/systemd)|etc\/(passwd|group|shadow|gshadow|subuid|subgid)-)$/
 /** Here a change is told by its content; elsewhere by size and time. */
 const READ = /^\/(etc|usr\/local|opt|root|home|var|srv)(\/|$)/
 

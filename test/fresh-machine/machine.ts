@@ -41,12 +41,10 @@ const POWER_OFF = 34 + 4
 
 /**
  * @param options.lower root file system, only read
- * @param options.source directory that the machine sees as /mnt, read-only
  * @param options.directory for the disk: new, in memory
  */
 export async function startMachine(options: {
   readonly lower: string
-  readonly source: string
   readonly directory: string
 }): Promise<Machine> {
   const { directory: disk } = options
@@ -66,7 +64,6 @@ export async function startMachine(options: {
       [
         ...[`--net=${pathOf('host')}`, '--', 'unshare', '--pid', '--fork', '--kill-child', '--mount'],
         ...['--propagation', 'private', '--uts', '--ipc', '--', '/bin/sh', script, disk, cgroup],
-        options.source,
       ],
       { env: { PATH }, stdio: 'inherit' },
     )

@@ -2,16 +2,15 @@
 # PID 1 of a fresh machine: lays its file system out as a container manager does (systemd.io/CONTAINER_INTERFACE)
 # and becomes its systemd. Runs in new mount, pid, uts and ipc namespaces.
 #
-# usage: pid-one.sh DISK CGROUP SOURCE   DISK holds lower -> the root file system, upper, work, root, boot_id
+# usage: pid-one.sh DISK CGROUP   DISK holds lower -> the root file system, upper, work, root, boot_id
 set -eu
 disk=$1
 cgroup=$2
-source=$3
 
-if [ "${4:-}" != inside ]; then
+if [ "${3:-}" != inside ]; then
   # First into its cgroup, then make that the root of what it sees.
   echo 0 >"$cgroup/cgroup.procs"
-  exec unshare --cgroup -- /bin/sh "$0" "$disk" "$cgroup" "$source" inside
+  exec unshare --cgroup -- /bin/sh "$0" "$disk" "$cgroup" inside
 fi
 
 root=$disk/root
@@ -32,8 +31,6 @@ mount -t sysfs -o nosuid,nodev,noexec,ro sysfs "$root/sys"
 mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 "$root/sys/fs/cgroup"
 mount -t tmpfs -o nosuid,nodev,mode=755 run "$root/run"
 mount -t tmpfs -o nosuid,nodev,mode=1777 tmp "$root/tmp"
-mount --rbind "$source" "$root/mnt"
-mount -o remount,bind,ro "$root/mnt"
 
 mount -t tmpfs -o nosuid,mode=755,size=4m dev "$root/dev"
 device() { mknod -m 666 "$root/dev/$1" c "$2" "$3"; }

@@ -22,18 +22,15 @@ if (!insideLab()) {
 }
 await enterLab(import.meta.url)
 const lab = await startLab()
-const machine = await startMachine({
-  lower: rootFileSystemOf(REPOSITORY),
-  source: REPOSITORY,
-  directory: '/var/tmp/machine',
-})
+const machine = await startMachine({ lower: rootFileSystemOf(REPOSITORY), directory: '/var/tmp/machine' })
 t.teardown(async () => {
   await machine.stop()
   await lab.stop()
 })
 
 const NPM = '/var/tmp/npm'
-const INSTALL = '/mnt/installers/install.sh'
+const SOURCE = '/root/agent-anchor'
+const INSTALL = `${SOURCE}/installers/install.sh`
 const UNITS = ['agent-anchor.service', 'agent-anchor-fence.service']
 const inMachine = (path: string) => join(machine.root(), path)
 
@@ -83,10 +80,17 @@ const field = (status: string, name: string) => new RegExp(`^${name}:[ \\t]*(.*)
 let before: ReadonlyMap<string, string>
 let rulesBefore: string
 
+// As a clone has it; a copy, since two installs of a tree that is being worked on would be two different ones.
+cpSync(REPOSITORY, inMachine(SOURCE), {
+  recursive: true,
+  filter: (path) => !/\/(node_modules|\.git|\.cache|\.tap)$/.test(path),
+})
+
 t.test('what the installer needs of a bare Debian comes from apt-get', async (t) => {
   const bare = await asRoot('sh', '-c', 'command -v nft || command -v curl || command -v npm')
   t.not(bare.code, 0, `the machine has none of them yet: ${bare.stdout}`)
-  const got = await asRoot('sh', '-c', '. /mnt/installers/prepare.sh; need_packages; need_packages npm')
+  const prepare = `. ${SOURCE}/installers/prepare.sh; need_packages; need_packages npm`
+  const got = await asRoot('sh', '-c', prepare)
   t.equal(got.code, 0, said(got))
 })
 

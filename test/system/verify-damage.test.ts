@@ -25,6 +25,7 @@ import { type Evidence, openEvidence } from '../../cli/evidence.ts'
 import { verifyRecord, verifyStore } from '../../cli/verification.ts'
 import { AnchorError } from '../../daemon/base/errors.ts'
 import { readAnchors } from '../../daemon/chain-writer/anchors.ts'
+import { SEGMENT_HEADER } from '../../daemon/ledger/wal-frame.ts'
 import { type Finding, holds } from '../../daemon/receipt/findings.ts'
 import { chatCall, curlCommand, openaiCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
@@ -222,8 +223,9 @@ async function fault(place: Place, file: string, files: readonly string[], spoil
   }
   if (!untouched) return 'verify changed it'
   const wal = spoiling.kind === 'gone' && /\/(wal|journal)\/\d+\.(wal|seg)$/.test(file)
-  // Which number the file had that is gone, nobody knows.
-  const named = answer.text.includes(join(place.state, wal ? dirname(file) : file))
+  // Which number the file had that is gone, nobody knows. The index and its WAL are one database.
+  const name = wal ? dirname(file) : INDEX.test(file) ? 'recorder/index.sqlite' : file
+  const named = answer.text.includes(join(place.state, name))
   if (named && !answer.holds) return undefined
   if (harmless && answer.holds) return undefined
   if (spoiling.kind === 'gone' && answer.holds) {
@@ -303,23 +305,22 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
   }
 }
 
-/** `calls` JSON and as many SSE calls of the real SDK, and one request with a body of a megabyte. */
+/** `calls` JSON and as many SSE calls of the real SDK. */
 async function traffic(calls: number): Promise<void> {
   const before = (await rowsOf()).length
   const sdk = (stream: boolean) =>
     lab.run('agent1', openaiCommand({ apiKey: 'sk-x', prompt: `of ${stream}`, stream, count: calls }))
-  const large = chatCall('sk-x', randomBytes(750_000).toString('base64'))
-  const posted = lab.run(
-    'agent2',
-    curlCommand({ url: large.url, headers: large.headers ?? {} }, ['-d', '@-']),
-    {
-      input: large.body ?? '',
-    },
-  )
-  for (const call of await Promise.all([sdk(false), sdk(true), posted])) {
+  for (const call of await Promise.all([sdk(false), sdk(true)])) {
     if (call.code !== 0) throw new Error(call.stdout + call.stderr)
   }
-  await until('recorded', async () => (await rowsOf()).length >= before + 2 * calls + 1)
+  await until('recorded', async () => (await rowsOf()).length >= before + 2 * calls)
+}
+
+/** One request with a body of a megabyte that doesn't compress, answered in kind. */
+async function largeCall(): Promise<void> {
+  const { url, headers = {}, body = '' } = chatCall('sk-x', randomBytes(750_000).toString('base64'))
+  const call = await lab.run('agent2', curlCommand({ url, headers }, ['-d', '@-']), { input: body })
+  if (call.code !== 0) throw new Error(call.stderr)
 }
 
 /** Nothing more to be written: all is integrated, signed and anchored. */
@@ -328,7 +329,9 @@ const settled = () =>
     const size = (await evidenceOf(running)).ledger.checkpoint()?.size
     const { chains } = readAnchors(gateway.paths.chainState)
     const journal = readFileSync(join(gateway.paths.chainState, 'development.journal.json'), 'utf8')
-    return chains[0]?.anchors.at(-1)?.size === String(size) && journal.includes('"inFlight":null')
+    const integrated = sizeOf(running.state, 'recorder/ledger/wal') <= SEGMENT_HEADER
+    const anchored = chains[0]?.anchors.at(-1)?.size === String(size) && journal.includes('"inFlight":null')
+    return integrated && anchored
   })
 
 const sizeOf = (state: string, directory: string) =>
@@ -336,6 +339,7 @@ const sizeOf = (state: string, directory: string) =>
     .filter((file) => file.startsWith(directory))
     .reduce((sum, file) => sum + statSync(join(state, file)).size, 0)
 
+await largeCall()
 await traffic(12)
 await settled()
 
@@ -351,7 +355,7 @@ t.test('a record whose body is damaged fails by its id, and names the pack', asy
   const evidence = await evidenceOf(running)
   const rows = await rowsOf()
   const sizeOf = (bytes: Uint8Array) =>
-    (JSON.parse(Buffer.from(bytes).toString()) as { request: { body: { bytes: number } } }).request.body.bytes
+    (JSON.parse(Buffer.from(bytes).toString()) as { request: { body: { size: number } } }).request.body.size
   const large = rows.find(({ bytes }) => sizeOf(bytes) > 1_000_000)
   const small = rows.find(({ bytes }) => sizeOf(bytes) < 1000)
   t.ok(large && small, JSON.stringify(rows.map(({ bytes }) => sizeOf(bytes))))
@@ -373,7 +377,10 @@ t.test('a record whose body is damaged fails by its id, and names the pack', asy
 })
 
 t.test('names every changed, cut or missing file after a SIGKILL in the middle of the work', async (t) => {
+  const children = (await gateway.state())?.children ?? []
   await traffic(3)
+  // All at once, as when the machine loses power: no child gets to tidy up.
+  for (const { pid } of children) if (pid !== undefined) process.kill(pid, 'SIGKILL')
   await gateway.kill()
   t.ok(sizeOf(running.state, 'recorder/journal/0') > 1000, 'the journal holds exchanges')
   t.ok(sizeOf(running.state, 'recorder/ledger/wal') > 1000, 'the WAL holds leaves')
@@ -382,7 +389,6 @@ t.test('names every changed, cut or missing file after a SIGKILL in the middle o
 })
 
 t.test('names every changed, cut or missing file after an orderly stop', async (t) => {
-  await settled()
   await gateway.stop()
   t.same(
     filesOf(running.state).filter((file) => /index\.sqlite-|journal\/|\.tmp|\.next/.test(file)),

@@ -2,7 +2,7 @@
  * index.sqlite: what the ledger and the packs hold, arranged for lookups. It can be deleted at any time and
  * is made again from them.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { messageOf } from '../../base/errors.ts'
@@ -48,7 +48,8 @@ export const SCHEMA = `
 
 /** Read-only; undefined where there is no index yet. @throws RecorderError DAMAGED */
 export function openIndexDatabase(file: string): DatabaseSync | undefined {
-  if (!existsSync(file)) return undefined
+  // SQLite would take an empty file for a new database, and remove what stands in its WAL.
+  if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0) return undefined
   // Without a WAL nobody writes; SQLite would make one all the same, and a reader can't remove it again
   // (sqlite.org/wal.html#readonly), unless told that the file doesn't change.
   const closed = !existsSync(`${file}-wal`)

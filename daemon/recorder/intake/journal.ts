@@ -61,8 +61,7 @@ export class Journal {
     for (const number of old) journal.#uses.set(number, 0)
     for (const ranges of recovered) journal.#use(ranges)
     await journal.#writer()
-    const text = Buffer.from('The journal in this directory is in use, or was when its process died.\n')
-    await writeFileAtomic(path.join(options.dir, OPEN_MARK), text, { fs: options.fs })
+    await writeFileAtomic(path.join(options.dir, OPEN_MARK), Buffer.alloc(0), { fs: options.fs })
     return journal
   }
 

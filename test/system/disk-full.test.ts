@@ -1,0 +1,68 @@
+/** A full disk: governed calls are refused with the reason, other traffic flows, and nothing is lost. */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, rmSync } from 'node:fs'
+import t from 'tap'
+import { enterLab } from '../lab/enter.ts'
+import { startGateway } from '../lab/gateway.ts'
+import { startLab } from '../lab/lab.ts'
+import { PATH } from '../lab/places.ts'
+
+await enterLab(import.meta.url)
+t.setTimeout(120_000)
+const lab = await startLab()
+// A file system of its own for the recorder, small enough to be filled.
+mkdirSync('/var/lib/agent-anchor/recorder', { recursive: true })
+execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'small', '/var/lib/agent-anchor/recorder'], {
+  env: { PATH },
+})
+const gateway = await startGateway()
+t.teardown(async () => {
+  await gateway.stop()
+  await lab.stop()
+})
+
+const call = () =>
+  lab.run('agent1', [
+    ...['curl', '-sS', '--max-time', '8', '-w', '\\n%{http_code}', '-H', 'Authorization: Bearer sk-x'],
+    'https://api.openai.com/v1/models',
+  ])
+const FILLER = '/var/lib/agent-anchor/recorder/filler'
+
+t.test('works before', async (t) => t.match((await call()).stdout, /\n200$/))
+
+t.test(
+  'a full disk refuses governed calls with 503 and the reason, and nothing reaches the provider',
+  async (t) => {
+    t.throws(() =>
+      execFileSync('dd', ['if=/dev/zero', `of=${FILLER}`, 'bs=64k'], { env: { PATH }, stdio: 'ignore' }),
+    )
+    const seen = (await lab.wireLog()).flatMap(({ exchanges }) => exchanges).length
+    const refused = await call()
+    t.match(refused.stdout, /agent_anchor_gateway.*recorder_unavailable.*(ENOSPC|no space)/is)
+    t.match(refused.stdout, /\n503$/)
+    t.equal((await lab.wireLog()).flatMap(({ exchanges }) => exchanges).length, seen)
+    const plain = await lab.run('agent1', ['curl', '-sS', '--max-time', '5', 'https://www.example.org/'])
+    t.equal(plain.code, 0, 'other traffic flows')
+    const status = await gateway.cli('status')
+    t.equal(status.code, 4, 'status is degraded')
+    t.match(status.stdout, /Free space/)
+  },
+)
+
+t.test('with space again calls work, the gap is a record, and everything verifies', async (t) => {
+  rmSync(FILLER)
+  const end = Date.now() + 20_000
+  let again = await call()
+  while (!/\n200$/.test(again.stdout) && Date.now() < end) again = await call()
+  t.match(again.stdout, /\n200$/)
+  await new Promise((resolve) => setTimeout(resolve, 3000))
+  const { records } = (await gateway.json('records', '--kind', 'gap')) as {
+    records: { record: { cause: string } }[]
+  }
+  t.ok(
+    records.some(({ record }) => /could not be recorded/.test(record.cause)),
+    JSON.stringify(records),
+  )
+  t.equal((await gateway.json('verify', '--offline')).verified, true)
+  t.equal((await gateway.cli('status')).code, 0)
+})
