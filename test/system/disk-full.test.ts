@@ -21,11 +21,21 @@ t.teardown(async () => {
   await lab.stop()
 })
 
+// More than the last pages of files that are there already could hold.
+const body = JSON.stringify({
+  model: 'gpt-4o-mini',
+  messages: [{ role: 'user', content: 'x'.repeat(300_000) }],
+})
 const call = () =>
-  lab.run('agent1', [
-    ...['curl', '-sS', '--max-time', '8', '-w', '\\n%{http_code}', '-H', 'Authorization: Bearer sk-x'],
-    'https://api.openai.com/v1/models',
-  ])
+  lab.run(
+    'agent1',
+    [
+      ...['curl', '-sS', '--max-time', '8', '-w', '\\n%{http_code}', '-H', 'Authorization: Bearer sk-x'],
+      ...['-H', 'content-type: application/json', '-H', 'x-lab: size=10', '--data-binary', '@-'],
+      'https://api.openai.com/v1/chat/completions',
+    ],
+    { input: body },
+  )
 const FILLER = '/var/lib/agent-anchor/recorder/filler'
 
 t.test('works before', async (t) => t.match((await call()).stdout, /\n200$/))

@@ -18,8 +18,6 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { type Evidence, openEvidence } from '../../cli/evidence.ts'
 import { verifyRecord, verifyStore } from '../../cli/verification.ts'
@@ -27,6 +25,7 @@ import { AnchorError } from '../../daemon/base/errors.ts'
 import { readAnchors } from '../../daemon/chain-writer/anchors.ts'
 import { SEGMENT_HEADER } from '../../daemon/ledger/wal-frame.ts'
 import { type Finding, holds } from '../../daemon/receipt/findings.ts'
+import { INDEX_FILE, openIndexDatabase } from '../../daemon/recorder/index/database.ts'
 import { chatCall, curlCommand, openaiCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
@@ -116,22 +115,19 @@ type Rows = readonly [records: readonly string[], places: readonly string[]]
 
 /** What the index says, read as `verify` reads it; undefined where it can't be read. */
 function indexRows(place: Place): Rows | undefined {
-  const file = join(place.state, 'recorder/index.sqlite')
+  let database: ReturnType<typeof openIndexDatabase>
   try {
-    const immutable = new URL(`${pathToFileURL(file).href}?immutable=1`)
-    const database = new DatabaseSync(existsSync(`${file}-wal`) ? file : immutable, { readOnly: true })
+    database = openIndexDatabase(join(place.state, 'recorder', INDEX_FILE))
     const all = (sql: string) =>
       database
-        .prepare(sql)
+        ?.prepare(sql)
         .all()
-        .map((row) => JSON.stringify(row))
-    try {
-      return [all('SELECT * FROM record ORDER BY leaf'), all('SELECT * FROM place ORDER BY key')]
-    } finally {
-      database.close()
-    }
+        .map((row) => JSON.stringify(row)) ?? []
+    return database && [all('SELECT * FROM record ORDER BY leaf'), all('SELECT * FROM place ORDER BY key')]
   } catch {
     return undefined
+  } finally {
+    database?.close()
   }
 }
 
