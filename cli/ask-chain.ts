@@ -1,31 +1,62 @@
-/** Asks the chains of this machine's configuration for anchors; a receipt never says whom to ask. */
+/** Asks the chains of this machine's configuration; a receipt never says whom to ask. */
 import { ChainError } from '../daemon/chain-writer/chain-error.ts'
-import { readAnchoredEvent } from '../daemon/chain-writer/on-chain.ts'
+import { readAnchoredEvent, readHead } from '../daemon/chain-writer/on-chain.ts'
 import type { Config } from '../daemon/config/config.ts'
 import type { AskChain } from '../daemon/receipt/verify.ts'
 import { NoEndpoint } from './cli-error.ts'
 
-/**
- * @param rpc an endpoint given by hand, used for every anchor; the chain id is checked against the receipt's
- */
+/** Where a log stands on a chain. */
+interface Place {
+  readonly chainId: number
+  readonly contract: string
+  readonly logKey: string
+}
+
+/** A log's newest anchor on a chain: its size (0n for none) and root, hex. */
+export type AskHead = (
+  chain: string,
+  place: Place,
+) => Promise<{ readonly size: bigint; readonly root: string }>
+
+/** @param rpc an endpoint given by hand, used for every chain; the chain id is checked */
 export function askConfiguredChains(config: Config, rpc?: string): AskChain {
   return async ({ chain, chainId, contract, logKey, size, transaction }) => {
-    const endpoints = rpc === undefined ? endpointsOf(config, chain, chainId) : [rpc]
-    let last: unknown
-    for (const endpoint of endpoints) {
-      try {
-        const event = await readAnchoredEvent(
-          { rpc: endpoint, chainId, contract, logKey },
-          { size: BigInt(size), transaction },
-        )
-        return { size: event.size, root: event.root }
-      } catch (error) {
-        if (error instanceof ChainError && error.code === 'NOT_ANCHORED') return undefined
-        last = error
-      }
+    try {
+      const sought = { size: BigInt(size), transaction }
+      return await atFirst(config, chain, chainId, rpc, (endpoint) =>
+        readAnchoredEvent({ rpc: endpoint, chainId, contract, logKey }, sought),
+      )
+    } catch (error) {
+      if (error instanceof ChainError && error.code === 'NOT_ANCHORED') return undefined
+      throw error
     }
-    throw last
   }
+}
+
+/** @param rpc as for {@link askConfiguredChains} */
+export const askConfiguredHeads =
+  (config: Config, rpc?: string): AskHead =>
+  (chain, { chainId, contract, logKey }) =>
+    atFirst(config, chain, chainId, rpc, (endpoint) => readHead({ rpc: endpoint, chainId, contract, logKey }))
+
+/** The first endpoint's answer that is one; that nothing is anchored is an answer too. */
+async function atFirst<T>(
+  config: Config,
+  chain: string,
+  chainId: number,
+  rpc: string | undefined,
+  ask: (endpoint: string) => Promise<T>,
+): Promise<T> {
+  let last: unknown
+  for (const endpoint of rpc === undefined ? endpointsOf(config, chain, chainId) : [rpc]) {
+    try {
+      return await ask(endpoint)
+    } catch (error) {
+      if (error instanceof ChainError && error.code === 'NOT_ANCHORED') throw error
+      last = error
+    }
+  }
+  throw last
 }
 
 function endpointsOf(config: Config, name: string, chainId: number): readonly string[] {

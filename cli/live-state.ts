@@ -20,6 +20,8 @@ const ChainStatus = z.object({
   chainId: z.number().optional(),
   contract: z.string().optional(),
   label: z.string().optional(),
+  gatewayAddress: z.string().optional(),
+  head: Point.optional(),
   anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
 })
 

@@ -50,7 +50,9 @@ function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[]
     ['records', `${recorder.records} in the log, ${recorder.pending} on their way`],
     [
       'checkpoint',
-      signed === undefined ? 'none yet' : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`,
+      signed === undefined
+        ? leavesText(recorder.treeSize)
+        : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`,
     ],
     ...(recorder.chain?.chains ?? []).map(({ name, anchored, label }) => [
       'anchor',
@@ -58,6 +60,10 @@ function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[]
     ]),
   ]
 }
+
+/** Before this start's first checkpoint, the one of an earlier start stands. */
+const leavesText = (treeSize: string) =>
+  treeSize === '0' ? 'none yet' : `${treeSize} leaves, signed before this start`
 
 /** How long ago, in the largest sensible unit: 12 s, 3 min, 5 h, 2 d. */
 export function ago(time: string, now: Date): string {

@@ -96,9 +96,10 @@ async function trust(manifest: OpenManifest, certificatePem: string, certificate
 }
 
 /** Starts the daemon, or restarts it where the program or its unit changed. */
-async function service(manifest: OpenManifest, config: Config): Promise<void> {
+/** @param renewed the CA is new: a daemon that runs still speaks with the old one */
+async function service(manifest: OpenManifest, config: Config, renewed: boolean): Promise<void> {
   const stateFile = layout(config).supervisorState
-  const programChanged = process.env.AGENT_ANCHOR_PROGRAM_CHANGED !== '0'
+  const programChanged = process.env.AGENT_ANCHOR_PROGRAM_CHANGED !== '0' || renewed
   if (systemdRuns()) {
     let changed = programChanged
     for (const name of UNITS) {
@@ -149,7 +150,7 @@ async function install(manifest: OpenManifest): Promise<void> {
   await link(manifest)
   await trust(manifest, identity.authority.certificatePem, paths.caCertificate)
   await manifest.add({ kind: 'fence' })
-  await service(manifest, config)
+  await service(manifest, config, identity.renewed)
   await proveCapture(config, identity.authority)
   // Last: what it loads is then what the daemon has long raised itself.
   if (systemdRuns()) await startFenceUnit()

@@ -6,12 +6,13 @@ import { loadConfig } from '../../daemon/config/config.ts'
 import { type Finding, holds } from '../../daemon/receipt/findings.ts'
 import { parseReceipt } from '../../daemon/receipt/receipt.ts'
 import { verifyReceipt } from '../../daemon/receipt/verify.ts'
-import { askConfiguredChains } from '../ask-chain.ts'
+import { askConfiguredChains, askConfiguredHeads } from '../ask-chain.ts'
 import { FileUnusable } from '../cli-error.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { findingsText } from '../findings-text.ts'
+import { headFindings } from '../head-findings.ts'
 import { verifyRecord, verifyStore } from '../verification.ts'
 
 interface Options extends GlobalOptions {
@@ -52,7 +53,10 @@ async function local(options: Options, id: string | undefined): Promise<Finding[
   const evidence = await openEvidence(options, 'verify')
   const askChain = options.offline ? undefined : askConfiguredChains(evidence.config, options.rpc)
   const record = id === undefined ? [] : await verifyRecord(evidence, id, askChain)
-  return [...record, ...(await verifyStore(evidence))]
+  const heads = options.offline
+    ? []
+    : await headFindings(evidence, askConfiguredHeads(evidence.config, options.rpc))
+  return [...record, ...(await verifyStore(evidence)), ...heads]
 }
 
 async function foreign(options: Options, file: string): Promise<Finding[]> {

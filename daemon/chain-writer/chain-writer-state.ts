@@ -26,6 +26,8 @@ export const ChainWriterData = z.object({
   stateDir: z.string().min(1),
   /** Of the log: the checkpoint's first line. */
   origin: z.string().min(1),
+  /** The log's directory, read for proofs that a checkpoint extends what a chain holds; none are made where absent. */
+  ledger: z.string().min(1).optional(),
   anchoring: z.object({
     maxDelayMs: z.number().positive(),
     maxLeaves: z.number().positive(),

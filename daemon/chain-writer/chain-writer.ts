@@ -2,7 +2,9 @@
 import { rename } from 'node:fs/promises'
 import type { z } from 'zod'
 import { makeDirectory } from '../base/durable.ts'
+import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
+import { openReader } from '../ledger/reader.ts'
 import { logKeyOf } from './addresses.ts'
 import { type AnchorState, anchorsFile, type ChainAnchors, readAnchors, writeAnchors } from './anchors.ts'
 import { chainOver } from './chain.ts'
@@ -75,7 +77,9 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       caps: DEFAULT_CAPS,
       limits: { ...LIMITS[kind], ...options.limits },
       consistencyProof: async (from, to) =>
-        consistency?.from === from && consistency.to === to ? consistency.proof : undefined,
+        consistency?.from === from && consistency.to === to
+          ? consistency.proof
+          : proofOf(data.ledger, from, to),
       health,
       now: Date.now,
       changed,
@@ -99,6 +103,23 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       ending.abort()
       await Promise.all(lanes.map(({ lane }) => lane.stop()))
     },
+  }
+}
+
+/** From the log's own tiles, which are written before the checkpoint that they stand under is announced. */
+function proofOf(ledger: string | undefined, from: bigint, to: bigint): string[] | undefined {
+  if (ledger === undefined) return undefined
+  try {
+    return openReader(ledger)
+      .consistencyProof(from, to)
+      .map((hash) => hash.toString('hex'))
+  } catch (error) {
+    throw new ChainError(
+      'NO_CONSISTENCY_PROOF',
+      `it can't be shown that the ledger's ${to} leaves extend the ${from} on the chain: ${messageOf(error)}`,
+      'Check the ledger with `agent-anchor verify`.',
+      error,
+    )
   }
 }
 

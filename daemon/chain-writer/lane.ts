@@ -154,7 +154,8 @@ export function startLane(options: LaneOptions): Lane {
       const due = head
         ? dueIn({ anchored: head.size, newest: checkpoint.size, since, now: now() }, anchoring)
         : 0
-      if (due <= 0) wake()
+      // A chain that has more than the ledger is told at once, not when it is next looked at.
+      if (due <= 0 || (head && head.size > checkpoint.size)) wake()
       else if (now() + due < wakeAt && sleeping) {
         clearTimeout(sleeping.timer)
         wakeAt = now() + due

@@ -19,10 +19,13 @@ const absolutePath = z
 
 const port = z.int().min(1).max(65535)
 
-/** IFNAMSIZ is 16 with the final zero; the kernel refuses `/`, white space and `:` (dev_valid_name). */
+/** IFNAMSIZ is 16 with the final zero; of what the kernel allows, what the firewall takes (firewall/enforcement.ts). */
 const interfaceName = z
   .string()
-  .regex(/^[A-Za-z0-9_.@-]{1,15}$/, 'an interface name has 1 to 15 letters, digits, `_`, `.`, `@` or `-`')
+  .regex(
+    /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,14}|[A-Za-z0-9_.-]{0,13}\*)$/,
+    'an interface name has 1 to 15 letters, digits, `_`, `.` or `-`; a final `*` stands for any ending',
+  )
 
 /** A signed note's name (c2sp.org/signed-note): not empty, without white space and `+`. ASCII, so that it reads as it is. */
 const origin = z
@@ -94,7 +97,7 @@ export const ConfigSchema = z
       .array(interfaceName)
       .max(64)
       .refine((names) => new Set(names).size === names.length, 'a bridge stands here twice: keep one')
-      .default(['docker0', 'podman0']),
+      .default(['docker0', 'br-*', 'podman*']),
     recording: z
       .strictObject({ durability: z.enum(['before-forward', 'async']).default('before-forward') })
       .prefault({}),

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
+import type { ChainWriterState } from '../chain-writer/chain-writer-state.ts'
 
 interface Checkpoint {
   readonly type: 'checkpoint'
@@ -24,7 +25,7 @@ export class ChainThread {
   #timer: NodeJS.Timeout | undefined
   #stopping = false
   /** What it said of itself last. */
-  state: unknown
+  state: ChainWriterState | undefined
 
   constructor(data: Record<string, unknown>, log: (line: string) => void) {
     this.#data = data
@@ -37,8 +38,8 @@ export class ChainThread {
     this.#worker?.postMessage(checkpoint)
   }
 
-  health(): Health[] {
-    if (this.#death === undefined) return []
+  health(): readonly Health[] {
+    if (this.#death === undefined) return this.state?.health ?? []
     return [
       {
         code: 'chain.stopped',
@@ -66,10 +67,8 @@ export class ChainThread {
       workerData: this.#data,
     })
     this.#worker = worker
-    worker.on('message', (message: { type?: unknown }) => {
-      if (message?.type !== 'state') return
+    worker.on('message', (state: ChainWriterState) => {
       this.#death = undefined
-      const { type: _, ...state } = message
       this.state = state
     })
     worker.on('error', (error) => {

@@ -5,7 +5,7 @@
 import { messageOf } from '../base/errors.ts'
 import { RecorderError, schemaMessage } from './errors.ts'
 import { FromSupervisor, type RecorderStart } from './messages.ts'
-import { Recorder } from './recorder.ts'
+import { Recorder, SUPERVISOR_LOST } from './recorder.ts'
 
 const log = (line: string): void => void process.stderr.write(`${line}\n`)
 
@@ -66,7 +66,11 @@ async function receive(raw: unknown): Promise<void> {
 }
 
 process.on('message', (raw) => void receive(raw).catch(fail))
-process.on('disconnect', () => void stop())
+/** The supervisor died: nobody enforces from here on, and the next start says until when. */
+process.on('disconnect', () => {
+  if (!stopping) void recorder?.then((running) => running.audit(SUPERVISOR_LOST, {}))
+  void stop()
+})
 process.on('SIGTERM', () => void stop())
 // A terminal's Ctrl-C reaches every process of the group: the supervisor stops us, in its order.
 process.on('SIGINT', () => {})

@@ -32,6 +32,9 @@ export interface RecorderEvents {
   fatal(error: unknown): void
 }
 
+/** The audit event that an orphaned recorder writes; the next start makes a gap of it. */
+export const SUPERVISOR_LOST = 'supervisor-lost'
+
 const STATE_MS = 1000
 /** How exactly the end of a killed process is known: the journal's time stamp is renewed so often. */
 const ALIVE_MS = 5000
@@ -108,7 +111,7 @@ export class Recorder {
     const opened = this.#opened()
     const dir = path.join(start.stateDir, 'journal')
     // The ledger's lock comes first: the journal of a running recorder is none of ours.
-    const { lastTime, cut } = await opened
+    const { lastTime, lastAudit, cut } = await opened
     const recovered = recoverJournal(dir, start.bodyKey)
     const options = { dir, bodyKey: start.bodyKey, fs: realFileSystem }
     this.#journal = await Journal.open(
@@ -116,6 +119,13 @@ export class Recorder {
       [...recovered.exchanges.values()].map((e) => e.ranges),
     )
     this.#recover(recovered, lastTime, cut)
+    if (lastAudit?.event === SUPERVISOR_LOST) {
+      this.#gap(
+        'the supervisor died: nothing was enforced by it or recorded',
+        Date.parse(lastAudit.time),
+        Date.now(),
+      )
+    }
     this.#intake = new Intake(this.#journal, {
       finalise: (request) => this.#post({ type: 'exchange', request }),
       lost: (span) => this.#lost(span),

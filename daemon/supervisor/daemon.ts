@@ -121,7 +121,10 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
       .then(() => writeState(paths.supervisorState, describe()))
       .catch((error: unknown) => void log.error(`supervisor.json could not be written: ${String(error)}`))
   }
-  const audit = auditTrail((message) => recorder?.send(message) ?? false)
+  const audit = auditTrail(
+    // Before it is ready the recorder has no log to write to.
+    (message) => (recorder?.state().state === 'running' && recorder.send(message)) ?? false,
+  )
   const rules = enforcer({
     nft: systemNft(),
     base: {
@@ -171,6 +174,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
         key: identity.keys.gateway,
         stateDir: paths.chainState,
         origin: identity.origin,
+        ledger: paths.ledger,
         anchoring: config.anchoring,
       },
     }),

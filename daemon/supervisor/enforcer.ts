@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import type { Enforcement } from '../../firewall/enforcement.ts'
-import { applyFence } from '../../firewall/fence.ts'
+import { applyFence, fencePresent } from '../../firewall/fence.ts'
 import type { Nft } from '../../firewall/nft.ts'
 import { renderFence } from '../../firewall/nftables.ts'
 import { type Redirect, startRedirect } from '../../firewall/redirect-owner.ts'
@@ -20,6 +20,9 @@ export interface EnforcerState {
   readonly redirect: boolean
   readonly addresses: number
 }
+
+/** How often the kernel is asked whether the fence still stands; watching for the change itself comes later. */
+const LOOK_MS = 2000
 
 export interface Enforcer {
   state(): EnforcerState
@@ -100,6 +103,23 @@ export function enforcer(options: {
     }, delays.next(livedMs))
   }
 
+  const look = async () => {
+    if (!fence || (await fencePresent(nft))) return
+    fence = false
+    options.changed()
+    log.error('the fence was taken away; it is raised again')
+    options.audit('fence-lost', {})
+    await raise()
+    options.audit('fence-restored', {})
+  }
+  const looking = setInterval(() => {
+    inTurn(look).catch((error: unknown) =>
+      log.error(`the fence could not be raised again: ${messageOf(error)}`),
+    )
+  }, LOOK_MS)
+  // A start that fails must not be kept from ending.
+  looking.unref()
+
   return {
     state: () => ({
       fence,
@@ -122,6 +142,7 @@ export function enforcer(options: {
     async stop() {
       stopping = true
       clearTimeout(timer)
+      clearInterval(looking)
       await queue
       await redirect?.stop()
       redirect = undefined

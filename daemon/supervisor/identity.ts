@@ -1,20 +1,24 @@
 /** What makes this gateway this gateway: its CA, its keys, its log's name. Opened once at start. */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { type Catalogue, permittedDomains } from '../../policies/catalogue.ts'
 import type { Config } from '../config/config.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
-import { hostKeyVault } from '../vault/host-key.ts'
+import { hostKeyVault, openHostKeyVault } from '../vault/host-key.ts'
 import { type Keys, loadOrCreateKeys } from '../vault/keys.ts'
 import { publishVerifierKey } from '../vault/verifier-key.ts'
 import { makeAuthority, openAuthority, outgrown, type StoredAuthority } from './authority-store.ts'
 import type { Layout } from './layout.ts'
+import { SupervisorError } from './supervisor-error.ts'
 
 export interface Identity {
   readonly vaultLevel: string
   readonly authority: StoredAuthority
   /** Domains of the catalogue that this CA may not speak for; a new install makes one that may. */
   readonly outgrown: readonly string[]
+  /** A new CA was made just now: a daemon that runs has the old one. */
+  readonly renewed: boolean
   readonly keys: Keys
   readonly logSeed: Buffer
   /** C2SP origin of the log; fixed at first start, since it is part of every checkpoint. */
@@ -32,23 +36,33 @@ export async function openIdentity(
   catalogue: Catalogue,
   { renewAuthority = false } = {},
 ): Promise<Identity> {
-  const vault = await hostKeyVault(config.vault.hostKeyFile)
+  const { hostKeyFile } = config.vault
+  // Keys that were sealed need the key that sealed them: another one in its place would only hide the loss.
+  const vault = await (existsSync(paths.caSealedKey)
+    ? openHostKeyVault(hostKeyFile)
+    : hostKeyVault(hostKeyFile))
   const domains = permittedDomains(catalogue)
   let authority = await openAuthority(paths, vault, domains, new Date())
-  let uncovered = outgrown(authority, domains)
-  if (renewAuthority && uncovered.length > 0) {
-    authority = await makeAuthority(paths, vault, domains, new Date())
-    uncovered = []
-  }
+  const uncovered = outgrown(authority, domains)
+  const renewed = renewAuthority && uncovered.length > 0
+  if (renewed) authority = await makeAuthority(paths, vault, domains, new Date())
   const keys = await loadOrCreateKeys(vault, paths.keysDirectory)
   const stored = await readFile(paths.verifierKey, 'utf8').catch(() => undefined)
   const origin = stored?.split('+')[0] ?? config.ledger.origin ?? defaultOrigin()
+  if (config.ledger.origin !== undefined && config.ledger.origin !== origin) {
+    throw new SupervisorError(
+      'ORIGIN_FIXED',
+      `ledger.origin is ${config.ledger.origin}, but the log in ${paths.ledger} is ${origin} for ever`,
+      'Set it back; for a new log give the gateway a new stateDir and keep the old one as evidence.',
+    )
+  }
   const verifierKey = formatVerifierKey(origin, keys.log.publicKey)
   await publishVerifierKey(paths.keysDirectory, verifierKey)
   return {
     vaultLevel: vault.level,
     authority,
-    outgrown: uncovered,
+    outgrown: renewed ? [] : uncovered,
+    renewed,
     keys,
     logSeed: keys.log.privateKey,
     origin,

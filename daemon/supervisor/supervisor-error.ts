@@ -8,5 +8,6 @@ export type SupervisorErrorCode =
   | 'CHILD_FAILED'
   | 'BAD_MESSAGE'
   | 'CA_INCOMPLETE'
+  | 'ORIGIN_FIXED'
 
 export class SupervisorError extends AnchorError<SupervisorErrorCode> {}

@@ -7,8 +7,8 @@ import { startGateway } from '../lab/gateway.ts'
 import { startLab } from '../lab/lab.ts'
 import { PATH } from '../lab/places.ts'
 
-await enterLab(import.meta.url)
 t.setTimeout(120_000)
+await enterLab(import.meta.url)
 const lab = await startLab()
 // A file system of its own for the recorder, small enough to be filled.
 mkdirSync('/var/lib/agent-anchor/recorder', { recursive: true })

@@ -14,8 +14,8 @@ import { npmCacheOf, offlineNpm, requireNpmCache } from '../lab/npm-cache.ts'
 import { insideLab, NODE, PATH, REPOSITORY } from '../lab/places.ts'
 import { collect } from '../lab/process.ts'
 
-t.setTimeout(300_000)
 if (!insideLab()) requireNpmCache()
+t.setTimeout(300_000)
 await enterLab(import.meta.url)
 const lab = await startLab()
 t.teardown(() => lab.stop())

@@ -12,9 +12,9 @@ import { startLab } from '../lab/lab.ts'
 import { NODE, REPOSITORY } from '../lab/places.ts'
 import type { WireConnection } from '../lab/wire-log.ts'
 
+t.setTimeout(300_000)
 await enterLab(import.meta.url)
 // The whole file is one long story; the runner has the last word on time.
-t.setTimeout(300_000)
 const lab = await startLab()
 const gateway = await startGateway()
 t.teardown(async () => {

@@ -23,6 +23,8 @@ export type FromFinaliser =
       readonly type: 'opened'
       /** Time of the newest record, RFC 3339. */
       readonly lastTime: string | undefined
+      /** What the gateway did last, as its log has it. */
+      readonly lastAudit: { readonly event: string; readonly time: string } | undefined
       /** What a crash had left half-written in the ledger's WAL, and opening cut off. */
       readonly cut: string | undefined
     }
@@ -54,7 +56,7 @@ async function run(): Promise<void> {
   })
   const { index, ledger } = finaliser.stores
   const cut = ledger.cut && `${ledger.cut.file}: ${ledger.cut.bytes} bytes at ${ledger.cut.offset}`
-  send({ type: 'opened', lastTime: index.lastTime(), cut })
+  send({ type: 'opened', lastTime: index.lastTime(), lastAudit: index.lastAudit(), cut })
   const newest = ledger.signed
   if (newest !== undefined) {
     const { size, root, note } = newest

@@ -4,7 +4,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { Committed } from '../bodies/pack-store.ts'
 import type { PackPosition, Place, PlaceIndex } from '../bodies/place.ts'
 import { INDEX_VERSION, SCHEMA } from './database.ts'
-import type { Row } from './row.ts'
+import { parseLeaf, type Row } from './row.ts'
 
 export class IndexWriter implements PlaceIndex {
   readonly #database: DatabaseSync
@@ -64,6 +64,15 @@ export class IndexWriter implements PlaceIndex {
   lastTime(): string | undefined {
     const row = this.#database.prepare('SELECT time FROM record ORDER BY leaf DESC LIMIT 1').get()
     return typeof row?.time === 'string' ? row.time : undefined
+  }
+
+  lastAudit(): { event: string; time: string } | undefined {
+    const row = this.#database
+      .prepare("SELECT bytes FROM record WHERE kind = 'audit' ORDER BY leaf DESC LIMIT 1")
+      .get()
+    if (!(row?.bytes instanceof Uint8Array)) return undefined
+    const record = parseLeaf(row.bytes)
+    return record.kind === 'audit' ? { event: record.event, time: record.time } : undefined
   }
 
   position(): PackPosition {
