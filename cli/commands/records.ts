@@ -1,5 +1,6 @@
 /** `agent-anchor records`: the newest records, a line each; no bodies are read. */
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
+import { LogRecord } from '../../daemon/recorder/record.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -17,12 +18,20 @@ const wholeNumber = (text: string): number => {
   return Number(text)
 }
 
+const atLeastOne = (text: string): number => {
+  const count = wholeNumber(text)
+  if (count === 0) throw new InvalidArgumentError('at least 1 is wanted')
+  return count
+}
+
+const KINDS = LogRecord.options.map(({ shape }) => shape.kind.value)
+
 export const records: Register = (program, act) =>
   program
     .command('records')
     .description('list what was recorded, newest first')
-    .option('-n, --limit <count>', 'how many', wholeNumber, 20)
-    .option('--kind <kind>', 'exchange, refusal, gap or audit')
+    .option('-n, --limit <count>', 'how many', atLeastOne, 20)
+    .addOption(new Option('--kind <kind>', 'only of this kind').choices(KINDS))
     .option('--provider <id>', 'only of this provider')
     .option('--uid <uid>', 'only of agents under this user id', wholeNumber)
     .action(

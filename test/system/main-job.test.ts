@@ -398,10 +398,26 @@ t.test(
     const rows = await listed((rs) => rs.some((r) => r.outcome === 'interrupted'))
     const interrupted = rows.find((r) => r.outcome === 'interrupted')
     t.match(interrupted, { uid: 4001, provider: 'openai' }, 'the cut exchange is in the log')
+    const gaps = await listed((rs) => rs.length > 0, '--kind', 'gap')
+    t.ok(
+      gaps.some((r) => /supervisor died/.test(String(r.record.cause))),
+      'and so is the time without a supervisor',
+    )
     const store = await gateway.json('verify', '--offline')
     t.equal(store.verified, true, JSON.stringify(store))
   },
 )
+
+t.test('a fence that somebody flushed stands again within seconds, and the loss is a record', async (t) => {
+  t.equal((await lab.run('root', ['nft', 'flush', 'ruleset'])).code, 0)
+  const stands = async () => (await lab.run('root', ['nft', 'list', 'table', 'inet', 'aa_fence'])).code === 0
+  t.notOk(await stands())
+  const end = Date.now() + 10_000
+  while (!(await stands()) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 100))
+  t.ok(await stands())
+  const lost = (rows: Listed[]) => rows.some((r) => r.record.event === 'fence-lost')
+  t.ok(lost(await listed(lost, '--kind', 'audit')))
+})
 
 t.test('a receipt verifies offline without our state, and a changed one does not', async (t) => {
   const [row] = await list('--kind', 'exchange', '--limit', '1')
