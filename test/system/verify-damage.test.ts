@@ -426,4 +426,21 @@ t.test('the command says the same, by exit code, text and JSON', async (t) => {
     undo()
   }
   t.match(await run('verify'), { code: 0 })
+  const bad = {
+    zz: /there is no record zz/,
+    '0': /several records begin with 0/,
+    '../../etc/passwd': /no record/,
+  }
+  for (const [id, said] of Object.entries(bad)) {
+    for (const args of [
+      ['show', id],
+      ['verify', id],
+      ['export', id, '-o', '-'],
+    ]) {
+      const { code, stderr } = await run(...args)
+      t.match({ code, stderr }, { code: 1, stderr: said }, args.join(' '))
+      t.match(stderr, /\n.+/, 'and what to do')
+      t.notMatch(stderr, /^\s+at .*:\d+/m)
+    }
+  }
 })
