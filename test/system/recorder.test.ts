@@ -271,7 +271,7 @@ t.test('a flipped byte in any file is found and named', async (t) => {
   await recorder.state((s) => s.records === 15 && s.pending === 0)
   await recorder.kill()
   t.same(await damage(start), [], 'whole before')
-  const sealed = files(start.stateDir).filter((f) => /^(journal|packs)\//.test(f))
+  const sealed = files(start.stateDir).filter((f) => /\.(seg|pack)$/.test(f))
   t.equal(sealed.length, 2)
   for (const file of sealed) {
     const whole = readFileSync(path.join(start.stateDir, file))
