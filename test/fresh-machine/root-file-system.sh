@@ -7,7 +7,6 @@
 set -eu
 
 suite=bookworm
-mirror=http://deb.debian.org/debian
 base=systemd,systemd-sysv,dbus,libpam-systemd
 wanted='nftables iproute2 util-linux ca-certificates openssl curl npm'
 
@@ -22,7 +21,7 @@ mount -t tmpfs -o size=3g,mode=755 fresh-machine "$memory"
 root=$memory/root
 
 echo "fresh machine: debootstrap of $suite (once; it is kept)" >&2
-if ! debootstrap --variant=minbase --include="$base" "$suite" "$root" "$mirror" >"$target.log" 2>&1; then
+if ! debootstrap --variant=minbase --include="$base" "$suite" "$root" >"$target.log" 2>&1; then
   tail -n 20 "$target.log" >&2
   exit 1
 fi
