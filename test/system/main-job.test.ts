@@ -90,7 +90,9 @@ const wired = async (site: string, text: string, count: number) => {
 }
 
 const exchangesOf = (wire: WireConnection[], site: string) =>
-  wire.filter((connection) => connection.site === site).flatMap(({ exchanges }) => exchanges)
+  wire
+    .filter((connection) => connection.site === site)
+    .flatMap(({ exchanges, remotePort }) => exchanges.map((exchange) => ({ ...exchange, remotePort })))
 
 const users = [
   { name: 'agent1', uid: 4001 },
@@ -127,6 +129,12 @@ for (const { script, site, provider, model } of providers) {
           const row = rows.find((r) => JSON.stringify(r.record).includes(answer.id))
           t.ok(row, 'a record has the id of the answer')
           t.match(row, { kind: 'exchange', uid: user.uid, provider, model, status: 200, outcome: 'complete' })
+          const client = row?.record.client as { port: number } | undefined
+          t.not(
+            seen[0]?.remotePort,
+            client?.port,
+            "it reached the provider from the proxy's socket, not the agent's",
+          )
           const usage = answer.usage
           t.equal(row?.input_tokens, usage.prompt_tokens ?? usage.input_tokens)
           t.equal(row?.output_tokens, usage.completion_tokens ?? usage.output_tokens)
