@@ -241,9 +241,9 @@ function copies(state: string, name: string, count: number): Place[] {
 }
 
 /** Name and content of every file that is the gateway's own. */
-const fingerprint = (state: string): string[] =>
+const fingerprint = (state: string, changing?: RegExp): string[] =>
   filesOf(state)
-    .filter((file) => !OTHERS.test(file))
+    .filter((file) => !OTHERS.test(file) && !changing?.test(file))
     .map(
       (file) =>
         `${file} ${createHash('sha256')
@@ -251,13 +251,18 @@ const fingerprint = (state: string): string[] =>
           .digest('hex')}`,
     )
 
-/** Tries everything on every file; each file is whole again before the next. */
-async function everything(t: Test, places: readonly Place[], few: boolean): Promise<void> {
+/**
+ * Tries everything on every file; each file is whole again before the next.
+ * @param changing files that somebody else writes meanwhile, and which are left alone
+ */
+async function everything(t: Test, places: readonly Place[], few: boolean, changing?: RegExp): Promise<void> {
   const [first] = places as [Place]
   const files = filesOf(first.state)
-  const before = fingerprint(first.state)
+  const before = fingerprint(first.state, changing)
   // The lock has no bytes. Anvil's state is no evidence: what it holds is asked of the chain.
-  const queue = files.filter((file) => file !== 'recorder/ledger/lock' && !OTHERS.test(file))
+  const queue = files.filter(
+    (file) => file !== 'recorder/ledger/lock' && !OTHERS.test(file) && !changing?.test(file),
+  )
   t.comment(`${queue.length} files: ${queue.join(' ')}`)
   const rows = indexRows(first)
   if (rows === undefined) throw new Error('the index cannot be read')
@@ -278,7 +283,7 @@ async function everything(t: Test, places: readonly Place[], few: boolean): Prom
       }
     }),
   )
-  for (const place of places) t.same(fingerprint(place.state), before, 'verify wrote nothing')
+  for (const place of places) t.same(fingerprint(place.state, changing), before, 'verify wrote nothing')
   t.comment(`${cases} cases`)
   t.ok(cases > files.length, `${cases} changes, each named or of no consequence`)
 }
@@ -341,7 +346,8 @@ await settled()
 
 t.test('names every changed, cut or missing file beside a running daemon', async (t) => {
   t.match(await verdict(running), { holds: true, text: '' })
-  await everything(t, [running], true)
+  // The chain-writer looks at the chain every few seconds and notes how final its anchors are.
+  await everything(t, [running], true, /^chain\//)
   await traffic(1)
   t.match(await verdict(running), { holds: true, text: '' }, 'and the daemon goes on')
 })
