@@ -50,6 +50,16 @@ module.exports = {
       { path: '^daemon/(ledger|chain-writer|vault|supervisor)/' },
     ),
     rule(
+      'wire-formats-stand-alone',
+      { path: '^daemon/wire/' },
+      { path: '^(daemon|firewall|ca|policies|cli|test)/', pathNot: '^daemon/(base|wire)/' },
+    ),
+    rule(
+      'sensor-is-independent-of-the-proxy',
+      { path: '^daemon/(sensor|dns-guard)/' },
+      { path: '^daemon/(proxy|recorder|ledger|chain-writer|vault|supervisor|config)/' },
+    ),
+    rule(
       'product-never-imports-tests',
       { path: '^(daemon|firewall|ca|policies)/' },
       { path: '^(test|cli)/' },

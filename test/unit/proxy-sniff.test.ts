@@ -4,7 +4,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import fc from 'fast-check'
 import t from 'tap'
-import { readClientHello } from '../../daemon/proxy/sniff/client-hello.ts'
+import { readClientHello } from '../../daemon/wire/client-hello.ts'
 import { SNIFF_LIMIT, sniff } from '../../daemon/proxy/sniff/sniff.ts'
 
 /** The first flight of a real TLS client. */

@@ -1,6 +1,6 @@
 /** What the first bytes of a connection are: TLS with its names, plain HTTP with its hosts, or something else. */
 import { normalName } from '../http/authority.ts'
-import { readClientHello } from './client-hello.ts'
+import { readClientHello } from '../../wire/client-hello.ts'
 import { readHttpStart } from './http-start.ts'
 
 /** Most that is kept of a connection before it is decided on. A ClientHello with post-quantum shares has 2 KiB. */
