@@ -58,6 +58,9 @@ const LEAF_LIFETIME_MS = 30 * 86_400_000
 /** RFC 5280 §4.2.1.10: an address with its mask; the all-zero mask covers the whole family. */
 const EVERY_ADDRESS = ['0.0.0.0/0', '::/0']
 
+/** The domains that a root may speak for (each with its subdomains), or every name: only for a policy that intercepts all. */
+export type PermittedDomains = readonly string[] | 'every'
+
 export interface Authority {
   readonly certificatePem: string
   /** PKCS#8 PEM. Secret: sealed at rest, held by the supervisor only. */
@@ -71,10 +74,13 @@ export interface Authority {
  *   `name-malformed` for a domain of one label or otherwise unfit
  */
 export async function createAuthority(wish: {
-  permittedDomains: readonly string[]
+  permittedDomains: PermittedDomains
   now: Date
 }): Promise<Authority> {
-  const domains = [...new Set(wish.permittedDomains.map(parseHostName))].sort()
+  const domains =
+    wish.permittedDomains === 'every'
+      ? wish.permittedDomains
+      : [...new Set(wish.permittedDomains.map(parseHostName))].sort()
   if (domains.length === 0) {
     throw new CaError(
       'no-permitted-domains',
@@ -123,7 +129,7 @@ export async function issueLeaf(
   const name = parseHostName(wish.name)
   const publicKeySpki = suitablePublicKey(wish.publicKeySpki)
   const { certificate, issuer, issuerIdentifier, domains, signer } = openAuthority(authority)
-  if (!domains.some((domain) => isWithin(name, domain))) {
+  if (domains !== 'every' && !domains.some((domain) => isWithin(name, domain))) {
     throw new CaError(
       'name-outside-constraints',
       `${name} is outside the domains that the gateway's certificate authority may speak for`,
@@ -172,15 +178,17 @@ export async function issueLeaf(
  * still fits.
  * @throws CaError `authority-damaged`
  */
-export function permittedDomainsOf(certificatePem: string): string[] {
+export function permittedDomainsOf(certificatePem: string): PermittedDomains {
   return permittedDomains(parseRoot(certificatePem).root)
 }
 
-function constraintsTo(domains: readonly string[]): NameConstraints {
+function constraintsTo(domains: PermittedDomains): NameConstraints {
+  const permitted = (domains === 'every' ? [] : domains).map(
+    (dNSName) => new GeneralSubtree({ base: new GeneralName({ dNSName }) }),
+  )
   return new NameConstraints({
-    permittedSubtrees: new GeneralSubtrees(
-      domains.map((dNSName) => new GeneralSubtree({ base: new GeneralName({ dNSName }) })),
-    ),
+    // RFC 5280 §4.2.1.10: without permitted subtrees every name that isn't excluded is permitted.
+    ...(permitted.length === 0 ? {} : { permittedSubtrees: new GeneralSubtrees(permitted) }),
     excludedSubtrees: new GeneralSubtrees(
       EVERY_ADDRESS.map((iPAddress) => new GeneralSubtree({ base: new GeneralName({ iPAddress }) })),
     ),
@@ -191,9 +199,10 @@ function authorityIdentifier(identifier: ArrayBuffer): AuthorityKeyIdentifier {
   return new AuthorityKeyIdentifier({ keyIdentifier: new KeyIdentifier(identifier) })
 }
 
-function permittedDomains(root: Certificate): string[] {
+function permittedDomains(root: Certificate): PermittedDomains {
   const constraints = parseExtension(root, id_ce_nameConstraints, NameConstraints)
-  const names = Array.from(constraints.permittedSubtrees ?? [], (subtree) => subtree.base.dNSName)
+  if (constraints.permittedSubtrees === undefined) return 'every'
+  const names = Array.from(constraints.permittedSubtrees, (subtree) => subtree.base.dNSName)
   const domains = names.filter((name) => name !== undefined)
   if (domains.length === 0) throw damaged('its certificate permits no domains')
   return domains.sort()
@@ -226,7 +235,7 @@ interface OpenAuthority {
   readonly certificate: X509Certificate
   readonly issuer: Name
   readonly issuerIdentifier: ArrayBuffer
-  readonly domains: readonly string[]
+  readonly domains: PermittedDomains
   readonly signer: KeyObject
 }
 

@@ -75,7 +75,7 @@ const RECORDER_SILENT: Health = {
 
 /** What the supervisor's own state means for health. */
 export function supervisorHealth(state: SupervisorState): Health[] {
-  const { enforcement, children, outgrown, phase } = state
+  const { enforcement, children, outgrown, caTooWide, phase } = state
   const found: Health[] = []
   if (phase !== 'running') {
     found.push({
@@ -115,7 +115,15 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       severity: 'error',
       title: `The CA may not speak for ${outgrown.join(', ')}: calls there fail`,
       remedy:
-        'The catalogue has grown since the install: run installers/install.sh again, it makes a CA that fits.',
+        'Catalogue or policy have grown since the install: run installers/install.sh again, it makes a CA that fits.',
+    })
+  }
+  if (caTooWide) {
+    found.push({
+      code: 'ca.too-wide',
+      severity: 'warning',
+      title: 'The CA may speak for every site, which the policy no longer needs',
+      remedy: 'Run installers/install.sh again: it makes a CA for the governed domains only.',
     })
   }
   for (const child of children) {

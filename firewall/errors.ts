@@ -13,6 +13,8 @@ export type FirewallErrorCode =
   | 'nft-unresponsive'
   /** The child that owns the redirect is gone. */
   | 'redirect-lost'
+  /** Changes of the ruleset can't be watched. */
+  | 'watch-blind'
   | 'port-taken'
   /** A system call failed for a reason that none of the other codes names. */
   | 'system-call'

@@ -7,11 +7,13 @@
  */
 import { constants } from 'node:os'
 import type { FoundSocket } from './inet-diag.ts'
-import { formatQuery, parseAnswer } from './inet-diag.ts'
+import { formatQuery, formatUdpList, mayBeOf, parseAnswers, type SocketAnswer } from './inet-diag.ts'
 import type { Endpoint } from './ip-address.ts'
 import { callFailed, libc, SOCK_CLOEXEC, SOL_SOCKET } from './libc.ts'
 
 export interface Flow {
+  /** `tcp` where absent. */
+  readonly protocol?: 'tcp' | 'udp'
   readonly family: 4 | 6
   /** The client's end, as the accepted socket names its peer. */
   readonly client: Endpoint
@@ -24,6 +26,8 @@ export interface FlowOwner {
   readonly uid: number
   /** Inode of the socket, as in /proc/<pid>/fd. */
   readonly inode: number
+  /** Id of the cgroup that the socket was made in; absent before Linux 5.9. */
+  readonly cgroup?: bigint
 }
 
 const AF_NETLINK = 16
@@ -36,34 +40,65 @@ const REMEDY = 'load the kernel modules inet_diag and tcp_diag'
 
 let netlink: number | undefined
 let sequence = 0
-const reply = Buffer.alloc(8192)
+/** A datagram of a list has 32 KiB at most (netlink_dump). */
+const reply = Buffer.alloc(32_768)
 
 /**
- * Owner of the client's socket; `undefined` where there is none to be found.
+ * Owner of the client's socket; `undefined` where there is none to be found, and where several sockets may have sent the
+ * datagram.
  * @throws FirewallError `system-call` where the kernel can't be asked
  */
 export function flowOwner(flow: Flow): FlowOwner | undefined {
-  const found = lookUp(flow)
-  return found && found.inode !== 0 ? { uid: found.uid, inode: found.inode } : undefined
+  const found = flow.protocol === 'udp' ? lookUpUdp(flow) : lookUpTcp(flow)
+  if (!found || found.inode === 0) return undefined
+  const { uid, inode, cgroup } = found
+  return cgroup === undefined ? { uid, inode } : { uid, inode, cgroup }
 }
 
-function lookUp({ family, client, destination }: Flow): FoundSocket | undefined {
-  sequence = (sequence + 1) >>> 0
-  const query = formatQuery({ sequence, family, local: client, remote: destination })
+function lookUpTcp({ family, client, destination }: Flow): FoundSocket | undefined {
+  const query = formatQuery({ sequence: next(), family, local: client, remote: destination })
   if (!query) return undefined
+  for (const answer of ask(query.message)) {
+    // Where there is no such connection the kernel answers with a listener on the same port.
+    if ('socket' in answer) return answer.socket.ends.equals(query.ends) ? answer.socket : undefined
+  }
+  return undefined
+}
+
+/** The kernel's exact look-up finds who would receive, which need not be who sent: all that are bound there count. */
+function lookUpUdp({ family, client, destination }: Flow): FoundSocket | undefined {
+  const flow = { family, local: client, remote: destination }
+  const families = family === 4 ? ([4, 6] as const) : ([6] as const)
+  const found = families.flatMap((of) =>
+    [...ask(formatUdpList(next(), of, client.port))].flatMap((answer) =>
+      'socket' in answer && mayBeOf(answer.socket, flow) ? [answer.socket] : [],
+    ),
+  )
+  return found.length === 1 ? found[0] : undefined
+}
+
+function next(): number {
+  sequence = (sequence + 1) >>> 0
+  return sequence
+}
+
+/** The answers to one message: a socket, or a list with its end. */
+function* ask(message: Buffer): Generator<SocketAnswer> {
   netlink ??= openNetlink()
-  const sent = libc.send(netlink, query.message, query.message.length, 0)
+  const sent = libc.send(netlink, message, message.length, 0)
   if (sent < 0) throw callFailed('send to NETLINK_SOCK_DIAG', sent, REMEDY)
   for (;;) {
     const size = libc.recv(netlink, reply, reply.length, 0)
     if (size < 0) throw callFailed('recv from NETLINK_SOCK_DIAG', size, REMEDY)
-    const answer = parseAnswer(reply.subarray(0, size))
-    // An answer that came too late for the question before.
-    if (answer?.sequence !== sequence) continue
-    // Where there is no such connection the kernel answers with a listener on the same port.
-    if ('socket' in answer) return answer.socket.ends.equals(query.ends) ? answer.socket : undefined
-    if (answer.errno === constants.errno.ENOENT) return undefined
-    throw callFailed('NETLINK_SOCK_DIAG', -answer.errno, REMEDY)
+    for (const answer of parseAnswers(reply.subarray(0, size))) {
+      // An answer that came too late for the question before.
+      if (answer.sequence !== sequence) continue
+      if ('errno' in answer && answer.errno !== constants.errno.ENOENT && answer.errno !== 0) {
+        throw callFailed('NETLINK_SOCK_DIAG', -answer.errno, REMEDY)
+      }
+      if ('errno' in answer || 'done' in answer) return
+      yield answer
+    }
   }
 }
 

@@ -6,6 +6,11 @@ export interface Endpoint {
   readonly port: number
 }
 
+interface CanonicalAddress {
+  readonly family: 4 | 6
+  readonly address: string
+}
+
 export const MAPPED_PREFIX = Buffer.from('00000000000000000000ffff', 'hex')
 const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/
 
@@ -13,7 +18,21 @@ const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/
  * The one canonical text (RFC 5952) of an address: zone refused, IPv4-mapped addresses as IPv4, because that
  * is what goes over the wire. `undefined` for anything that isn't an address.
  */
-export function canonicalAddress(text: string): { family: 4 | 6; address: string } | undefined {
+export function canonicalAddress(text: string): CanonicalAddress | undefined {
+  const before = seen.get(text)
+  if (before) return before
+  const found = canonical(text)
+  if (!found) return undefined
+  // The same thousands of addresses pass here with each change of the rules.
+  if (seen.size === MAX_SEEN) seen.clear()
+  seen.set(text, found)
+  return found
+}
+
+const MAX_SEEN = 65_536
+const seen = new Map<string, CanonicalAddress>()
+
+function canonical(text: string): CanonicalAddress | undefined {
   const family = isIP(text)
   if (family === 4) return { family, address: text }
   if (family !== 6 || text.includes('%')) return undefined

@@ -34,6 +34,37 @@ export const libc = {
   recv: bind<[fd: number, bytes: Buffer, size: number, flags: number]>(
     'intptr_t recv(int, void *, size_t, int)',
   ),
+  recvmsg: bind<[fd: number, message: Buffer, flags: number]>('intptr_t recvmsg(int, void *, int)'),
+  sendmsg: bind<[fd: number, message: Buffer, flags: number]>('intptr_t sendmsg(int, const void *, int)'),
+}
+
+/** Gives what the call gave, or what went wrong with making it. */
+type Done = (error: unknown, result: number) => void
+
+const poll = library.func('int poll(void *, unsigned long, int)') as unknown as {
+  async(descriptors: Buffer, count: number, timeoutMs: number, done: Done): void
+}
+
+/** poll(2) in a thread of libuv's pool. @param descriptors an array of struct pollfd, which must live until then */
+export const pollLater = (descriptors: Buffer, count: number, timeoutMs: number, done: Done): void =>
+  poll.async(descriptors, count, timeoutMs, done)
+
+const nameOfDevice = library.func('void *if_indextoname(uint32_t, void *)') as (
+  index: number,
+  name: Buffer,
+) => unknown
+
+const indexOfDevice = library.func('uint32_t if_nametoindex(const char *)') as (name: string) => number
+
+/** Index of the network device of that name, `undefined` where there is none. */
+export const deviceIndex = (name: string): number | undefined => indexOfDevice(name) || undefined
+
+/** Name of the network device with that index, `undefined` where there is none (any more). */
+export function deviceName(index: number): string | undefined {
+  // IF_NAMESIZE
+  const name = Buffer.alloc(16)
+  if (!nameOfDevice(index, name)) return undefined
+  return name.toString('latin1', 0, name.indexOf(0))
 }
 
 /** Constants of Linux's generic ABI (x86-64, arm64, riscv64), by their names there. */

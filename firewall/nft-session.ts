@@ -6,6 +6,9 @@
  * end of its input.
  */
 import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { FirewallError } from './errors.ts'
 import { NFT_ENVIRONMENT, nftError, nftMissing } from './nft.ts'
 
@@ -27,6 +30,7 @@ interface Pending {
 const ANSWER_MS = 10_000
 const CLOSE_MS = 2_000
 const MAX_ANSWER = 1 << 20
+const MAX_LINE = 32 << 10
 
 /** @throws FirewallError `setpriv-missing`; that nft is missing shows at the first `run` */
 export async function openNftSession(): Promise<NftSession> {
@@ -83,14 +87,16 @@ export async function openNftSession(): Promise<NftSession> {
         )
         child.kill('SIGKILL')
       }, ANSWER_MS)
+      const command = commandFor(script)
       const settle = (error?: FirewallError) => {
         clearTimeout(deadline)
+        command.done()
         pending = undefined
         if (error) reject(error)
         else resolve()
       }
       pending = { settle, marker }
-      child.stdin.write(`${oneLine(script)}\n${marker}\n`)
+      child.stdin.write(`${command.line}\n${marker}\n`)
     })
 
   return {
@@ -111,9 +117,27 @@ export async function openNftSession(): Promise<NftSession> {
   }
 }
 
-/** One line is one transaction. */
-function oneLine(script: string): string {
-  return script.trim().split('\n').join('; ')
+/**
+ * The line that runs a script: one line is one transaction. nft takes a line in a byte at a time (60,000 addresses
+ * in a second), so a long one comes from a file, which only root can read.
+ */
+function commandFor(script: string): { readonly line: string; readonly done: () => void } {
+  const line = script.trim().split('\n').join('; ')
+  if (line.length <= MAX_LINE) return { line, done() {} }
+  let directory: string | undefined
+  const done = () => {
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
+  }
+  try {
+    directory = mkdtempSync(join(tmpdir(), 'agent-anchor-nft-'))
+    const file = join(directory, 'script.nft')
+    writeFileSync(file, script, { mode: 0o600 })
+    return { line: `include "${file}"`, done }
+  } catch {
+    // A full disk must not keep the rules from being changed.
+    done()
+    return { line, done() {} }
+  }
 }
 
 /**

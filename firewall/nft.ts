@@ -7,6 +7,13 @@ export interface NamedCounter {
   readonly bytes: number
 }
 
+/** A named counter and the table that it is in. */
+export interface TableCounter extends NamedCounter {
+  readonly family: string
+  readonly table: string
+  readonly name: string
+}
+
 export interface Nft {
   /** Runs a script as one transaction: all of it or nothing. */
   apply(script: string): Promise<void>
@@ -14,7 +21,10 @@ export interface Nft {
   check(script: string): Promise<void>
   /** nft's JSON of a table, without the elements of its sets; `undefined` where there is no such table. */
   listTable(family: string, name: string): Promise<unknown | undefined>
-  listCounters(family: string, table: string): Promise<Record<string, NamedCounter>>
+  /** The table's text without the state of counters; `undefined` where there is no such table. */
+  listText(family: string, name: string, options: { elements: boolean }): Promise<string | undefined>
+  /** Every named counter, of all tables: asked for one table nft reads the whole ruleset just the same. */
+  listCounters(): Promise<TableCounter[]>
   /** Whether a table stands, and whether it vanishes with a process that owns it. */
   ownership(family: string, name: string): Promise<'absent' | 'unowned' | 'owned'>
 }
@@ -52,10 +62,9 @@ export function systemNft(): Nft {
       const text = await list(['-j', '-t', 'list', 'table', family, name])
       return text === undefined ? undefined : parseJson(text)
     },
-    async listCounters(family, table) {
-      const text = await list(['-j', 'list', 'counters', 'table', family, table])
-      return text === undefined ? {} : countersOf(parseJson(text))
-    },
+    listText: (family, name, { elements }) =>
+      list(['--stateless', ...(elements ? [] : ['--terse']), 'list', 'table', family, name]),
+    listCounters: async () => countersOf(parseJson(await run(['-j', 'list', 'counters']))),
     // Not from JSON: nft 1.0.6 reads an owned table's flag names past the end of its array there.
     async ownership(family, name) {
       const text = await list(['-t', 'list', 'table', family, name])
@@ -161,15 +170,13 @@ function parseJson(text: string): unknown {
   }
 }
 
-function countersOf(listing: unknown): Record<string, NamedCounter> {
-  const counters: Record<string, NamedCounter> = {}
-  for (const item of itemsOf(listing)) {
-    const { name, packets, bytes } = (item.counter ?? {}) as Record<string, unknown>
-    if (typeof name === 'string' && typeof packets === 'number' && typeof bytes === 'number') {
-      counters[name] = { packets, bytes }
-    }
-  }
-  return counters
+function countersOf(listing: unknown): TableCounter[] {
+  return itemsOf(listing).flatMap((item) => {
+    const { family, table, name, packets, bytes } = (item.counter ?? {}) as Record<string, unknown>
+    const named = typeof family === 'string' && typeof table === 'string' && typeof name === 'string'
+    if (!named || typeof packets !== 'number' || typeof bytes !== 'number') return []
+    return [{ family, table, name, packets, bytes }]
+  })
 }
 
 /** The objects of a listing (libnftables-json(5)); none where it has another shape. */

@@ -144,8 +144,7 @@ async function install(manifest: OpenManifest): Promise<void> {
     proxy: await account(PROXY_ACCOUNT),
     recorder: await account(RECORDER_ACCOUNT),
   })
-  const { catalogue } = loadRules(config)
-  const identity = await openIdentity(config, paths, catalogue, { renewAuthority: true })
+  const identity = await openIdentity(config, paths, loadRules(config), { renewAuthority: true })
   say('keys', identity.vaultLevel)
   await link(manifest)
   await trust(manifest, identity.authority.certificatePem, paths.caCertificate)

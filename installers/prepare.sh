@@ -28,6 +28,9 @@ prepare_program_of() {
     util-linux) echo nsenter ;;
     ca-certificates) echo update-ca-certificates ;;
     procps) echo ps ;;
+    dropbear-bin) echo dropbear ;;
+    openssh-client) echo ssh ;;
+    libnss3-tools) echo certutil ;;
     python3) echo /usr/bin/python3 ;;
     *) echo "$1" ;;
   esac

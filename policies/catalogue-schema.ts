@@ -42,7 +42,13 @@ const PathPattern = z
   .string()
   .max(256)
   .regex(/^\/[^?#\s]*$/, 'a path begins with `/` and has no query')
-  .describe('A path; `*` is one segment, at the end all that follows.')
+  .regex(
+    /^(?:\/\*\*(?=\/))?(?:\/[^*/]*\*?[^*/]*)*$/,
+    'a segment holds one `*` at most, and `**` may stand only at the beginning',
+  )
+  .describe(
+    'A path; `*` is (part of) one segment, at the end all that follows; `/**/` at the start any number.',
+  )
 
 const ProviderEntry = z.strictObject({
   telemetryName: z
@@ -55,9 +61,13 @@ const ProviderEntry = z.strictObject({
   paths: z.array(PathPattern).min(1).max(50).exactOptional().describe('Only these paths are LLM traffic.'),
 })
 
+/** The id of the provider that stands for hosts in no catalogue (call-shape.ts); no catalogue may use it. */
+export const UNLISTED = 'unlisted'
+
 const ProviderId = z
   .string()
   .regex(/^[a-z][a-z0-9_]{0,63}$/, 'a provider id is of lower-case letters, digits and `_`')
+  .refine((id) => id !== UNLISTED, `\`${UNLISTED}\` stands for hosts that no catalogue has: use another id`)
 
 const hostOf = (entry: z.output<typeof HostEntry>): string => (typeof entry === 'string' ? entry : entry.host)
 

@@ -5,7 +5,8 @@
 import { CatalogueSchema, type Provider, providersOf } from './catalogue-schema.ts'
 import { freeze } from './frozen.ts'
 import { parseGlob } from './host-glob.ts'
-import { compileHosts, type HostMatcher } from './host-matcher.ts'
+import { compileHosts } from './host-matcher.ts'
+import { onceEach } from './once-each.ts'
 import { PolicyError } from './policy-error.ts'
 import { readText } from './read-text.ts'
 import { parseYaml } from './yaml-document.ts'
@@ -27,27 +28,21 @@ export function loadCatalogue(file: string): Catalogue {
   return freeze({ providers: providersOf(parseYaml(file, text, CatalogueSchema)) })
 }
 
-const compiled = new WeakMap<Catalogue, HostMatcher<Provider>>()
+const matcherOf = onceEach(({ providers }: Catalogue) =>
+  compileHosts(providers.flatMap((provider) => provider.hosts.map((host) => [host, provider] as const))),
+)
 
 /**
  * The provider that governs a name from the wire, in any case, with or without a trailing dot; undefined for
  * other names and for what is no host name.
  */
-export function matchHost(catalogue: Catalogue, name: string): Provider | undefined {
-  let matcher = compiled.get(catalogue)
-  if (matcher === undefined) {
-    matcher = compileHosts(
-      catalogue.providers.flatMap((provider) => provider.hosts.map((host) => [host, provider] as const)),
-    )
-    compiled.set(catalogue, matcher)
-  }
-  return matcher.find(name)
-}
+export const matchHost = (catalogue: Catalogue, name: string): Provider | undefined =>
+  matcherOf(catalogue).find(name)
 
 const globs = (catalogue: Catalogue) =>
   catalogue.providers
     .flatMap(({ hosts }) => hosts)
-    .map(parseGlob)
+    .map((host) => parseGlob(host))
     .filter((glob) => typeof glob !== 'string')
 
 /** The names that can be resolved ahead of time: those without a wildcard, sorted. */

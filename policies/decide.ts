@@ -1,70 +1,320 @@
 /**
- * What becomes of a connection, from what its first bytes show. Pure: the same policy, catalogue and sight
- * always give the same decision, and each names its rule, which stands in the record.
+ * What becomes of a connection, from what its first bytes show. Pure: the same rules and sight always give the same
+ * decision, and each names its rule, which stands in the record (docs/policies.md lists them).
  *
- * Threat model: everything in `Seen` but `destinationIsProvider` was written by the agent. Leaving the name out,
- * hiding it, speaking something else or nothing at all towards a provider's address is a way round, so that is
- * refused; towards other addresses it is the rest of the machine's traffic and isn't touched.
+ * Threat model: everything in `Seen` but `destination`, `destinationIsProvider` and `uid` was written by the agent.
+ * Leaving the name out, hiding it, speaking something else or nothing at all towards a provider's address is a way
+ * round; elsewhere it is the rest of the machine's traffic, unless the policy says otherwise. Where several settings
+ * apply, the one that refuses decides. An allowed name says nothing about the address that the agent pairs it with:
+ * see `Decision.pinned`.
  */
-import { type Catalogue, matchHost } from './catalogue.ts'
-import type { Provider } from './catalogue-schema.ts'
+import { callShape, unlistedProvider } from './call-shape.ts'
+import { matchHost } from './catalogue.ts'
+import { type Provider, UNLISTED } from './catalogue-schema.ts'
+import { compileHosts } from './host-matcher.ts'
 import { normaliseName } from './host-name.ts'
+import { onceEach } from './once-each.ts'
+import { isOwnAddress, isOwnName } from './own-hosts.ts'
 import type { Policy } from './policy.ts'
+import { isResolverAddress, isResolverName } from './resolvers.ts'
+import type { RuleId } from './rule-ids.ts'
+import type { RulesInForce } from './rules.ts'
+import { judge } from './traffic.ts'
 
 export interface Seen {
-  /** `silent`: no byte came before the sniffing time ended. */
-  readonly protocol: 'tls' | 'http' | 'other' | 'silent'
+  /** `silent`: no byte came before the sniffing time ended. `h2-preface`: HTTP/2 without TLS. `socks`: version 4 or 5. */
+  readonly protocol: 'tls' | 'http' | 'h2-preface' | 'socks' | 'other' | 'silent'
   /** SNI, or Host without its port; whatever the wire said, or absent. */
   readonly name?: string
   /** An encrypted_client_hello extension of type outer was there. */
   readonly ech?: boolean
   /** The original destination is a known address of a provider's. */
   readonly destinationIsProvider: boolean
+  /** The original destination. */
+  readonly destination: { readonly address: string; readonly port: number }
+  /** Who opened the socket; absent where that isn't known. */
+  readonly uid?: number
+  /** Method and target of a plain HTTP request, as sent. */
+  readonly method?: string
+  readonly target?: string
+  /** The host that CONNECT or SOCKS asks for, without its port. */
+  readonly tunnelTarget?: string
+  /**
+   * These are the first bytes within a tunnel that was let through as `inspect`. `destination` is still that of the
+   * connection; `destinationIsProvider` holds also where the tunnel leads to an address of a provider's.
+   */
+  readonly inTunnel?: boolean
 }
 
 export interface Decision {
-  readonly action: 'intercept' | 'splice' | 'refuse'
+  /** `inspect`: pass on, and decide again (`inTunnel`) by what shows inside. */
+  readonly action: 'intercept' | 'splice' | 'refuse' | 'inspect'
   /** `<policy>/<rule>`, stable: records and users name it. */
   readonly rule: string
+  /** On `intercept`; and where a governed name was the reason. */
   readonly provider?: Provider
-  /** The name, lower case, without a trailing dot; absent where there was none. */
+  /** The name, lower case, without a trailing dot; the destination's address for an unlisted call or a local LLM without one. */
   readonly name?: string
   /** Why, on a refusal, in words for the record and the log. */
   readonly reason?: string
+  /** What to say of it in the record: `unlisted-host`, `tunnelled-provider`, `local`. */
+  readonly flags?: readonly string[]
+  /** It was let through for its name alone: only to one of the name's own addresses, never to what the agent chose. */
+  readonly pinned?: true
 }
 
 type Setting = 'noName' | 'otherProtocol' | 'silent' | 'encryptedName'
 
-const RULES: Readonly<Record<Setting, { readonly id: string; readonly what: string }>> = {
+const HIDDEN = {
   noName: { id: 'no-name', what: 'no server name was given' },
   otherProtocol: { id: 'other-protocol', what: 'it was neither TLS nor HTTP' },
   silent: { id: 'silent', what: 'nothing was sent' },
   encryptedName: { id: 'encrypted-name', what: 'the server name was encrypted (ECH)' },
+  h2: { id: 'h2-prior-knowledge', what: 'it was HTTP/2 without TLS' },
+} as const satisfies Record<string, { id: RuleId; what: string }>
+
+/** RFC 7858: DNS over TLS. */
+const DOT_PORT = 853
+
+/** A sight with its names read. */
+interface Sight {
+  readonly rules: RulesInForce
+  readonly seen: Seen
+  readonly name: string | undefined
+  readonly provider: Provider | undefined
 }
 
-export function decide(policy: Policy, catalogue: Catalogue, seen: Seen): Decision {
-  if (seen.protocol === 'other') return byAddress(policy, 'otherProtocol', seen)
-  if (seen.protocol === 'silent') return byAddress(policy, 'silent', seen)
+export function decide(rules: RulesInForce, seen: Seen): Decision {
   const name = seen.name === undefined ? undefined : normaliseName(seen.name)
-  if (name === undefined) return byAddress(policy, 'noName', seen)
-  const provider = matchHost(catalogue, name)
-  // With ECH too: we end the TLS connection without it, and the client falls back or fails (RFC 9849, 6.1.6).
-  if (provider) return { action: 'intercept', rule: `${policy.name}/governed-name`, provider, name }
-  // Browsers send a dummy of this extension everywhere, so only towards providers does it mean anything.
-  if (seen.ech) return { ...byAddress(policy, 'encryptedName', seen), name }
-  const rule = `${policy.name}/other-name`
-  if (policy.proxy.unknownName === 'splice') return { action: 'splice', rule, name }
-  return { action: 'refuse', rule, name, reason: `${name} is in no catalogue` }
+  const provider = name === undefined ? undefined : matchHost(rules.catalogue, name)
+  const sight = { rules, seen, name, provider }
+  const local = ofLocalService(sight)
+  if (local) return local
+  const decision = bySight(sight)
+  return decision.action === 'refuse' ? decision : byTraffic(sight, decision)
 }
 
-function byAddress(policy: Policy, setting: Setting, seen: Seen): Decision {
-  const { id, what } = RULES[setting]
-  const address = seen.destinationIsProvider ? 'providerAddress' : 'otherAddress'
-  const rule = `${policy.name}/${id}${seen.destinationIsProvider ? '-provider-address' : ''}`
-  if (policy.proxy[setting][address] === 'splice') return { action: 'splice', rule }
-  return {
-    action: 'refuse',
-    rule,
-    reason: seen.destinationIsProvider ? `${what} towards an address of an LLM provider` : what,
+function bySight(sight: Sight): Decision {
+  const { seen, rules } = sight
+  const tunnel = isTunnel(seen) ? ofTunnel(sight) : undefined
+  if (tunnel) return tunnel
+  if (sight.provider && seen.protocol !== 'silent' && seen.protocol !== 'other') {
+    return governed(sight, sight.provider)
+  }
+  if (isOwnAddress(rules.ownHosts, seen.destination.address)) return splice(sight, 'own-host')
+  const resolver = ofResolver(sight)
+  if (resolver) return resolver
+  switch (seen.protocol) {
+    case 'socks':
+    case 'other':
+      return hidden(sight, 'otherProtocol')
+    case 'silent':
+      return hidden(sight, 'silent')
+    case 'h2-preface':
+      return hidden(sight, 'otherProtocol', 'h2')
+    case 'tls':
+    case 'http':
+      return sight.name === undefined ? nameless(sight) : foreign(sight, sight.name)
   }
 }
+
+/** A name that the catalogue has. With ECH too: we end TLS without it, and the client falls back or fails (RFC 9849, 6.1.6). */
+function governed(sight: Sight, provider: Provider): Decision {
+  const { policy } = sight.rules
+  const { protocol, inTunnel } = sight.seen
+  const facts = { provider, ...(sight.name !== undefined && { name: sight.name }) }
+  if (inTunnel) return tunnelled(sight, provider, sight.name)
+  if (protocol === 'h2-preface') {
+    if (policy.proxy.otherProtocol.providerAddress === 'splice') {
+      return { ...splice(sight, 'h2-governed-name'), ...facts }
+    }
+    return { ...refuse(sight, 'h2-governed-name', 'a governed name in HTTP/2 without TLS'), ...facts }
+  }
+  if (protocol === 'http' && policy.proxy.plainHttp === 'refuse') {
+    return { ...refuse(sight, 'plain-http', `${sight.name} without TLS`), ...facts }
+  }
+  return { action: 'intercept', rule: rule(policy, 'governed-name'), ...facts }
+}
+
+/** TLS or HTTP without a name. A call to an address by number is told by its shape. */
+function nameless(sight: Sight): Decision {
+  const decision = hidden(sight, 'noName')
+  if (decision.action === 'refuse') return decision
+  return ofUnlistedCall(sight) ?? decision
+}
+
+/** A name that the catalogue lacks. */
+function foreign(sight: Sight, name: string): Decision {
+  const { seen, rules } = sight
+  const { unknownName } = rules.policy.proxy
+  // Browsers send a dummy of this extension everywhere, so only towards providers does it mean anything.
+  const encrypted = seen.ech === true && seen.protocol === 'tls' ? hidden(sight, 'encryptedName') : undefined
+  if (encrypted?.action === 'refuse') return { ...encrypted, name }
+  if (isOwnName(rules.ownHosts, name) && !seen.inTunnel)
+    return { ...splice(sight, 'own-host'), name, pinned: true }
+  if (unknownName === 'refuse') return { ...refuse(sight, 'other-name', `${name} is in no catalogue`), name }
+  const call = ofUnlistedCall(sight)
+  if (call) return call
+  // Within a tunnel there is nobody to present a leaf to: the tunnel is passed on as it is.
+  if (unknownName === 'intercept' && seen.protocol === 'tls' && !seen.inTunnel) {
+    if (exceptionsOf(rules.policy).find(name)) return { ...splice(sight, 'exception'), name }
+    const provider = unlistedProvider('opaque')
+    return { ...intercept(sight, 'other-name-intercepted', provider, name), flags: ['unlisted-host'] }
+  }
+  return encrypted ? { ...encrypted, name } : { ...splice(sight, 'other-name'), name }
+}
+
+/** Plain HTTP that has an LLM call's shape, to a host in no catalogue. */
+function ofUnlistedCall(sight: Sight): Decision | undefined {
+  const { seen, rules, name } = sight
+  const { unlistedCalls } = rules.policy.proxy
+  if (seen.protocol !== 'http' || unlistedCalls === 'pass') return undefined
+  const style = callShape(seen.method ?? '', seen.target ?? '')
+  if (style === undefined) return undefined
+  const host = name ?? seen.destination.address
+  const facts = { name: host, flags: ['unlisted-host'] }
+  // Within a tunnel there is nothing to record: what is seen there can only be cut.
+  if (seen.inTunnel && rules.policy.proxy.tunnel === 'record')
+    return { ...splice(sight, 'unlisted-call'), ...facts }
+  if (unlistedCalls === 'refuse' || seen.inTunnel) {
+    return { ...refuse(sight, 'unlisted-call', `an LLM call to ${host}, which is in no catalogue`), ...facts }
+  }
+  return { ...intercept(sight, 'unlisted-call', unlistedProvider(style), host), flags: facts.flags }
+}
+
+/** A server on this machine that the policy names: captured where that can be done, and never cut off. */
+function ofLocalService(sight: Sight): Decision | undefined {
+  const { seen, rules, name } = sight
+  const { address, port } = seen.destination
+  const service = rules.policy.enforcement.local.find((entry) => entry.port === port)
+  if (service === undefined || !isLoopback(address) || seen.inTunnel) return undefined
+  const provider = rules.catalogue.providers.find(({ id }) => id === service.provider)
+  const facts = { name: name ?? address, flags: ['local'] }
+  if (provider === undefined || seen.protocol !== 'http' || isTunnel(seen)) {
+    return { ...splice(sight, 'local'), ...facts }
+  }
+  const flow = { name: facts.name, provider: provider.id, address, port, ...uidOf(seen) }
+  const verdict = judge(rules.policy, rules.catalogue, flow)
+  if (!verdict.allows && verdict.rule !== undefined)
+    return { ...blocked(sight, verdict.rule), ...facts, provider }
+  return { ...intercept(sight, 'local', provider, facts.name), flags: facts.flags }
+}
+
+const isTunnel = (seen: Seen): boolean =>
+  seen.protocol === 'socks' || (seen.protocol === 'http' && seen.method?.toUpperCase() === 'CONNECT')
+
+function ofTunnel(sight: Sight): Decision | undefined {
+  const { seen, rules } = sight
+  const target = seen.tunnelTarget === undefined ? undefined : normaliseName(seen.tunnelTarget)
+  const provider = target === undefined ? undefined : matchHost(rules.catalogue, target)
+  if (provider) return tunnelled(sight, provider, target)
+  const { tunnel } = rules.policy.proxy
+  const facts = target === undefined ? {} : { name: target }
+  if (tunnel === 'refuse') {
+    return { ...refuse(sight, 'tunnel', `a tunnel${target === undefined ? '' : ` to ${target}`}`), ...facts }
+  }
+  // What goes to a provider's address is no proxy's.
+  if (seen.protocol === 'socks' && seen.destinationIsProvider) {
+    const outside = hidden(sight, 'otherProtocol')
+    if (outside.action === 'refuse') return outside
+  }
+  return { action: 'inspect', rule: rule(rules.policy, 'tunnel'), ...facts }
+}
+
+function tunnelled(sight: Sight, provider: Provider, name: string | undefined): Decision {
+  const facts = { provider, ...(name !== undefined && { name }), flags: ['tunnelled-provider'] }
+  if (sight.rules.policy.proxy.tunnel !== 'record') {
+    return { ...refuse(sight, 'tunnel-governed-name', `${name} within a tunnel`), ...facts }
+  }
+  return { ...splice(sight, 'tunnel-governed-name'), ...facts }
+}
+
+function ofResolver(sight: Sight): Decision | undefined {
+  const { seen, rules, name } = sight
+  if (rules.policy.proxy.resolvers === 'pass') return undefined
+  const facts = name === undefined ? {} : { name }
+  if (seen.destination.port === DOT_PORT) {
+    return { ...refuse(sight, 'resolver', 'DNS over TLS (port 853)'), ...facts }
+  }
+  const known =
+    (name !== undefined && isResolverName(rules.resolvers, name)) ||
+    isResolverAddress(rules.resolvers, seen.destination.address)
+  if (!known) return undefined
+  return { ...refuse(sight, 'resolver', `${name ?? seen.destination.address} is a DNS service`), ...facts }
+}
+
+/** What shows no name, by the address that it goes to. */
+function hidden(sight: Sight, setting: Setting, as: keyof typeof HIDDEN = setting): Decision {
+  const { seen, rules } = sight
+  const { id, what } = HIDDEN[as]
+  const outcomes = rules.policy.proxy[setting]
+  if (seen.destinationIsProvider) {
+    if (outcomes.providerAddress === 'splice') return splice(sight, `${id}-provider-address`)
+    return refuse(sight, `${id}-provider-address`, `${what} towards an address of an LLM provider`)
+  }
+  if (outcomes.otherAddress === 'splice') return splice(sight, id)
+  // A rule that names the address opens it: that isn't the agent's word.
+  const verdict = judge(rules.policy, rules.catalogue, flowOf(sight))
+  if (verdict.allows && verdict.byAddress) return splice(sight, `traffic/${verdict.rule}`)
+  return refuse(sight, id, what)
+}
+
+/** What may pass of what would be let through. */
+function byTraffic(sight: Sight, decision: Decision): Decision {
+  const { policy, catalogue } = sight.rules
+  if (decision.rule === rule(policy, 'own-host')) return decision
+  const { name, provider } = decision
+  const facts = { ...(name !== undefined && { name }), ...(provider !== undefined && { provider }) }
+  const verdict = judge(policy, catalogue, flowOf(sight, decision))
+  if (!verdict.allows) return { ...blocked(sight, verdict.rule), ...facts }
+  if (isTunnel(sight.seen) || sight.seen.inTunnel) {
+    // The name is told to somebody's proxy, so by itself it allows nothing; the way there must be allowed too.
+    const { uid, destination } = sight.seen
+    const way = judge(policy, catalogue, { ...destination, ...(uid !== undefined && { uid }) })
+    return way.allows ? decision : { ...blocked(sight, way.rule), ...facts }
+  }
+  // A governed name's address is the proxy's to see to in any case.
+  const governed = decision.action === 'intercept' && provider?.id !== UNLISTED
+  return governed || !verdict.byName || verdict.byAddress ? decision : { ...decision, pinned: true }
+}
+
+function blocked(sight: Sight, by: string | undefined): Decision {
+  if (by === undefined) return refuse(sight, 'traffic-default', 'no traffic rule allows it')
+  return refuse(sight, `traffic/${by}`, `the traffic rule ${by} blocks it`)
+}
+
+const uidOf = ({ uid }: Seen) => (uid === undefined ? {} : { uid })
+
+function flowOf({ seen, name }: Sight, decision?: Decision) {
+  const shown = decision?.name ?? name
+  const id = decision?.provider?.id
+  return {
+    ...seen.destination,
+    ...uidOf(seen),
+    ...(shown !== undefined && { name: shown }),
+    ...(id !== undefined && { provider: id }),
+  }
+}
+
+type Rule = RuleId | `traffic/${string}`
+
+const rule = (policy: Policy, id: Rule): string => `${policy.name}/${id}`
+const splice = ({ rules }: Sight, id: Rule): Decision => ({ action: 'splice', rule: rule(rules.policy, id) })
+const refuse = ({ rules }: Sight, id: Rule, reason: string): Decision => ({
+  action: 'refuse',
+  rule: rule(rules.policy, id),
+  reason,
+})
+const intercept = ({ rules }: Sight, id: Rule, provider: Provider, name: string): Decision => ({
+  action: 'intercept',
+  rule: rule(rules.policy, id),
+  provider,
+  name,
+})
+
+/** 127.0.0.0/8 and ::1, in the kernel's text. */
+const isLoopback = (address: string): boolean => address === '::1' || /^(?:::ffff:)?127\./.test(address)
+
+const exceptionsOf = onceEach((policy: Policy) =>
+  compileHosts(policy.proxy.exceptions.map((host) => [host, true] as const)),
+)

@@ -49,8 +49,12 @@ const SOLD_SECOND_LEVELS = new Set([
 const LABEL = /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)$/
 const PATTERN = /^([a-z0-9_-]*)([*#])([a-z0-9_-]*)$/
 
-/** Reads a pattern; a string is what is wrong with it and what to do about it. */
-export function parseGlob(source: string): HostGlob | string {
+/**
+ * Reads a pattern; a string is what is wrong with it and what to do about it.
+ * @param reach `own`: of one owner's names, so neither a public suffix nor all below one; `any`: also `localhost`,
+ * `**.internal`, a whole top-level domain
+ */
+export function parseGlob(source: string, reach: 'own' | 'any' = 'own'): HostGlob | string {
   if (source.length > 253) return 'a host name has 253 characters at most'
   if (source !== source.toLowerCase()) return 'write host names in lower case'
   const labels = source.split('.')
@@ -64,12 +68,12 @@ export function parseGlob(source: string): HostGlob | string {
   }
   const suffix = literalSuffix(patterns)
   const literal = suffix === source
-  if (!literal && isTooBroad(suffix)) {
-    const owner = suffix === '' ? 'every domain' : `everything under \`${suffix}\``
-    return `\`${source}\` is too broad: it takes in ${owner}; name the provider's own domain`
+  if (suffix === '')
+    return `\`${source}\` is too broad: it takes in every domain; end it in a label without a wildcard`
+  if (reach === 'own') {
+    const excess = beyondOwn(source, { literal, suffix, labels: labels.length })
+    if (excess !== undefined) return excess
   }
-  if (literal && labels.length < 2) return `\`${source}\` has one label; give the full name`
-  if (literal && isTooBroad(source)) return `\`${source}\` is a public suffix; give the provider's own name`
   return {
     source,
     suffix,
@@ -78,6 +82,18 @@ export function parseGlob(source: string): HostGlob | string {
     deep: deepAt !== -1,
     after: deepAt === -1 ? [] : patterns.slice(deepAt + 1),
   }
+}
+
+function beyondOwn(
+  source: string,
+  { literal, suffix, labels }: { literal: boolean; suffix: string; labels: number },
+): string | undefined {
+  if (!literal && isTooBroad(suffix)) {
+    return `\`${source}\` is too broad: it takes in everything under \`${suffix}\`; name the provider's own domain`
+  }
+  if (literal && labels < 2) return `\`${source}\` has one label; give the full name`
+  if (literal && isTooBroad(source)) return `\`${source}\` is a public suffix; give the provider's own name`
+  return undefined
 }
 
 function parseLabel(label: string): LabelPattern | string {

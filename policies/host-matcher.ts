@@ -20,7 +20,7 @@ export function compileHosts<Owner>(hosts: Iterable<readonly [string, Owner]>): 
   const literals = new Map<string, Owner>()
   const bySuffix = new Map<string, Entry<Owner>[]>()
   for (const [source, owner] of hosts) {
-    const glob = parseGlob(source)
+    const glob = parseGlob(source, 'any')
     if (typeof glob === 'string') continue
     if (glob.literal) literals.set(source, owner)
     else bySuffix.set(glob.suffix, [...(bySuffix.get(glob.suffix) ?? []), { glob, owner }])

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { CatalogueSchema } from './catalogue-schema.ts'
 import { PolicySchema } from './policy-schema.ts'
+import { ResolversSchema } from './resolvers-schema.ts'
 import { shippedDirectory } from './shipped.ts'
 
 const render = (title: string, schema: z.ZodType): object => ({
@@ -15,6 +16,7 @@ const render = (title: string, schema: z.ZodType): object => ({
 export const jsonSchemas: Readonly<Record<string, object>> = {
   'schema/policy.schema.json': render('Agent Anchor policy', PolicySchema),
   'schema/catalogue.schema.json': render('Agent Anchor provider catalogue', CatalogueSchema),
+  'schema/resolvers.schema.json': render('Agent Anchor DNS services', ResolversSchema),
 }
 
 // `node policies/json-schema.ts` writes them again after a change of a schema.

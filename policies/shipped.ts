@@ -8,6 +8,7 @@ import { join } from 'node:path'
 export const shippedDirectory: string = import.meta.dirname
 
 export const CATALOGUE_FILE = 'providers.yaml'
+export const RESOLVERS_FILE = 'resolvers.yaml'
 
 /** The administrator's file of that name in `dir`, or else the shipped one (which may not exist either). */
 export function policyFile(dir: string, name: string): string {

@@ -1,6 +1,6 @@
 /** `agent-anchor records`: the newest records, a line each; no bodies are read. */
 import { InvalidArgumentError, Option } from 'commander'
-import { LogRecord } from '../../daemon/recorder/record.ts'
+import { type Agent, LogRecord } from '../../daemon/recorder/record.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -51,7 +51,7 @@ export const records: Register = (program, act) =>
               row.id,
               row.time,
               row.kind,
-              row.uid === null ? '-' : `uid ${row.uid}`,
+              agentText(parse(row.bytes)),
               cell(row.provider),
               cell(row.model),
               cell(row.status),
@@ -64,10 +64,36 @@ export const records: Register = (program, act) =>
       }),
     )
 
-/** Records without an outcome say in their own words what they are about. */
-function whatHappened(bytes: Uint8Array): string | null {
-  const record = parse(bytes) as { event?: string; rule?: string; cause?: string }
-  return record.event ?? record.rule ?? record.cause ?? null
+interface Told {
+  readonly agent?: Agent
+  readonly event?: string
+  readonly rule?: string
+  readonly cause?: string
+  readonly count?: number
 }
 
-const parse = (bytes: Uint8Array): unknown => JSON.parse(Buffer.from(bytes).toString('utf8'))
+/** Who it was, as shortly as it can be told; names are what the agent made them. */
+function agentText({ agent }: Told): string {
+  if (!agent) return '-'
+  const { uid, container, unit, processes = [], more = 0 } = agent
+  const [first] = processes
+  const others = processes.length - 1 + more
+  const named = first && (others > 0 ? `${first.name} +${others}` : first.name)
+  const where = container === undefined ? unit : shortened(container)
+  const about = [named, where].filter((part) => part !== undefined).join(', ')
+  const who = uid === undefined ? 'unknown' : `uid ${uid}`
+  return about === '' ? who : `${who} (${about})`
+}
+
+/** Runtimes name containers by 64 digits and show twelve. */
+const shortened = (container: string) => container.replace(/([0-9a-f]{12})[0-9a-f]{52}$/, '$1')
+
+/** Records without an outcome say in their own words what they are about. */
+function whatHappened(bytes: Uint8Array): string | null {
+  const { event, rule, cause, count = 1 } = parse(bytes)
+  const told = event ?? rule ?? cause
+  if (told === undefined) return null
+  return count === 1 ? told : `${told} ×${count}`
+}
+
+const parse = (bytes: Uint8Array): Told => JSON.parse(Buffer.from(bytes).toString('utf8'))

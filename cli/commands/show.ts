@@ -9,8 +9,11 @@ import { printable, table } from '../terminal.ts'
 
 /** Nested fields as dotted names, one a line. */
 function flatten(value: unknown, name = ''): [string, string][] {
-  if (Array.isArray(value) && value.every((item) => typeof item !== 'object'))
-    return [[name, value.join(', ')]]
+  if (Array.isArray(value)) {
+    if (value.every((item) => typeof item !== 'object')) return [[name, value.join(', ')]]
+    // People count from one.
+    return value.flatMap((item, i) => flatten(item, `${name}.${i + 1}`))
+  }
   if (typeof value !== 'object' || value === null) return [[name, String(value)]]
   return Object.entries(value).flatMap(([key, inner]) => flatten(inner, name === '' ? key : `${name}.${key}`))
 }

@@ -4,6 +4,8 @@
  */
 import { posix } from 'node:path'
 import { z } from 'zod'
+import { PolicyName } from '../../policies/policy-schema.ts'
+import { parseServer } from './server-address.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
 const MAX_RUNTIME_DIR = 107 - '/recorder/recorder.sock'.length
@@ -26,6 +28,39 @@ const interfaceName = z
     /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,14}|[A-Za-z0-9_.-]{0,13}\*)$/,
     'an interface name has 1 to 15 letters, digits, `_`, `.` or `-`; a final `*` stands for any ending',
   )
+
+/**
+ * What the usual engines put containers and virtual machines on. Where a bridge's members are listed too (`veth*`),
+ * no harm is done: packets are seen under the bridge's own name.
+ */
+const CONTAINER_BRIDGES = [
+  'docker0',
+  'br-*',
+  'podman*',
+  'cni*',
+  'cali*',
+  'lxc*',
+  'lxdbr*',
+  'incusbr*',
+  'virbr*',
+  'veth*',
+  'flannel*',
+  'nerdctl*',
+  've-*',
+  'vb-*',
+  'vz-*',
+]
+
+const server = z.string().transform((text, context) => {
+  const found = parseServer(text)
+  if (found) return found
+  context.addIssue({
+    code: 'custom',
+    message:
+      'a DNS server is an address, with a port if it is not 53: `192.0.2.53`, `192.0.2.53:5353`, `[2001:db8::53]:5353`',
+  })
+  return z.NEVER
+})
 
 /** A signed note's name (c2sp.org/signed-note): not empty, without white space and `+`. ASCII, so that it reads as it is. */
 const origin = z
@@ -68,18 +103,21 @@ export const ConfigSchema = z
       .default('/run/agent-anchor'),
     logDir: absolutePath.default('/var/log/agent-anchor'),
     policiesDir: absolutePath.default('/etc/agent-anchor/policies'),
-    policy: z.enum(['standard']).default('standard'),
+    /** One of the shipped policies, or a file of that name in policiesDir. */
+    policy: PolicyName.default('standard'),
     vault: z.strictObject({ hostKeyFile: absolutePath.default('/etc/agent-anchor/host.key') }).prefault({}),
     listen: z
       .strictObject({
         ports: z
-          .strictObject({ transparent: port.default(18443), developmentChain: port.default(18545) })
+          .strictObject({
+            transparent: port.default(18443),
+            dns: port
+              .refine((value) => value !== 53, 'port 53 is what the guard stands in for: use another')
+              .default(18053),
+            developmentChain: port.default(18545),
+          })
           .prefault({})
-          .superRefine((ports, context) => {
-            if (ports.transparent !== ports.developmentChain) return
-            const message = 'this port is `transparent` already: the ports must differ'
-            context.addIssue({ code: 'custom', path: ['developmentChain'], message })
-          }),
+          .superRefine(differentPorts),
       })
       .prefault({}),
     proxy: z
@@ -97,7 +135,13 @@ export const ConfigSchema = z
       .array(interfaceName)
       .max(64)
       .refine((names) => new Set(names).size === names.length, 'a bridge stands here twice: keep one')
-      .default(['docker0', 'br-*', 'podman*']),
+      .default(CONTAINER_BRIDGES),
+    dns: z
+      .strictObject({
+        /** Asked by the DNS guard in this order; empty: the resolvers of this machine. */
+        upstreams: z.array(server).max(8).default([]),
+      })
+      .prefault({}),
     recording: z
       .strictObject({ durability: z.enum(['before-forward', 'async']).default('before-forward') })
       .prefault({}),
@@ -121,6 +165,17 @@ export const ConfigSchema = z
       .default([{ name: 'development', kind: 'development' }]),
   })
   .superRefine(separateDirectories)
+
+function differentPorts(ports: Readonly<Record<string, number>>, context: z.RefinementCtx): void {
+  const owners = new Map<number, string>()
+  for (const [name, number] of Object.entries(ports)) {
+    const owner = owners.get(number)
+    owners.set(number, owner ?? name)
+    if (owner === undefined) continue
+    const message = `this port is \`${owner}\` already: the ports must differ`
+    context.addIssue({ code: 'custom', path: [name], message })
+  }
+}
 
 function isHttpUrl(text: string): boolean {
   const url = URL.parse(text)

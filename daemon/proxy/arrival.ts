@@ -2,17 +2,20 @@
  * A connection from the kernel: whose, where to, what it is, and so what becomes of it.
  *
  * Threat model: the agent chooses every byte and when to send it. What is read before the decision is bounded in
- * size and time. Silence is let through where the policy says so (server-first protocols), but a client that
- * speaks later is looked at then, and cut if it names a provider.
+ * size and time. Silence is let through where the policy says so (server-first protocols), and so are tunnels and
+ * plain HTTP to hosts in no catalogue: what is sent on them later is looked at then (passage.ts).
  */
 import type { Socket } from 'node:net'
 import type { Decision, Seen } from '../../policies/decide.ts'
 import type { Leaves } from './leaves.ts'
+import { Passage } from './passage.ts'
+import { Question, reasonFor } from './question.ts'
+import { refuse } from './refuse.ts'
 import type { AgentConnection } from './relay/agent-connection.ts'
 import { type ConnectionFacts, recordRefusal, type Shared } from './relay/facts.ts'
+import { governedBy } from './relay/governed-by.ts'
 import { intercept } from './relay/intercept.ts'
 import { type Sniffed, sniff } from './sniff/sniff.ts'
-import { splice } from './splice.ts'
 
 /** A ClientHello or request line that began must be whole within this time. */
 const PARTIAL_MS = 30_000
@@ -34,6 +37,7 @@ export class Arrival {
   readonly #options: ArrivalOptions
   readonly #socket: Socket
   readonly #facts: ConnectionFacts
+  readonly #question: Question
   #seen: Buffer = NOTHING
   #timer: NodeJS.Timeout | undefined
   readonly #onData = (bytes: Buffer) => this.#data(bytes)
@@ -45,6 +49,8 @@ export class Arrival {
     this.#options = options
     this.#socket = socket
     this.#facts = facts
+    const { decide, isProvider, shared } = options
+    this.#question = new Question({ policy: shared.policy, decide, isProvider }, facts)
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('close', this.#onClose)
@@ -68,18 +74,11 @@ export class Arrival {
   }
 
   #decided(sniffed: Sniffed): void {
-    const decision = this.#decide(sniffed)
+    const decision = this.#question.about(sniffed)
     this.#release()
-    if (decision.action === 'intercept') {
-      this.#intercept(decision, sniffed)
-      return
-    }
-    if (decision.action === 'refuse') {
-      this.#refuse(decision)
-      return
-    }
-    this.#options.shared.counters.spliced += 1
-    splice(this.#socket, this.#facts.originalDestination, this.#seen)
+    if (decision.action === 'intercept') this.#intercept(decision, sniffed, this.#seen)
+    else if (decision.action === 'refuse') this.#refuse(decision, sniffed)
+    else this.#pass(decision, sniffed)
   }
 
   /** No more will come: what is there decides. A probe that opens and closes without a word is no attempt. */
@@ -89,93 +88,62 @@ export class Arrival {
       if (sniffed !== 'more') this.#decided(sniffed)
       return
     }
-    const { decide, isProvider, shared } = this.#options
-    const decision = decide({
-      protocol: 'silent',
-      destinationIsProvider: isProvider(this.#facts.originalDestination.address),
-    })
+    const decision = this.#question.silent()
     this.#release()
-    if (decision.action !== 'splice') return void this.#socket.destroy()
-    shared.counters.spliced += 1
-    splice(this.#socket, this.#facts.originalDestination, NOTHING)
-  }
-
-  /** The strictest decision among the names that a connection gives. */
-  #decide({ protocol, names, ech }: Sniffed): Decision {
-    const destinationIsProvider = this.#options.isProvider(this.#facts.originalDestination.address)
-    const decisions = (names.length === 0 ? [undefined] : names).map((name) =>
-      this.#options.decide({ protocol, ech, destinationIsProvider, ...(name === undefined ? {} : { name }) }),
-    )
-    const by = (action: Decision['action']) => decisions.find((decision) => decision.action === action)
-    return by('intercept') ?? by('refuse') ?? (decisions[0] as Decision)
+    if (decision.action === 'splice') this.#pass(decision)
+    else this.#socket.destroy()
   }
 
   /** Nothing came: the agent waits for the server to speak, or wants us to think so. */
   #silent(): void {
-    const { decide, isProvider, shared } = this.#options
-    const destinationIsProvider = isProvider(this.#facts.originalDestination.address)
-    const decision = decide({ protocol: 'silent', destinationIsProvider })
+    const decision = this.#question.silent()
     this.#release()
-    if (decision.action !== 'splice') {
-      this.#refuse(decision)
-      return
-    }
-    shared.counters.spliced += 1
-    let partial: NodeJS.Timeout | undefined
-    this.#socket.once('close', () => clearTimeout(partial))
-    splice(this.#socket, this.#facts.originalDestination, NOTHING, (bytes) => {
-      this.#seen = bytes
-      const sniffed = sniff(bytes)
-      if (sniffed === 'more') {
-        partial ??= setTimeout(() => this.#stalled(), PARTIAL_MS)
-        return undefined
-      }
-      clearTimeout(partial)
-      const late = this.#decide(sniffed)
-      if (late.action === 'splice') return 'pass'
-      this.#record(late, 'it spoke only after the connection had been passed on as silent')
-      return 'cut'
-    })
+    if (decision.action === 'splice') this.#pass(decision)
+    else this.#refuse(decision)
   }
 
   /** Began a ClientHello or a request and did not end it. */
   #stalled(): void {
-    const { decide, isProvider } = this.#options
-    if (isProvider(this.#facts.originalDestination.address)) {
-      const protocol = this.#seen[0] === 0x16 ? 'tls' : 'other'
-      this.#record(
-        decide({ protocol, destinationIsProvider: true }),
-        'its first message did not come to an end',
-      )
+    if (this.#options.isProvider(this.#facts.originalDestination.address)) {
+      const decision = this.#question.unfinished(this.#seen[0])
+      this.#record(decision, 'its first message did not come to an end')
     }
     this.#socket.destroy()
   }
 
-  #intercept(decision: Decision, { protocol, alpn }: Sniffed): void {
-    const { name, provider, rule } = decision
-    if (name === undefined || provider === undefined) {
-      this.#refuse(decision)
+  #pass(decision: Decision, sniffed?: Sniffed): void {
+    const { shared } = this.#options
+    new Passage({
+      shared,
+      question: this.#question,
+      facts: this.#facts,
+      take: (later, shown, held) => this.#intercept(later, shown, held),
+    }).start(this.#socket, this.#seen, decision, sniffed)
+  }
+
+  #intercept(decision: Decision, sniffed: Sniffed, read: Buffer): void {
+    const governed = governedBy(decision, sniffed, this.#facts)
+    if (!governed) {
+      this.#refuse(decision, sniffed)
       return
     }
     const { shared, leaves, closed, intercepted } = this.#options
-    const governed = { ...this.#facts, name, provider, rule, tls: protocol === 'tls' }
     this.#socket.off('close', this.#onClose)
-    this.#socket.unshift(this.#seen)
-    intercept(shared, leaves, this.#socket, governed, alpn, closed).then((connection) => {
+    if (read.length > 0) this.#socket.unshift(read)
+    intercept(shared, leaves, this.#socket, governed, sniffed, closed).then((connection) => {
       if (connection) intercepted(connection)
     })
   }
 
-  #refuse(decision: Decision): void {
-    this.#record(decision)
-    this.#socket.resetAndDestroy()
+  #refuse(decision: Decision, sniffed?: Sniffed): void {
+    refuse(this.#socket, this.#record(decision), sniffed)
   }
 
-  #record(decision: Decision, why?: string): void {
-    const reason = [decision.reason ?? `governed name ${decision.name ?? ''}`.trim(), why]
-      .filter(Boolean)
-      .join('; ')
+  /** @returns the reason as it stands in the record */
+  #record(decision: Decision, why?: string): string {
+    const reason = [reasonFor(decision), why].filter(Boolean).join('; ')
     recordRefusal(this.#options.shared, { ...this.#facts, name: decision.name }, decision.rule, reason)
+    return reason
   }
 
   /** Stops looking; what was read goes back, for whoever takes the socket. */

@@ -6,16 +6,19 @@ import { createServer, type Server } from 'node:net'
 import { flowOwner } from '../../firewall/flow-owner.ts'
 import { originalDestination, socketDescriptor } from '../../firewall/original-destination.ts'
 import { literalNames } from '../../policies/catalogue.ts'
-import { decide } from '../../policies/decide.ts'
 import { type FromWorker, type Start, ToWorker } from './messages.ts'
 import { type CatalogueWatch, watchCatalogue } from './names/catalogue-watch.ts'
 import { systemDns } from './names/dns.ts'
 import { HostsFile } from './names/hosts-file.ts'
 import { ProxyError } from './proxy-error.ts'
+import type { Dialled } from './upstream/reach.ts'
 import { type Kernel, Worker } from './worker.ts'
 
 const LEAF_TIMEOUT_MS = 5000
 const STATE_MS = 1000
+const BEAT_MS = 1000
+/** The first of a batch is told at once, the others together so long after: the leak sensor waits 2 s. */
+const DIALLED_MS = 100
 const BACKLOG = 4096
 
 const say = (message: FromWorker) => {
@@ -59,14 +62,37 @@ function leafAnswered(id: number, pem: string | undefined, error: string | undef
   else question.reject(new Error(error ?? 'the supervisor gave no reason'))
 }
 
+let told: Dialled[] | undefined
+
+function dialled(flow: Dialled): void {
+  if (told) {
+    told.push(flow)
+    return
+  }
+  say({ type: 'dialled', flows: [flow] })
+  told = []
+  setTimeout(tellDialled, DIALLED_MS).unref()
+}
+
+function tellDialled(): void {
+  const flows = told ?? []
+  told = undefined
+  if (flows.length === 0) return
+  say({ type: 'dialled', flows })
+  told = []
+  setTimeout(tellDialled, DIALLED_MS).unref()
+}
+
 function createWorker(start: Start): Worker {
   const hosts = new HostsFile()
   return new Worker({
     kernel,
-    decide: (seen) => decide(start.policy, start.catalogue, seen),
-    policyHash: start.policy.hash,
+    rules: start.rules,
     askForLeaf,
-    learned: (name, addresses) => say({ type: 'learned', name, addresses }),
+    learned: (name, addresses, ttlSeconds) =>
+      say({ type: 'learned', name, addresses, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) }),
+    askForOwner: (question) => say({ type: 'owner?', ...question }),
+    dialled,
     dns: systemDns(),
     hosts: (name) => hosts.addresses(name),
     staticHosts: start.staticHosts,
@@ -116,10 +142,11 @@ async function run(start: Start): Promise<Running> {
   const worker = createWorker(start)
   const servers = await Promise.all(start.listeners.map(({ fd, family }) => listen(worker, fd, family)))
   const watch = start.resolveCatalogue
-    ? watchCatalogue(literalNames(start.catalogue), (name) => worker.directory.resolve(name))
+    ? watchCatalogue(literalNames(start.rules.catalogue), (name) => worker.directory.resolve(name))
     : undefined
   watch?.first.then(() => say({ type: 'resolved' }))
   say({ type: 'ready' })
+  setInterval(() => say({ type: 'beat' }), BEAT_MS).unref()
   return { worker, servers, watch, reports: reportState(worker) }
 }
 
@@ -149,6 +176,8 @@ process.on('message', (raw) => {
   const message = parsed.data
   if (message.type === 'start') running ??= run(message)
   if (message.type === 'leaf') leafAnswered(message.request, message.pem, message.error)
+  if (message.type === 'owner')
+    running?.then(({ worker }) => worker.ownerFound(message.request, message.agent))
   if (message.type === 'addresses')
     running?.then(({ worker }) => worker.setProviderAddresses(message.addresses))
   if (message.type === 'stop')

@@ -1,17 +1,22 @@
 /** What the supervisor and a worker say to each other over the fork's IPC channel (structured clone). */
 import { z } from 'zod'
-import type { Catalogue } from '../../policies/catalogue.ts'
-import type { Policy } from '../../policies/policy.ts'
+import type { RulesInForce } from '../../policies/rules.ts'
+import { AgentPayload } from '../recorder/payloads.ts'
+import type { OwnerQuestion } from './owners.ts'
+import type { Dialled } from './upstream/reach.ts'
 
 const Bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must be bytes')
 /** Checked when they were loaded, by the schemas of policies/; here only that they are there. */
-const policy = z.custom<Policy>(
-  (value) => isObject(value) && typeof value.hash === 'string',
-  'must be a policy',
-)
-const catalogue = z.custom<Catalogue>(
-  (value) => isObject(value) && Array.isArray(value.providers),
-  'must be a catalogue',
+const rules = z.custom<RulesInForce>(
+  (value) =>
+    isObject(value) &&
+    isObject(value.policy) &&
+    typeof value.policy.hash === 'string' &&
+    isObject(value.catalogue) &&
+    Array.isArray(value.catalogue.providers) &&
+    isObject(value.resolvers) &&
+    Array.isArray(value.ownHosts),
+  'must be policy, catalogue, resolvers and own hosts',
 )
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -21,8 +26,7 @@ const Start = z.object({
   type: z.literal('start'),
   /** Listening sockets, inherited. */
   listeners: z.array(z.object({ fd: z.int().nonnegative(), family: z.union([z.literal(4), z.literal(6)]) })),
-  policy,
-  catalogue,
+  rules,
   recorderSocket: z.string(),
   /** 32 bytes. */
   fingerprintKey: Bytes,
@@ -50,6 +54,8 @@ export const ToWorker = z.discriminatedUnion('type', [
     pem: z.string().optional(),
     error: z.string().optional(),
   }),
+  /** What was found of the process behind a connection; empty where nothing could be. */
+  z.object({ type: z.literal('owner'), request: z.int(), agent: AgentPayload }),
   z.object({ type: z.literal('addresses'), addresses: z.array(z.string()) }),
   z.object({ type: z.literal('stop') }),
 ])
@@ -57,7 +63,18 @@ export const ToWorker = z.discriminatedUnion('type', [
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'leaf?'; readonly request: number; readonly name: string; readonly spki: Buffer }
-  | { readonly type: 'learned'; readonly name: string; readonly addresses: readonly string[] }
+  | ({ readonly type: 'owner?' } & OwnerQuestion)
+  | {
+      readonly type: 'learned'
+      readonly name: string
+      readonly addresses: readonly string[]
+      /** How long DNS said that they hold; absent where something else than DNS named them. */
+      readonly ttlSeconds?: number
+    }
+  /** Connections of this worker to servers, told before anything was sent on them; at most every 100 ms. */
+  | { readonly type: 'dialled'; readonly flows: readonly Dialled[] }
+  /** Once a second: the event loop turns. */
+  | { readonly type: 'beat' }
   /** The whole catalogue was looked up once. */
   | { readonly type: 'resolved' }
   | ({ readonly type: 'state' } & WorkerState)
@@ -69,6 +86,10 @@ export interface WorkerState {
   readonly spliced: number
   readonly refused: number
   readonly failed: number
+  /** Let through to somebody's proxy (CONNECT, SOCKS) and looked into. */
+  readonly tunnels: number
+  /** Governed calls that went on without a record, where the policy lets them. */
+  readonly unrecorded: number
   /** Idle connections to providers. */
   readonly idleUpstream: number
   readonly recorder: 'connected' | 'lost'

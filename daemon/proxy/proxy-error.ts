@@ -14,6 +14,8 @@ const STATUS = {
   head_too_large: 431,
   request_timeout: 408,
   misdirected_request: 421,
+  unlisted_call: 403,
+  refused_by_policy: 403,
   recorder_unavailable: 503,
   upstream_unresolved: 502,
   upstream_unreachable: 502,

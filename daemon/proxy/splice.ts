@@ -1,83 +1,186 @@
 /**
- * Passes bytes both ways between an agent and where it meant to go, as they are: half-closes, resets and
- * backpressure included. Nothing is recorded.
+ * Passes bytes both ways between an agent and a server, as they are: half-closes, resets and backpressure included.
+ * Nothing is recorded. Where an inspector is given, what the agent sends goes past it first; what the server sends
+ * never waits.
  */
-import { connect, type Socket } from 'node:net'
-import type { Endpoint } from '../recorder/protocol.ts'
+import type { Socket } from 'node:net'
+import type { Inspector, Verdict } from './tunnel/inspector.ts'
 
-/** Looks at what the agent sends before it goes out: `undefined` wants more, `cut` ends both sides. */
-export type Inspect = (bytes: Buffer) => 'pass' | 'cut' | undefined
+export interface Watch {
+  readonly inspector: Inspector
+  /** The connection was ended for what showed on it. @param late the server had already spoken */
+  readonly cut: (verdict: Verdict, late: boolean) => void
+  /** The connection's next message is one to intercept: the agent's socket is free, `held` is what was read. */
+  readonly take: (verdict: Verdict, held: Buffer) => void
+}
 
 const KEEP_ALIVE_MS = 60_000
+/** What the agent has begun to say is held back so long; then it goes out, and its end is still looked at first. */
+const HOLD_MS = 250
 
 /**
- * Dials `destination` and couples it with `agent` until both are closed.
+ * Couples the two until both are closed.
+ * @param agent paused
+ * @param remote connected or about to be
  * @param first bytes that were already read from the agent
- * @param inspect for a connection on which the agent has said nothing yet
  */
-export function splice(agent: Socket, destination: Endpoint, first: Buffer, inspect?: Inspect): void {
-  const remote = connect({
-    host: destination.address,
-    port: destination.port,
-    allowHalfOpen: true,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: KEEP_ALIVE_MS,
-  })
+export function splice(agent: Socket, remote: Socket, first: Buffer, watch?: Watch): void {
   agent.setKeepAlive(true, KEEP_ALIVE_MS)
+  if (watch) new Inspected(agent, remote, watch).start(first)
+  else plain(agent, remote, first)
+}
+
+function plain(agent: Socket, remote: Socket, first: Buffer): void {
   if (first.length > 0) remote.write(first)
   couple(remote, agent)
-  if (inspect) inspected(agent, remote, inspect)
-  else forward(agent, remote)
+  forward(agent, remote)
   forward(remote, agent)
   if (agent.readableEnded) remote.end()
   agent.resume()
 }
 
-/** Data, backpressure and half-close from one to the other. */
-function forward(from: Socket, to: Socket): void {
-  from.on('data', (bytes: Buffer) => {
+/** Data, backpressure and half-close from one to the other. @returns how to stop it */
+function forward(from: Socket, to: Socket): () => void {
+  const data = (bytes: Buffer) => {
     if (!to.write(bytes)) from.pause()
-  })
-  to.on('drain', () => from.resume())
-  from.on('end', () => to.end())
+  }
+  const drain = () => from.resume()
+  const end = () => to.end()
+  from.on('data', data)
+  to.on('drain', drain)
+  from.on('end', end)
+  return () => {
+    from.off('data', data)
+    to.off('drain', drain)
+    from.off('end', end)
+  }
 }
 
-/** One side's breaking breaks the other in the same way. */
-function couple(a: Socket, b: Socket): void {
+/** One side's breaking breaks the other in the same way. @returns how to stop it */
+function couple(a: Socket, b: Socket): () => void {
+  const undo: (() => void)[] = []
   for (const [one, other] of [
     [a, b],
     [b, a],
   ] as const) {
-    one.on('error', () => {
+    const error = () => {
       if (!other.destroyed) other.resetAndDestroy()
-    })
-    one.on('close', () => {
+    }
+    const close = () => {
       if (!other.destroyed && !one.readableEnded) other.destroySoon()
+    }
+    one.on('error', error)
+    one.on('close', close)
+    undo.push(() => {
+      one.off('error', error)
+      one.off('close', close)
     })
+  }
+  return () => {
+    for (const each of undo) each()
   }
 }
 
-function inspected(agent: Socket, remote: Socket, inspect: Inspect): void {
-  let seen: Buffer = Buffer.alloc(0)
-  const look = (bytes: Buffer) => {
-    seen = seen.length === 0 ? bytes : Buffer.concat([seen, bytes])
-    const verdict = inspect(seen)
-    if (verdict === undefined) return
-    agent.off('data', look)
-    if (verdict === 'cut') {
-      agent.destroy()
-      remote.destroy()
-      return
+class Inspected {
+  readonly #agent: Socket
+  readonly #remote: Socket
+  readonly #watch: Watch
+  readonly #undo: (() => void)[]
+  #timer: NodeJS.Timeout | undefined
+  /** The server has spoken: at all; since something was last sent to it. */
+  #heard = false
+  #answered = false
+  #sent = false
+  readonly #onData = (bytes: Buffer) => this.#act(this.#watch.inspector.take(bytes, this.#clean))
+  readonly #onDrain = () => void this.#agent.resume()
+  readonly #onEnd = () => this.#ended()
+
+  constructor(agent: Socket, remote: Socket, watch: Watch) {
+    this.#agent = agent
+    this.#remote = remote
+    this.#watch = watch
+    this.#undo = [couple(remote, agent), forward(remote, agent)]
+    remote.on('data', () => {
+      this.#heard = true
+      this.#answered = true
+    })
+    remote.on('drain', this.#onDrain)
+    agent.on('data', this.#onData)
+    agent.on('end', this.#onEnd)
+    agent.once('close', () => clearTimeout(this.#timer))
+  }
+
+  start(first: Buffer): void {
+    const { inspector } = this.#watch
+    if (first.length > 0 && !this.#act(inspector.take(first, this.#clean))) return
+    if (this.#agent.readableEnded) this.#ended()
+    this.#agent.resume()
+  }
+
+  /** Nothing has been said on it by either side, or the last thing said was an answer. */
+  get #clean(): boolean {
+    return this.#sent ? this.#answered : !this.#heard
+  }
+
+  #ended(): void {
+    if (this.#act(this.#watch.inspector.ended())) this.#remote.end()
+  }
+
+  /** @returns false where that was the end */
+  #act(verdict: Verdict): boolean {
+    clearTimeout(this.#timer)
+    if (verdict.next === 'cut' || verdict.next === 'take') {
+      this.#release()
+      if (verdict.next === 'cut') this.#cut(verdict)
+      else this.#take(verdict)
+      return false
     }
-    agent.off('end', endEarly)
-    forward(agent, remote)
-    if (!remote.write(seen)) agent.pause()
+    let room = true
+    for (const bytes of verdict.forward) if (bytes.length > 0) room = this.#send(bytes)
+    if (!room) this.#agent.pause()
+    if (verdict.next === 'pass') this.#passOn()
+    else if (this.#watch.inspector.holds) this.#timer = setTimeout(() => this.#stalled(), HOLD_MS)
+    return true
   }
-  const endEarly = () => {
-    if (seen.length > 0) remote.write(seen)
-    remote.end()
+
+  #send(bytes: Buffer): boolean {
+    this.#sent = true
+    this.#answered = false
+    return this.#remote.write(bytes)
   }
-  agent.on('data', look)
-  agent.on('end', endEarly)
+
+  #stalled(): void {
+    if (!this.#agent.destroyed && !this.#remote.destroyed) this.#act(this.#watch.inspector.stalled())
+  }
+
+  #passOn(): void {
+    this.#stopReading()
+    forward(this.#agent, this.#remote)
+  }
+
+  #cut(verdict: Verdict): void {
+    this.#watch.cut(verdict, this.#heard)
+    this.#agent.resetAndDestroy()
+    this.#remote.resetAndDestroy()
+  }
+
+  #take(verdict: Verdict): void {
+    this.#agent.pause()
+    this.#remote.on('error', () => {})
+    this.#remote.destroySoon()
+    this.#watch.take(verdict, this.#watch.inspector.held)
+  }
+
+  #stopReading(): void {
+    this.#agent.off('data', this.#onData)
+    this.#agent.off('end', this.#onEnd)
+    this.#remote.off('drain', this.#onDrain)
+  }
+
+  /** Uncouples the two. */
+  #release(): void {
+    this.#stopReading()
+    for (const each of this.#undo) each()
+    this.#remote.on('error', () => {})
+  }
 }

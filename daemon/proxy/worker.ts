@@ -3,7 +3,9 @@
  * shell around it (main.ts) brings the kernel and the supervisor.
  */
 import type { Socket } from 'node:net'
-import type { Decision, Seen } from '../../policies/decide.ts'
+import { matchHost } from '../../policies/catalogue.ts'
+import { type Decision, decide, type Seen } from '../../policies/decide.ts'
+import type { RulesInForce } from '../../policies/rules.ts'
 import type { Agent, Endpoint } from '../recorder/protocol.ts'
 import { Arrival } from './arrival.ts'
 import { fingerprintWith } from './credentials/fingerprint.ts'
@@ -13,25 +15,40 @@ import type { WorkerState } from './messages.ts'
 import { canonicalAddress } from './names/addresses.ts'
 import { Directory } from './names/directory.ts'
 import type { Dns } from './names/dns.ts'
+import { type OwnerQuestion, Owners } from './owners.ts'
 import { RecorderLink } from './recorder-link.ts'
 import type { AgentConnection } from './relay/agent-connection.ts'
 import type { Counters, Shared } from './relay/facts.ts'
 import { Providers } from './upstream/providers.ts'
+import type { Dialled } from './upstream/reach.ts'
 import { UpstreamTrust } from './upstream/trust.ts'
+
+/** What the kernel says of the client's socket; `cgroup` is an id. */
+interface SocketOwner {
+  readonly uid: number
+  readonly inode: number
+  readonly cgroup?: bigint
+}
 
 export interface Kernel {
   /** Where an accepted socket's client meant to go; undefined where the kernel doesn't know. */
   originalDestination(socket: Socket, family: 4 | 6): Endpoint | undefined
   /** Whose socket the client's is; undefined where it is gone. */
-  flowOwner(flow: { family: 4 | 6; client: Endpoint; destination: Endpoint }): Agent | undefined
+  flowOwner(flow: { family: 4 | 6; client: Endpoint; destination: Endpoint }): SocketOwner | undefined
 }
 
 export interface WorkerOptions {
   readonly kernel: Kernel
-  readonly decide: (seen: Seen) => Decision
-  readonly policyHash: string
+  readonly rules: RulesInForce
+  /** In place of the rules' own decisions. */
+  readonly decide?: (seen: Seen) => Decision
   readonly askForLeaf: AskForLeaf
-  readonly learned: (name: string, addresses: readonly string[]) => void
+  /** @param ttlSeconds as DNS said; undefined where something else named them */
+  readonly learned: (name: string, addresses: readonly string[], ttlSeconds?: number) => void
+  /** Asks whose a connection is; answered through {@link Worker.ownerFound}, or not at all. */
+  readonly askForOwner?: (question: OwnerQuestion) => void
+  /** A connection to a server was opened; nothing was sent on it yet. */
+  readonly dialled?: (flow: Dialled) => void
   readonly dns: Dns
   readonly hosts: (name: string) => readonly string[]
   readonly staticHosts: Readonly<
@@ -56,18 +73,29 @@ export class Worker {
   readonly #options: WorkerOptions
   readonly #shared: Shared
   readonly #leaves: Leaves
-  readonly #counters: Counters = { connections: 0, exchanges: 0, spliced: 0, refused: 0, failed: 0 }
+  readonly #counters: Counters = {
+    connections: 0,
+    exchanges: 0,
+    spliced: 0,
+    refused: 0,
+    failed: 0,
+    tunnels: 0,
+    unrecorded: 0,
+  }
   readonly #intercepted = new Set<AgentConnection>()
   readonly #sockets = new Set<Socket>()
+  readonly #owners: Owners
   #providerAddresses: Set<string>
   #stopping = false
 
   constructor(options: WorkerOptions) {
     this.#options = options
     this.#providerAddresses = canonical(options.providerAddresses)
+    this.#owners = new Owners(options.askForOwner)
     this.#leaves = new Leaves(options.askForLeaf, options.fingerprintKey)
     const statics = Object.entries(options.staticHosts)
     const deadlines = new Deadlines()
+    const dialled = options.dialled ?? (() => {})
     const roots = new Map(
       statics.flatMap(([name, { root }]) => (root === undefined ? [] : [[name, root] as const])),
     )
@@ -77,16 +105,20 @@ export class Worker {
         path: options.recorderSocket,
         ...(options.recorderTimeoutMs === undefined ? {} : { answerTimeoutMs: options.recorderTimeoutMs }),
       }),
-      providers: new Providers(deadlines, new UpstreamTrust(options.systemRoots, roots)),
+      providers: new Providers(deadlines, new UpstreamTrust(options.systemRoots, roots), dialled),
       directory: new Directory({
         dns: options.dns,
         hosts: options.hosts,
         fixed: new Map(statics.map(([name, { addresses }]) => [name, [...canonical(addresses)]])),
-        learned: (name, addresses) => this.#learned(name, addresses),
+        learned: (name: string, addresses: readonly string[], ttlSeconds?: number) =>
+          this.#learned(name, addresses, ttlSeconds),
       }),
       fingerprint: fingerprintWith(options.fingerprintKey),
       holdBack: options.durability === 'before-forward',
-      policyHash: options.policyHash,
+      policyHash: options.rules.policy.hash,
+      policy: options.rules.policy,
+      governs: (name) => matchHost(options.rules.catalogue, name) !== undefined,
+      dialled,
       counters: this.#counters,
     }
   }
@@ -109,9 +141,14 @@ export class Worker {
     this.#providerAddresses = canonical(addresses)
   }
 
-  #learned(name: string, addresses: readonly string[]): void {
+  /** The supervisor's answer to a question of `askForOwner`. */
+  ownerFound(request: number, agent: Agent): void {
+    this.#owners.answer(request, agent)
+  }
+
+  #learned(name: string, addresses: readonly string[], ttlSeconds: number | undefined): void {
     for (const address of addresses) this.#providerAddresses.add(address)
-    this.#options.learned(name, addresses)
+    this.#options.learned(name, addresses, ttlSeconds)
   }
 
   /** Takes an accepted socket: paused, allowHalfOpen. */
@@ -122,12 +159,12 @@ export class Worker {
     if (!found) return void socket.destroy()
     this.#sockets.add(socket)
     this.#counters.connections = this.#sockets.size
-    const { decide, sniffTimeoutMs } = this.#options
+    const { rules, sniffTimeoutMs } = this.#options
     new Arrival(
       {
         shared: this.#shared,
         leaves: this.#leaves,
-        decide,
+        decide: this.#options.decide ?? ((seen) => decide(rules, seen)),
         sniffTimeoutMs,
         isProvider: (address) => this.#providerAddresses.has(address),
         intercepted: (connection) => {
@@ -159,14 +196,17 @@ export class Worker {
     // Dialled directly: to go on would be to dial ourselves, for ever.
     if (own.port === destination.port && own.address === address) return undefined
     const originalDestination = { address, port: destination.port }
-    return { client, originalDestination, agent: this.#owner({ family, client, destination }) }
+    const found = this.#socketOwner({ family, client, destination })
+    const agent: Agent = found ? { uid: found.uid, inode: found.inode } : {}
+    const owner = this.#owners.of({ family, client, destination: originalDestination, ...found }, agent)
+    return { client, originalDestination, agent: owner.agent, owner }
   }
 
-  #owner(flow: { family: 4 | 6; client: Endpoint; destination: Endpoint }): Agent {
+  #socketOwner(flow: { family: 4 | 6; client: Endpoint; destination: Endpoint }): SocketOwner | undefined {
     try {
-      return this.#options.kernel.flowOwner(flow) ?? {}
+      return this.#options.kernel.flowOwner(flow)
     } catch {
-      return {}
+      return undefined
     }
   }
 
@@ -179,6 +219,7 @@ export class Worker {
       await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS))
     }
     for (const socket of this.#sockets) socket.destroy()
+    this.#owners.stop()
     await new Promise((resolve) => setImmediate(resolve))
     this.#shared.providers.stop()
     this.#shared.deadlines.stop()

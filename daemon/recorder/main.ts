@@ -4,7 +4,7 @@
  */
 import { messageOf } from '../base/errors.ts'
 import { RecorderError, schemaMessage } from './errors.ts'
-import { FromSupervisor, type RecorderStart } from './messages.ts'
+import { FromSupervisor, Id, type Recorded, type RecorderStart } from './messages.ts'
 import { Recorder, SUPERVISOR_LOST } from './recorder.ts'
 
 const log = (line: string): void => void process.stderr.write(`${line}\n`)
@@ -39,15 +39,29 @@ async function begin(start: RecorderStart): Promise<Recorder> {
   const begun = await Recorder.start(start, {
     log,
     state: (state) => send({ type: 'state', ...state }),
+    recorded: (ids) => send({ type: 'recorded', ids } satisfies Recorded),
     fatal: fail,
   })
   send({ type: 'ready' })
   return begun
 }
 
+/**
+ * Evidence that can't be recorded as it is becomes a gap under its own id: to end over it would be to get it again from
+ * the supervisor, for ever.
+ */
+function unreadable(raw: unknown, what: string, running: Recorder): void {
+  log(`recorder: a message of the supervisor has an unknown shape: ${what}`)
+  const id = Id.safeParse((raw as { id?: unknown } | null)?.id).data
+  const now = Date.now()
+  const gap = { type: 'gap' as const, cause: 'evidence-unreadable', from: now, to: now, detail: { what } }
+  running.take(id === undefined ? gap : { ...gap, id })
+}
+
 async function receive(raw: unknown): Promise<void> {
   const parsed = FromSupervisor.safeParse(raw)
   if (!parsed.success) {
+    if (recorder) return unreadable(raw, schemaMessage(parsed.error), await recorder)
     throw new RecorderError(
       'BAD_START',
       `a message of the supervisor has an unknown shape: ${schemaMessage(parsed.error)}`,
@@ -60,15 +74,15 @@ async function receive(raw: unknown): Promise<void> {
     await recorder
   } else if (message.type === 'stop') await stop()
   else if (recorder === undefined) log(`recorder: ${message.type} before start; dropped`)
-  else if (message.type === 'audit') {
-    ;(await recorder).audit(message.event, message.detail, message.time)
-  } else (await recorder).supervisor(message.state)
+  else if (message.type === 'supervisor') (await recorder).supervisor(message.state)
+  else (await recorder).take(message)
 }
 
 process.on('message', (raw) => void receive(raw).catch(fail))
 /** The supervisor died: nobody enforces from here on, and the next start says until when. */
 process.on('disconnect', () => {
-  if (!stopping) void recorder?.then((running) => running.audit(SUPERVISOR_LOST, {}))
+  if (!stopping)
+    void recorder?.then((running) => running.take({ type: 'audit', event: SUPERVISOR_LOST, detail: {} }))
   void stop()
 })
 process.on('SIGTERM', () => void stop())

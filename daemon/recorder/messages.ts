@@ -1,5 +1,6 @@
 /** What supervisor and recorder say to each other over IPC (serialization `advanced`). */
 import { z } from 'zod'
+import { AgentPayload } from './payloads.ts'
 
 const Key = z
   .instanceof(Uint8Array)
@@ -25,18 +26,69 @@ const Start = z.strictObject({
 })
 export type RecorderStart = z.infer<typeof Start>
 
-const Scalar = z.union([z.string(), z.number(), z.boolean()])
+const Detail = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+/** Milliseconds since the epoch. */
+const Time = z.number()
+const Endpoint = z.strictObject({ address: z.string().max(64), port: z.int().min(0).max(65535) })
+
+/** Made by the recorder where absent. One that is in the log already makes no second record: so it may be resent. */
+export const Id = z.uuid().toLowerCase().optional()
+
+/** What kernel, sensor or DNS guard saw: packets or attempts of one kind, counted from `from` to `to`. */
+const sighting = {
+  id: Id,
+  rule: z.string().min(1).max(256),
+  reason: z.string().max(8192),
+  /** `tcp`, `udp`, `quic`, `icmp` …, lower case. */
+  protocol: z.string().max(16),
+  agent: AgentPayload,
+  client: Endpoint.optional(),
+  /** Port 0 where the protocol has none. */
+  destination: Endpoint,
+  serverName: z.string().max(1024).optional(),
+  count: z.int().positive(),
+  from: Time,
+  to: Time,
+  /** What saw it: `kernel`, `sensor`, `dns-guard`, or a device. */
+  via: z.string().min(1).max(64),
+  /** Hash of the policy in force. */
+  policy: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+}
 
 export const FromSupervisor = z.discriminatedUnion('type', [
   Start,
   z.strictObject({
     type: z.literal('audit'),
+    id: Id,
     /** When it happened, milliseconds since the epoch; now where absent. */
-    time: z.number().optional(),
+    time: Time.optional(),
     event: z.string().min(1),
-    detail: z.record(z.string(), Scalar).default({}),
+    detail: Detail.default({}),
   }),
+  /** A span in which the promise did not hold or cannot be shown to have held. */
+  z.strictObject({
+    type: z.literal('gap'),
+    id: Id,
+    cause: z.string().min(1),
+    from: Time,
+    to: Time,
+    detail: Detail.optional(),
+  }),
+  z.strictObject({ type: z.literal('refusal'), ...sighting }),
+  z.strictObject({ type: z.literal('leak'), ...sighting }),
   /** What the supervisor knows of itself; shown in the status document as `supervisor`. */
   z.strictObject({ type: z.literal('supervisor'), state: z.unknown() }),
   z.strictObject({ type: z.literal('stop') }),
 ])
+export type FromSupervisor = z.infer<typeof FromSupervisor>
+
+/** Messages that become records. Times are milliseconds since the epoch. */
+export type Evidence = Extract<FromSupervisor, { type: 'audit' | 'gap' | 'refusal' | 'leak' }>
+export type Sighting = Extract<Evidence, { type: 'refusal' | 'leak' }>
+
+/** From the recorder: these messages of the supervisor's are in the log. */
+export const Recorded = z.object({ type: z.literal('recorded'), ids: z.array(z.string()) })
+export type Recorded = z.infer<typeof Recorded>

@@ -4,16 +4,46 @@
  */
 import { z } from 'zod'
 import { OUTCOMES } from './outcomes.ts'
+import { MAX_PROCESSES } from './record.ts'
 
 const Endpoint = z.strictObject({ address: z.string().max(64), port: z.int().min(0).max(65535) })
-const Agent = z.strictObject({
-  /** Absent where the kernel no longer knew the socket: unknown, never guessed. */
-  uid: z.int().nonnegative().optional(),
-  inode: z.int().nonnegative().optional(),
-})
+const Uid = z.int().min(0).max(0xffff_ffff)
 const Hex32 = z.string().regex(/^[0-9a-f]{64}$/)
+const Path = z.string().max(4096)
+const Name = z.string().max(512)
+
+/** As in the record (record.ts). Absent is what nobody could know: unknown, never guessed. */
+export const AgentPayload = z.strictObject({
+  uid: Uid.optional(),
+  gid: Uid.optional(),
+  inode: z.int().nonnegative().optional(),
+  cgroup: Path.optional(),
+  unit: Name.optional(),
+  container: Name.optional(),
+  processes: z
+    .array(
+      z.strictObject({
+        pid: z.int().positive(),
+        name: Name,
+        executable: Path.optional(),
+        sha256: Hex32.optional(),
+        uid: Uid.optional(),
+        gid: Uid.optional(),
+        cgroup: Path.optional(),
+        unit: Name.optional(),
+        container: Name.optional(),
+      }),
+    )
+    .max(MAX_PROCESSES)
+    .optional(),
+  more: z.int().positive().optional(),
+})
+/** Short words of a closed kind, e.g. `unlisted-host`. */
+const Flags = z.array(z.string().max(64)).max(16)
 const Code = z.string().max(128)
 const Message = z.string().max(8192)
+
+const Held = z.number().nonnegative().max(60_000)
 
 /** A credential seen in a request, replaced by its keyed fingerprint before it left the proxy. */
 const Credential = z.strictObject({
@@ -34,7 +64,7 @@ export const OpenPayload = z.strictObject({
   style: z.string().max(64).optional(),
   /** The validated name: SNI, or Host on plain HTTP. */
   serverName: z.string().max(1024),
-  agent: Agent,
+  agent: AgentPayload,
   client: Endpoint,
   originalDestination: Endpoint,
   tls: z.boolean(),
@@ -43,6 +73,7 @@ export const OpenPayload = z.strictObject({
   credentials: z.array(Credential).max(256),
   /** False where the catalogue says that bodies of this host are never kept (sign-in hosts). */
   keepBodies: z.boolean(),
+  flags: Flags.optional(),
 })
 
 export const RequestEndPayload = z.strictObject({
@@ -60,13 +91,23 @@ export const EndPayload = z.strictObject({
   trailers: z.string().optional(),
   /** True after a 101: what follows in both bodies is the upgraded stream as sent. */
   upgraded: z.boolean().optional(),
+  /** Milliseconds that this frame waited for `agent`: the exchange ended so long before. */
+  heldMs: Held.optional(),
+  /** What was learned of the agent after Open; takes the place of Open's. */
+  agent: AgentPayload.optional(),
+  /** What was noticed after Open; goes with Open's. */
+  flags: Flags.optional(),
 })
 
 export const RefusalPayload = z.strictObject({
   id: z.uuid().toLowerCase(),
+  /** As in End. */
+  heldMs: Held.optional(),
   rule: z.string().max(256),
   reason: Message,
-  agent: Agent,
+  /** `tcp` where absent. */
+  protocol: z.string().max(16).optional(),
+  agent: AgentPayload,
   client: Endpoint,
   originalDestination: Endpoint,
   serverName: z.string().max(1024).optional(),

@@ -9,11 +9,47 @@ import { OUTCOMES } from './outcomes.ts'
 export const MAX_LEAF = 4096
 
 const Endpoint = z.strictObject({ address: z.string(), port: z.int().min(0).max(65535) })
-const Agent = z.strictObject({
-  uid: z.int().nonnegative().optional(),
-  inode: z.int().nonnegative().optional(),
-})
+const Uid = z.int().min(0).max(0xffff_ffff)
 const Hex32 = z.string().regex(/^[0-9a-f]{64}$/)
+
+/** Most processes that one record names; `more` counts those beyond. */
+export const MAX_PROCESSES = 8
+
+/**
+ * A process that held the agent's socket when it was looked for. `name` is what it calls itself and proves nothing;
+ * `executable` and `sha256` are of the file that the kernel runs. What it shares with the agent isn't said again.
+ */
+const Process = z.strictObject({
+  pid: z.int().positive(),
+  name: z.string(),
+  executable: z.string().optional(),
+  sha256: Hex32.optional(),
+  uid: Uid.optional(),
+  gid: Uid.optional(),
+  cgroup: z.string().optional(),
+  unit: z.string().optional(),
+  container: z.string().optional(),
+})
+
+/** Whose the connection was. What could not be known is absent: never a guess. */
+const Agent = z.strictObject({
+  /** Who made the socket, also where the process changed its uid since. */
+  uid: Uid.optional(),
+  gid: Uid.optional(),
+  /** Of the socket, as in /proc/<pid>/fd. */
+  inode: z.int().nonnegative().optional(),
+  /** Path in the hierarchy of control groups. */
+  cgroup: z.string().optional(),
+  /** systemd's unit; `user@UID.service/UNIT` for what a user's own manager started. */
+  unit: z.string().optional(),
+  /** `RUNTIME:ID`. */
+  container: z.string().optional(),
+  /** Every process that held the socket. */
+  processes: z.array(Process).optional(),
+  /** Processes beyond those listed. */
+  more: z.int().positive().optional(),
+})
+export type Agent = z.infer<typeof Agent>
 
 /** A stored part: `digest` = SHA-256(salt[32] ‖ bytes), hex; the salt lies beside the bytes, encrypted. */
 const Part = z.strictObject({ digest: Hex32, size: z.int().nonnegative(), stored: z.boolean() })
@@ -79,29 +115,60 @@ export const ExchangeRecord = z.strictObject({
   response: z.strictObject({ head: Part, body: Part }).optional(),
   derived: Derived,
   policy: z.strictObject({ hash: Hex32, rule: z.string() }),
+  /** What else was noticed about it, e.g. `unlisted-host`, `name-mismatch`. */
+  flags: z.array(z.string()).optional(),
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
 })
 export type ExchangeRecord = z.infer<typeof ExchangeRecord>
 
+/** Of what is aggregated: how many packets or attempts between the two times, RFC 3339. */
+const span = { count: z.int().positive(), from: z.string(), to: z.string() }
+
+/** A connection, request or packet that did not get through. */
 export const RefusalRecord = z.strictObject({
   ...common,
   kind: z.literal('refusal'),
   rule: z.string(),
   reason: z.string(),
+  protocol: z.string().optional(),
   agent: Agent,
-  client: Endpoint,
+  client: Endpoint.optional(),
   originalDestination: Endpoint,
   serverName: z.string().optional(),
-  policy: z.strictObject({ hash: Hex32 }),
+  count: span.count.optional(),
+  from: span.from.optional(),
+  to: span.to.optional(),
+  /** What saw or refused it: the proxy where absent. */
+  via: z.string().optional(),
+  policy: z.strictObject({ hash: Hex32 }).optional(),
 })
 export type RefusalRecord = z.infer<typeof RefusalRecord>
+
+/** Traffic of a governed name that was seen leaving the machine past the proxy. */
+export const LeakRecord = z.strictObject({
+  ...common,
+  kind: z.literal('leak'),
+  rule: z.string(),
+  reason: z.string(),
+  protocol: z.string(),
+  agent: Agent,
+  client: Endpoint.optional(),
+  destination: Endpoint,
+  serverName: z.string().optional(),
+  ...span,
+  via: z.string(),
+  policy: z.strictObject({ hash: Hex32 }).optional(),
+})
+export type LeakRecord = z.infer<typeof LeakRecord>
+
+const Detail = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
 
 /** What the gateway did itself: start, stop, a child's death, a policy in force, a key made. */
 export const AuditRecord = z.strictObject({
   ...common,
   kind: z.literal('audit'),
   event: z.string(),
-  detail: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  detail: Detail,
 })
 export type AuditRecord = z.infer<typeof AuditRecord>
 
@@ -112,8 +179,15 @@ export const GapRecord = z.strictObject({
   cause: z.string(),
   from: z.string(),
   to: z.string(),
+  detail: Detail.optional(),
 })
 export type GapRecord = z.infer<typeof GapRecord>
 
-export const LogRecord = z.discriminatedUnion('kind', [ExchangeRecord, RefusalRecord, AuditRecord, GapRecord])
+export const LogRecord = z.discriminatedUnion('kind', [
+  ExchangeRecord,
+  RefusalRecord,
+  LeakRecord,
+  AuditRecord,
+  GapRecord,
+])
 export type LogRecord = z.infer<typeof LogRecord>

@@ -1,5 +1,4 @@
 /** The recorder's parts, put together: recovery, intake, finaliser, chain-writer, status. */
-import { randomUUIDv7 } from 'node:crypto'
 import { utimesSync } from 'node:fs'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -8,14 +7,14 @@ import { makeDirectory, realFileSystem } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
 import { ChainThread } from './chain-thread.ts'
+import { evidenceRecord } from './evidence.ts'
 import type { Job } from './finalise/finaliser.ts'
 import type { FinaliserState, FinaliseStart, FromFinaliser, ToFinaliser } from './finalise/thread.ts'
-import { rfc3339 } from './finalise/time.ts'
 import { Intake, type LostSpan } from './intake/intake.ts'
 import { Journal, type Ranges } from './intake/journal.ts'
 import { type Recovered, recoverJournal } from './intake/recover.ts'
 import { IntakeServer } from './intake/server.ts'
-import type { RecorderStart } from './messages.ts'
+import type { Evidence, RecorderStart } from './messages.ts'
 
 export interface RecorderState extends Omit<FinaliserState, 'health'> {
   /** Exchanges journalled and ended that are not in the log yet. */
@@ -28,6 +27,8 @@ export interface RecorderState extends Omit<FinaliserState, 'health'> {
 export interface RecorderEvents {
   log(line: string): void
   state(state: RecorderState): void
+  /** These ids of {@link Recorder.take} are in the log. */
+  recorded(ids: string[]): void
   /** The process can't go on. */
   fatal(error: unknown): void
 }
@@ -51,6 +52,8 @@ export class Recorder {
   #chain: ChainThread | undefined
   #timers: NodeJS.Timeout[] = []
   #finaliserState: FinaliserState = { records: 0, treeSize: '0', checkpointTime: undefined, health: [] }
+  /** Ids of evidence whose sender wants to hear of it. */
+  readonly #told = new Set<string>()
   #supervisor: unknown
   #said = ''
   #stopped = false
@@ -78,12 +81,10 @@ export class Recorder {
     return recorder
   }
 
-  /** Puts an act of the gateway's own into the log. */
-  audit(event: string, detail: Record<string, string | number | boolean>, time = Date.now()): void {
-    this.#post({
-      type: 'record',
-      record: { v: 1, id: randomUUIDv7(), time: rfc3339(time), kind: 'audit', event, detail },
-    })
+  /** Puts what the supervisor says into the log; {@link RecorderEvents.recorded} follows where it has an id. */
+  take(evidence: Evidence): void {
+    if (evidence.id !== undefined) this.#told.add(evidence.id)
+    this.#post({ type: 'record', record: evidenceRecord(evidence) })
   }
 
   /** What the status document says of the supervisor. */
@@ -169,6 +170,8 @@ export class Recorder {
         this.#journal.release(ranges).catch((error) => this.#events.log(`journal: ${messageOf(error)}`))
       }
     }
+    const recorded = ids.filter((id) => this.#told.delete(id))
+    if (recorded.length > 0) this.#events.recorded(recorded)
     if (this.#pending.size === 0) this.#idle?.()
   }
 
@@ -185,17 +188,13 @@ export class Recorder {
     if (cut !== undefined) this.#gap(`the ledger's WAL had a torn end: ${cut}`, last, Date.now())
   }
 
+  #gap(cause: string, from: number, to: number): void {
+    this.take({ type: 'gap', cause, from, to })
+  }
+
   #lost({ code, count, from, to }: LostSpan): void {
     const what = count === 1 ? 'one exchange' : `${count} exchanges`
     this.#gap(`${code}: ${what} could not be recorded`, from, to)
-  }
-
-  #gap(cause: string, from: number, to: number): void {
-    const id = randomUUIDv7()
-    this.#post({
-      type: 'record',
-      record: { v: 1, id, time: rfc3339(to), kind: 'gap', cause, from: rfc3339(from), to: rfc3339(to) },
-    })
   }
 
   #post(job: Job): void {

@@ -13,6 +13,7 @@ export interface Account {
 
 export const PROXY_ACCOUNT = 'agent-anchor-proxy'
 export const RECORDER_ACCOUNT = 'agent-anchor'
+export const SENSOR_ACCOUNT = 'agent-anchor-sensor'
 
 /** @throws SupervisorError ACCOUNT_MISSING where the installer has not made it. */
 export async function account(name: string): Promise<Account> {

@@ -3,7 +3,7 @@
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import { createAuthority, permittedDomainsOf } from '../../ca/authority.ts'
+import { createAuthority, type PermittedDomains, permittedDomainsOf } from '../../ca/authority.ts'
 import { makeDirectory, writeFileAtomic } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import { openSealed, sealTo } from '../vault/sealed-file.ts'
@@ -31,7 +31,7 @@ const exists = (path: string) =>
 export async function openAuthority(
   paths: Layout,
   vault: Vault,
-  domains: readonly string[],
+  domains: PermittedDomains,
   now: Date,
 ): Promise<StoredAuthority> {
   const key = await openSealed(vault, paths.caSealedKey, PURPOSE)
@@ -56,10 +56,10 @@ export async function openAuthority(
 export async function makeAuthority(
   paths: Layout,
   vault: Vault,
-  domains: readonly string[],
+  domains: PermittedDomains,
   now: Date,
 ): Promise<StoredAuthority> {
-  const made = await createAuthority({ permittedDomains: [...domains], now })
+  const made = await createAuthority({ permittedDomains: domains, now })
   await makeDirectory(paths.caDirectory, { mode: 0o755 })
   await makeDirectory(paths.keysDirectory, { mode: 0o711 })
   await sealTo(vault, paths.caSealedKey, PURPOSE, Buffer.from(made.privateKeyPem), { replace: true })
@@ -107,8 +107,18 @@ async function attempt<T>(
   }
 }
 
-/** Domains of the catalogue that the CA may not speak for: the catalogue has grown since it was made. */
-export function outgrown(authority: StoredAuthority, domains: readonly string[]): string[] {
+/** How a CA's constraint differs from what the policy in force needs. */
+export interface Misfit {
+  /** Domains that it may not speak for: the catalogue has grown, or the policy intercepts more, since it was made. */
+  readonly outgrown: readonly string[]
+  /** It may speak for every site, though the policy no longer needs that: a stolen key would be worth too much. */
+  readonly tooWide: boolean
+}
+
+export function misfit(authority: StoredAuthority, domains: PermittedDomains): Misfit {
   const permitted = permittedDomainsOf(authority.certificatePem)
-  return domains.filter((domain) => !permitted.some((p) => domain === p || domain.endsWith(`.${p}`)))
+  if (permitted === 'every') return { outgrown: [], tooWide: domains !== 'every' }
+  if (domains === 'every') return { outgrown: ['every other site'], tooWide: false }
+  const covered = (domain: string) => permitted.some((p) => domain === p || domain.endsWith(`.${p}`))
+  return { outgrown: domains.filter((domain) => !covered(domain)), tooWide: false }
 }

@@ -6,6 +6,9 @@ import { createInterface } from 'node:readline'
 import { backOff } from './back-off.ts'
 import type { Log } from './log.ts'
 
+/** Looks in one `beatMs`. */
+const BEAT_LOOKS = 10
+
 export interface ChildState {
   readonly name: string
   readonly pid: number | undefined
@@ -35,6 +38,8 @@ export interface ChildOptions {
   readonly message: (message: unknown, child: ChildProcess) => boolean
   /** Children without IPC are ready once spawned. */
   readonly readyWhenSpawned?: boolean
+  /** A child that is ready and then says nothing for so long is frozen or stuck: it is killed, and started again. */
+  readonly beatMs?: number
   readonly changed: (state: ChildState) => void
   readonly died?: (how: string) => void
 }
@@ -61,12 +66,18 @@ export function supervise(options: ChildOptions): Child {
     const born = Date.now()
     const current = options.spawn()
     child = current
+    const beat = watchBeat(options.beatMs, () => {
+      log.error(`${name} has said nothing for ${options.beatMs} ms; it is killed`)
+      current.kill('SIGKILL')
+    })
     enter('starting')
     for (const stream of [current.stdout, current.stderr]) {
       if (stream) createInterface({ input: stream }).on('line', (line) => log.info(line, { child: name }))
     }
     current.on('message', (message) => {
+      beat.heard()
       if (options.message(message, current) && child === current) {
+        beat.start()
         enter('running')
         becomeReady()
       }
@@ -75,6 +86,7 @@ export function supervise(options: ChildOptions): Child {
     const ended = (how: string) => {
       if (over) return
       over = true
+      beat.stop()
       if (child === current) child = undefined
       lastExit = how
       if (stopping) return enter('stopped')
@@ -121,5 +133,33 @@ export function supervise(options: ChildOptions): Child {
         request(last)
       })
     },
+  }
+}
+
+/** Looks in a child's silence for the moment at which it is too long. */
+function watchBeat(beatMs: number | undefined, silent: () => void) {
+  const step = (beatMs ?? 0) / BEAT_LOOKS
+  let missed = 0
+  let looked = 0
+  let timer: NodeJS.Timeout | undefined
+  const look = () => {
+    const now = performance.now()
+    // While this process itself stood still, messages could not be read: that is no silence of the child's.
+    if (now - looked < 2 * step) missed += 1
+    looked = now
+    if (missed < BEAT_LOOKS) return
+    clearInterval(timer)
+    silent()
+  }
+  return {
+    start() {
+      if (beatMs === undefined || timer) return
+      looked = performance.now()
+      timer = setInterval(look, step)
+    },
+    heard() {
+      missed = 0
+    },
+    stop: () => clearInterval(timer),
   }
 }

@@ -2,33 +2,45 @@
  * The supervisor: root, keeps the listening sockets, the rules, the CA key and the children. It parses no byte
  * from the network.
  *
- * Order of start: fence, keys, sockets, recorder, chain, proxies, redirect: nothing is redirected before it can
- * be recorded, and LLM addresses are refused in the meantime. Order of stop: the reverse; the fence stays.
+ * Order of start: fence, sensor, keys, sockets, recorder, chain, DNS guard, proxies, owned tables: nothing is
+ * redirected before it can be recorded, and LLM addresses are refused in the meantime. Order of stop: the reverse;
+ * the fence stays.
  */
-import { availableParallelism } from 'node:os'
+import { isIPv6 } from 'node:net'
 import { systemRootsWithout } from '../../ca/system-roots.ts'
+import type { Enforcement } from '../../firewall/enforcement.ts'
 import { systemNft } from '../../firewall/nft.ts'
 import { literalNames } from '../../policies/catalogue.ts'
 import type { Config } from '../config/config.ts'
-import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT } from './accounts.ts'
-import { openAddressBook } from './address-book.ts'
+import { upstreamSource } from '../dns-guard/upstreams.ts'
+import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './accounts.ts'
+import { openAddressBook, type Sighted } from './address-book.ts'
+import { startAttribution } from './attribution/attribution.ts'
 import { auditTrail } from './audit-trail.ts'
-import { CANARY_ADDRESS, CANARY_NAME } from './canary.ts'
 import type { Child } from './child.ts'
+import { counterRecords } from './counter-records.ts'
+import { openCoverage } from './coverage.ts'
 import { startDevelopmentChain } from './development-chain-process.ts'
 import { makeDirectories } from './directories.ts'
+import { openDnsSockets, startDnsGuard } from './dns-guard-process.ts'
+import { enforcementOf, withIds } from './enforcement-of.ts'
 import { enforcer } from './enforcer.ts'
 import { openIdentity } from './identity.ts'
 import { layout } from './layout.ts'
 import { leafService } from './leaf-service.ts'
 import { openListeners } from './listeners.ts'
 import { openLog } from './log.ts'
+import { policyAccounts } from './policy-accounts.ts'
 import { programVersion } from './program.ts'
-import { startWorker } from './proxy-workers.ts'
-import { startRecorder } from './recorder-process.ts'
+import { startProxies } from './proxies.ts'
+import { startRecording } from './recording.ts'
+import { stateReport } from './report.ts'
 import { loadRules } from './rules.ts'
+import { startSensor } from './sensor-process.ts'
 import { keepAlive, notify } from './service-manager.ts'
-import { processStart, readState, type SupervisorState, writeState } from './state-file.ts'
+import { type Sight, startSight } from './sight.ts'
+import { sightings } from './sightings.ts'
+import { processStart, readState, type SupervisorState } from './state-file.ts'
 import { SupervisorError } from './supervisor-error.ts'
 
 export interface Daemon {
@@ -38,7 +50,9 @@ export interface Daemon {
 
 /** How long the first look-up of the catalogue may hold up the start: without DNS there is nothing to learn. */
 const FIRST_RESOLUTION_MS = 5000
-const PROXY_GRACE_MS = 7000
+const DNS_GRACE_MS = 3000
+/** How long the redirect stands without a sign of life: a frozen daemon must not hold up the rest of the machine. */
+const LEASE_MS = 10_000
 const RECORDER_GRACE_MS = 30_000
 const CHAIN_GRACE_MS = 5000
 
@@ -85,24 +99,35 @@ async function refuseToStart(stateFile: string): Promise<void> {
 
 async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemon> {
   const paths = layout(config)
-  const { policy, catalogue } = loadRules(config)
-  const accounts = { proxy: await account(PROXY_ACCOUNT), recorder: await account(RECORDER_ACCOUNT) }
+  const loaded = loadRules(config)
+  const accounts = {
+    proxy: await account(PROXY_ACCOUNT),
+    recorder: await account(RECORDER_ACCOUNT),
+    sensor: await account(SENSOR_ACCOUNT),
+  }
+  const people = await policyAccounts(loaded.policy)
+  const named = withIds(loaded.policy, people)
+  const rules = { ...loaded, policy: named.policy }
+  const { policy, catalogue } = rules
+  const wanted = enforcementOf(policy, people, { bridges: config.bridges, dnsPort: config.listen.ports.dns })
+  const missing = [...wanted.missing, ...named.missing]
+
   await makeDirectories(config, paths, accounts)
   // Beats until the very end: an ordered stop may take longer than a watchdog's patience.
   const heartbeat = keepAlive()
   stack.defer(() => clearInterval(heartbeat))
   const log = openLog(config.logDir)
   stack.defer(() => void log.end())
-  const identity = await openIdentity(config, paths, catalogue)
+  const identity = await openIdentity(config, paths, rules)
   const book = await openAddressBook(paths.addresses, Date.now())
-  const development = config.chains.find((chain) => chain.kind === 'development')
 
   const children: Child[] = []
   let phase: SupervisorState['phase'] = 'starting'
   let addressesKnown = false
+  let sight: Sight | undefined
   const since = new Date().toISOString()
   const pidStart = (await processStart(process.pid)) ?? ''
-  const describe = (): SupervisorState => ({
+  const report = stateReport(paths.supervisorState, log, () => ({
     v: 1,
     version: programVersion,
     pid: process.pid,
@@ -111,75 +136,76 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     since,
     policy: { name: policy.name, hash: policy.hash },
     vault: identity.vaultLevel,
-    outgrown: [...identity.outgrown],
-    enforcement: { ...rules.state(), addressesKnown },
+    outgrown: [...identity.misfit.outgrown],
+    caTooWide: identity.misfit.tooWide,
+    missingAccounts: missing.map(({ kind, name }) => `${kind} ${name}`),
+    enforcement: { ...enforcement.state(), addressesKnown },
+    sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
     children: children.map((child) => child.state()),
-  })
-  let writing: Promise<void> = Promise.resolve()
-  const changed = () => {
-    writing = writing
-      .then(() => writeState(paths.supervisorState, describe()))
-      .catch((error: unknown) => void log.error(`supervisor.json could not be written: ${String(error)}`))
-  }
-  const audit = auditTrail(
+  }))
+
+  let recorder: Child | undefined
+  const trail = auditTrail(
     // Before it is ready the recorder has no log to write to.
     (message) => (recorder?.state().state === 'running' && recorder.send(message)) ?? false,
   )
-  const rules = enforcer({
+  const coverage = await openCoverage({
+    aliveFile: paths.alive,
+    audit: trail.write,
+    gap: trail.gap,
+  })
+  stack.defer(() => coverage.close())
+  let proxies: ReturnType<typeof startProxies> | undefined
+  const development = config.chains.find((chain) => chain.kind === 'development')
+  const base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks'> = {
+    ...wanted.enforcement,
+    proxyUids: [accounts.proxy.uid],
+    redirectPort: config.listen.ports.transparent,
+    guardedPorts: development
+      ? [{ port: config.listen.ports.developmentChain, uids: [0, accounts.recorder.uid] }]
+      : [],
+    leaseMs: LEASE_MS,
+  }
+  const enforcement = enforcer({
     nft: systemNft(),
-    base: {
-      mode: 'standard',
-      exemptUids: [accounts.proxy.uid],
-      ports: policy.enforcement.ports,
-      bridges: config.bridges,
-      redirectPort: config.listen.ports.transparent,
-      guardedPorts: development
-        ? [{ port: config.listen.ports.developmentChain, uids: [0, accounts.recorder.uid] }]
-        : [],
-      logGroup: policy.enforcement.logGroup,
-    },
+    base,
     book,
     fenceScript: paths.fenceScript,
     log,
-    changed,
-    audit: audit.write,
+    changed: () => {
+      report.changed()
+      sight?.uplinks(enforcement.uplinks())
+    },
+    audit: trail.write,
+    gap: coverage.gap,
+    healthy: () => proxies?.serving() ?? false,
   })
-  await rules.raiseFence()
+  await enforcement.raiseFence()
 
   const listeners = openListeners(config.listen.ports.transparent)
   stack.defer(() => listeners.close())
+  const dnsSockets =
+    policy.enforcement.dns === 'guarded' ? openDnsSockets(config.listen.ports.dns) : undefined
+  stack.defer(() => dnsSockets?.close())
 
-  let recorder: Child | undefined
-  recorder = startRecorder({
+  const learn = async (entries: readonly Sighted[]): Promise<void> => {
+    if (!book.learn(entries, Date.now())) return
+    const addresses = [...book.addresses4, ...book.addresses6]
+    proxies?.addresses(addresses)
+    sight?.child.send({ type: 'addresses', addresses })
+    await enforcement.addressesChanged()
+  }
+
+  const recording = startRecording({
+    config,
+    paths,
     account: accounts.recorder,
+    identity,
     log,
-    changed: () => {
-      changed()
-      audit.flush()
-    },
-    died: (how) => audit.write('child-died', { child: 'recorder', how }),
-    start: () => ({
-      stateDir: paths.recorderState,
-      socket: paths.recorderSocket,
-      statusSocket: paths.statusSocket,
-      bodyKey: identity.keys.body,
-      logKey: identity.logSeed,
-      origin: identity.origin,
-      verifierKey: identity.verifierKey,
-      checkpointIntervalMs: config.ledger.checkpointIntervalMs,
-      chain: {
-        chains: config.chains.map((chain) =>
-          chain.kind === 'development' ? { ...chain, port: config.listen.ports.developmentChain } : chain,
-        ),
-        key: identity.keys.gateway,
-        stateDir: paths.chainState,
-        origin: identity.origin,
-        ledger: paths.ledger,
-        anchoring: config.anchoring,
-      },
-    }),
+    changed: report.changed,
+    trail,
   })
-  const recording = recorder
+  recorder = recording
   children.push(recording)
   stack.defer(() => recording.stop((child) => child.send({ type: 'stop' }, () => {}), RECORDER_GRACE_MS))
 
@@ -189,89 +215,146 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
       port: config.listen.ports.developmentChain,
       stateDirectory: paths.developmentChainState,
       log,
-      changed,
-      died: (how) => audit.write('child-died', { child: 'development-chain', how }),
+      changed: report.changed,
+      died: (how) => trail.write('child-died', { child: 'development-chain', how }),
     })
     children.push(chain)
     stack.defer(() => chain.stop((child) => child.kill('SIGTERM'), CHAIN_GRACE_MS))
   }
   await recording.ready
 
-  const leaves = leafService(identity.authority)
-  const roots = systemRootsWithout(identity.authority.certificatePem)
-  const resolved = Promise.withResolvers<void>()
-  const count = config.proxy.workers === 'auto' ? Math.min(availableParallelism(), 2) : config.proxy.workers
-  const workers = Array.from({ length: count }, (_, i) =>
-    startWorker({
-      name: `proxy-${i + 1}`,
-      account: accounts.proxy,
-      listeners: listeners.sockets,
-      log,
-      leaf: leaves,
-      changed,
-      died: (how) => audit.write('child-died', { child: `proxy-${i + 1}`, how }),
-      learned: (addresses) => {
-        if (!book.learn(addresses, Date.now())) return
-        rules.addressesChanged()
-        for (const worker of workers) {
-          worker.send({ type: 'addresses', addresses: [...book.addresses4, ...book.addresses6] })
-        }
-      },
-      resolved: () => resolved.resolve(),
-      start: () => ({
-        policy,
-        catalogue,
-        recorderSocket: paths.recorderSocket,
-        fingerprintKey: identity.keys.fingerprint,
-        systemRoots: roots,
-        // Its provider runs on this machine and has a leaf of our own CA: trusted for this one name only.
-        staticHosts: {
-          [CANARY_NAME]: { addresses: [CANARY_ADDRESS], root: identity.authority.certificatePem },
-        },
-        sniffTimeoutMs: config.proxy.sniffTimeoutMs,
-        durability: config.recording.durability,
-        providerAddresses: [...book.addresses4, ...book.addresses6],
-        resolveCatalogue: i === 0,
-      }),
-    }),
-  )
-  children.push(...workers)
-  stack.defer(async () => {
-    await Promise.all(
-      workers.map((worker) => worker.stop((child) => child.send({ type: 'stop' }, () => {}), PROXY_GRACE_MS)),
-    )
+  const attribution = startAttribution({
+    log,
+    unknown: ({ count, from, to }) => coverage.gap('attribution-unknown', from, to, { connections: count }),
   })
-  await Promise.all(workers.map((worker) => worker.ready))
-  await rules.startRedirect()
-  stack.defer(() => rules.stop())
+  stack.defer(() => attribution.stop())
+  const seen = sightings({
+    policy,
+    nameOf: (address) => book.nameOf(address),
+    agent: (flow) => attribution.agent(flow),
+    record: trail.sighting,
+  })
+
+  const counters = counterRecords({
+    read: () => enforcement.counters(),
+    sensorDrops: () => sight?.drops() ?? 0,
+    audit: trail.write,
+    log,
+  })
+  const eyes = startSight({
+    begin: startSensor,
+    account: accounts.sensor,
+    log,
+    coverage,
+    uplinks: enforcement.uplinks(),
+    start: (uplinks) => ({
+      logGroup: policy.enforcement.logGroup,
+      ...(dnsSockets ? {} : { dnsLogGroup: policy.enforcement.dnsLogGroup }),
+      uplinks,
+      bridges: config.bridges,
+      catalogue,
+      providerAddresses: [...book.addresses4, ...book.addresses6],
+      proxyUid: accounts.proxy.uid,
+    }),
+    resolvers: upstreamSource([]),
+    learned: (entries) => void learn(entries),
+    sighting: (sighting) => {
+      seen.sensor(sighting)
+      counters.nudge()
+    },
+    stateChanged: report.changed,
+    changed: report.changed,
+    died: (how) => trail.write('child-died', { child: 'sensor', how }),
+  })
+  sight = eyes
+  children.push(eyes.child)
+  stack.defer(() => eyes.stop())
+  stack.defer(() => counters.stop())
+
+  if (dnsSockets) {
+    const guard = startDnsGuard({
+      account: accounts.proxy,
+      log,
+      sockets: dnsSockets,
+      rules: () => rules,
+      upstreams: config.dns.upstreams.map(({ address, port }) =>
+        isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`,
+      ),
+      bridges: config.bridges,
+      learn: (name, entries) => learn(entries.map((entry) => ({ ...entry, name, passive: true }))),
+      refusal: (refused) => {
+        seen.dns(refused)
+      },
+      changed: report.changed,
+      died: (how) => trail.write('child-died', { child: 'dns-guard', how }),
+    })
+    children.push(guard)
+    stack.defer(() => guard.stop((child) => child.send({ type: 'stop' }, () => {}), DNS_GRACE_MS))
+    await guard.ready
+  }
+
+  const capturing = startProxies({
+    config,
+    paths,
+    account: accounts.proxy,
+    listeners: listeners.sockets,
+    log,
+    leaf: leafService(identity.authority),
+    fingerprintKey: identity.keys.fingerprint,
+    authorityPem: identity.authority.certificatePem,
+    systemRoots: systemRootsWithout(identity.authority.certificatePem),
+    rules,
+    providerAddresses: () => [...book.addresses4, ...book.addresses6],
+    learned: (entries) => void learn(entries),
+    owner: (flow) => attribution.agent(flow),
+    dialled: (flows) => void eyes.child.send({ type: 'dialled', flows }),
+    changed: report.changed,
+    died: (child, how) => trail.write('child-died', { child, how }),
+  })
+  proxies = capturing
+  children.push(...capturing.workers)
+  stack.defer(() => capturing.stop())
+  await Promise.all(capturing.workers.map((worker) => worker.ready))
+  await enforcement.startRedirect()
+  stack.defer(() => enforcement.stop())
 
   await Promise.race([
-    resolved.promise,
+    Promise.all([capturing.resolved, eyes.child.ready.catch(() => {})]),
     new Promise((resolve) => setTimeout(resolve, FIRST_RESOLUTION_MS).unref()),
   ])
-  resolved.promise.then(() => {
+  capturing.resolved.then(() => {
     addressesKnown = true
-    changed()
+    report.changed()
   })
   phase = 'running'
-  changed()
-  audit.write('start', {
+  report.changed()
+  const { exempt, subjects } = policy.enforcement
+  trail.write('start', {
     version: programVersion,
+    policyName: policy.name,
     policy: policy.hash,
     names: literalNames(catalogue).length,
+    subjects: subjects.users === 'everyone' ? 'everyone' : JSON.stringify(subjects).slice(0, 500),
+    exempt: [...exempt.users, ...exempt.groups, ...exempt.cgroups].join(' ').slice(0, 500),
+    missing: missing
+      .map(({ kind, name }) => `${kind} ${name}`)
+      .join(', ')
+      .slice(0, 500),
   })
-  log.info(`capturing for ${catalogue.providers.length} providers; status: agent-anchor status`)
+  log.info(
+    `capturing for ${catalogue.providers.length} providers under the policy ${policy.name}; status: agent-anchor status`,
+  )
   notify('READY=1')
 
   return {
     async stop(reason) {
       phase = 'stopping'
       log.info(`stopping: ${reason}`)
-      audit.write('stop', { reason })
-      changed()
+      trail.write('stop', { reason })
+      report.changed()
       notify('STOPPING=1')
       await stack.disposeAsync()
-      await writing
+      await report.written()
     },
   }
 }

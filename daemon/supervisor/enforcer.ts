@@ -1,62 +1,100 @@
 /**
- * Keeps what the kernel enforces equal to what the gateway knows: the fence (outlives us), the redirect (dies
- * with us) and the addresses in both.
+ * Keeps what the kernel enforces equal to what the gateway knows: the fence (outlives us), the owned tables (die
+ * with us), the addresses in both, and the uplinks that they stand on; and puts right what others change.
+ *
+ *     book, uplinks ──▶ wanted() ──▶ fence ◀── writer ──┐
+ *                          └──────▶ owned tables        │ one change at a time
+ *     nft monitor ──▶ guard ──▶ restore ────────────────┘ ──▶ audit, gap
  */
-import { readFile } from 'node:fs/promises'
+import { type CgroupWatch, cgroupsOf, watchCgroups } from '../../firewall/cgroups.ts'
 import type { Enforcement } from '../../firewall/enforcement.ts'
-import { applyFence, fencePresent } from '../../firewall/fence.ts'
-import type { Nft } from '../../firewall/nft.ts'
-import { renderFence } from '../../firewall/nftables.ts'
-import { type Redirect, startRedirect } from '../../firewall/redirect-owner.ts'
-import { writeFileAtomic } from '../base/durable.ts'
+import { readCounters } from '../../firewall/fence.ts'
+import type { NamedCounter, Nft } from '../../firewall/nft.ts'
+import { openNftSession } from '../../firewall/nft-session.ts'
+import { FENCE_TABLE, OWN_TABLES } from '../../firewall/nftables.ts'
+import { startRedirect } from '../../firewall/redirect-owner.ts'
+import { watchRuleset } from '../../firewall/ruleset-watch.ts'
+import { type UplinkWatch, watchUplinks } from '../../firewall/uplinks.ts'
 import { messageOf } from '../base/errors.ts'
 import type { AddressBook } from './address-book.ts'
-import { backOff } from './back-off.ts'
-import { formatFenceScript } from './fence-script.ts'
+import { bootFiles } from './enforcement/boot-files.ts'
+import { type Audit, evidence, type Gap } from './enforcement/evidence.ts'
+import { fenceKeeper } from './enforcement/fence-keeper.ts'
+import { redirectKeeper } from './enforcement/redirect-keeper.ts'
+import { repeated } from './enforcement/repeated.ts'
+import { restorer } from './enforcement/restorer.ts'
+import { rulesetGuard, type Tampering } from './enforcement/ruleset-guard.ts'
+import { rulesetWriter } from './enforcement/ruleset-writer.ts'
 import type { Log } from './log.ts'
 
 export interface EnforcerState {
   readonly fence: boolean
   readonly redirect: boolean
   readonly addresses: number
+  readonly uplinks: readonly string[]
+  /** Whether changes by others are seen as they happen. */
+  readonly watched: boolean
+  /** The last change by somebody else to tables of ours; milliseconds since the epoch. */
+  readonly lastTamper?: { readonly time: number; readonly by: string; readonly what: string }
 }
-
-/** How often the kernel is asked whether the fence still stands; watching for the change itself comes later. */
-const LOOK_MS = 2000
 
 export interface Enforcer {
   state(): EnforcerState
+  /** @throws FirewallError where the fence can't be raised */
   raiseFence(): Promise<void>
+  /** @throws FirewallError where the owned tables can't be made */
   startRedirect(): Promise<void>
-  /** Takes the book's present addresses into both tables; calls close together are done as one. */
-  addressesChanged(): void
-  /** Takes the redirect away and leaves the fence: LLM traffic is refused from here on. */
+  /** Takes the book's present addresses into the rules at once; resolves when the kernel's sets hold them. */
+  addressesChanged(): Promise<void>
+  counters(): Promise<Record<string, NamedCounter>>
+  uplinks(): readonly string[]
+  /** Takes the owned tables away and leaves the fence: LLM traffic is refused from here on. */
   stop(): Promise<void>
 }
 
-/** Names resolve in bursts: one update a burst. */
-const SETTLE_MS = 100
-
-export function enforcer(options: {
+export interface EnforcerOptions {
+  /** For reading, and where no session can be had. */
   readonly nft: Nft
-  readonly base: Omit<Enforcement, 'addresses4' | 'addresses6'>
+  readonly base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks'>
   readonly book: AddressBook
   readonly fenceScript: string
   readonly log: Log
+  /** `state()` is another. */
   readonly changed: () => void
-  readonly audit: (event: string, detail: Record<string, string | number | boolean>) => void
-}): Enforcer {
-  const { nft, book, log } = options
-  const current = (): Enforcement => ({
-    ...options.base,
+  readonly audit: Audit
+  readonly gap: Gap
+  /** Whether redirected traffic can be served: without it the lease isn't renewed. */
+  readonly healthy: () => boolean
+  /** What touches the machine; a test gives its own. */
+  readonly parts?: Partial<typeof machine>
+}
+
+const machine = { openNftSession, startRedirect, watchCgroups, watchRuleset, watchUplinks }
+
+/** A second eye beside the watch: whether the rules stand as they were made. */
+const LOOK_MS = 5000
+/** While there is no watch. */
+const BLIND_LOOK_MS = 400
+const EXPIRE_MS = 60_000
+
+export function enforcer(options: EnforcerOptions): Enforcer {
+  const { nft, base, book, log } = options
+  const parts = { ...machine, ...options.parts }
+  const records = evidence(options)
+  let uplinks: UplinkWatch | undefined
+  let cgroups: CgroupWatch | undefined
+  let fenced = false
+  /** The uplinks or control groups are others than those that the fence was raised for. */
+  let outdated = false
+  let lastTamper: EnforcerState['lastTamper']
+  const wanted = (): Enforcement => ({
+    ...base,
     addresses4: book.addresses4,
     addresses6: book.addresses6,
+    uplinks: uplinks?.names ?? [],
   })
-  let fence = false
-  let redirect: Redirect | undefined
-  let stopping = false
-  let timer: NodeJS.Timeout | undefined
-  // One change at a time: nft transactions of an older book must not overtake a newer one's.
+
+  // One change at a time: transactions of an older book must not overtake a newer one's.
   let queue: Promise<void> = Promise.resolve()
   const inTurn = (work: () => Promise<void>) => {
     const done = queue.then(work)
@@ -64,90 +102,154 @@ export function enforcer(options: {
     return done
   }
 
+  const writer = rulesetWriter(nft, parts.openNftSession)
+  const fence = fenceKeeper(writer)
+  const files = bootFiles({ fenceScript: options.fenceScript, book, wanted, log })
   const raise = async () => {
-    const wanted = current()
-    await applyFence(nft, wanted)
-    const script = formatFenceScript(renderFence(wanted))
-    const stored = await readFile(options.fenceScript, 'utf8').catch(() => '')
-    if (stored !== script) await writeFileAtomic(options.fenceScript, Buffer.from(script), { mode: 0o600 })
-    fence = true
+    outdated = false
+    await fence.raise(wanted())
+    restoration.raised()
+    if (fenced) return
+    fenced = true
     options.changed()
   }
-
-  const delays = backOff()
-  const own = async () => {
-    const born = Date.now()
-    redirect = await startRedirect(current())
-    options.changed()
-    const mine = redirect
-    mine.exited.then((code) => {
-      if (stopping || redirect !== mine) return
-      redirect = undefined
+  const tampered = (change: Tampering) => {
+    lastTamper = { time: Date.now(), by: change.by, what: `${change.table}: ${change.what}` }
+    records.tampered(change, lastTamper.time)
+  }
+  const restoration = restorer({
+    inTurn,
+    async difference(thorough) {
+      // Older kernels take the chains of a device away with it: that is nobody's doing.
+      uplinks?.look()
+      return outdated ? undefined : await fence.difference({ elements: thorough })
+    },
+    raise,
+    found: (table, what, by = { by: 'unknown', pid: undefined }) => tampered({ ...by, table, what }),
+    restored(from, to, what) {
+      records.exposed('ruleset-changed', from, to, what)
       options.changed()
-      log.error(
-        `the owner of the redirect table ended (${code}); LLM traffic is refused until it stands again`,
-      )
-      options.audit('redirect-lost', { code: code ?? -1 })
-      retry(Date.now() - born)
-    })
-  }
-  const retry = (livedMs: number) => {
-    setTimeout(() => {
-      if (stopping) return
-      inTurn(own)
-        .then(() => options.audit('redirect-restored', {}))
-        .catch((error: unknown) => {
-          log.error(`the redirect could not be restored: ${messageOf(error)}`)
-          retry(0)
-        })
-    }, delays.next(livedMs))
-  }
+    },
+    failed(error) {
+      log.error(`the fence could not be restored: ${messageOf(error)}`)
+      if (!fenced) return
+      fenced = false
+      options.changed()
+    },
+  })
 
-  const look = async () => {
-    if (!fence || (await fencePresent(nft))) return
-    fence = false
-    options.changed()
-    log.error('the fence was taken away; it is raised again')
-    options.audit('fence-lost', {})
-    await raise()
-    options.audit('fence-restored', {})
-  }
+  const redirect = redirectKeeper({
+    startRedirect: parts.startRedirect,
+    wanted,
+    healthy: options.healthy,
+    inTurn,
+    log,
+    changed: options.changed,
+    audit: options.audit,
+    gap: (from, to, why) => options.gap('redirect-lost', from, to, { why }),
+    beaten: (sent) => guard.expectNews(sent),
+  })
+  const guard = rulesetGuard({
+    watchRuleset: parts.watchRuleset,
+    writer,
+    unowned: tables((name) => name === FENCE_TABLE),
+    owned: tables((name) => name !== FENCE_TABLE),
+    ownerLives: redirect.owned,
+    log,
+    tampered(changes) {
+      for (const change of changes) tampered(change)
+      restoration.changed(`${changes[0]?.table}: ${changes[0]?.what}`)
+    },
+    foreign: (change) => records.foreign(change, Date.now()),
+    suspicious: (_why, by) => restoration.suspect(true, by),
+    unwatched: (from, to, why) => records.exposed('ruleset-unwatched', from, to, why),
+  })
+
+  const learning = repeated({
+    work: () =>
+      inTurn(async () => {
+        const now = wanted()
+        // Somebody may have taken the fence away this moment: then it takes both steps.
+        const updated = await redirect.update().catch(() => false)
+        if (updated) fence.extended(now)
+        else {
+          await raise()
+          await redirect.update()
+        }
+        files.writeSoon()
+      }),
+    failed: (error) => log.error(`addresses could not be enforced: ${messageOf(error)}`),
+  })
+  const rebuilding = repeated({
+    work: () =>
+      inTurn(async () => {
+        await raise()
+        await redirect.update()
+        files.writeSoon()
+      }),
+    failed: (error) => log.error(`the rules could not be renewed: ${messageOf(error)}`),
+  })
+
+  const expiry = setInterval(() => {
+    if (book.expire(Date.now())) void rebuilding.run()
+  }, EXPIRE_MS)
+  let looked = performance.now()
   const looking = setInterval(() => {
-    inTurn(look).catch((error: unknown) =>
-      log.error(`the fence could not be raised again: ${messageOf(error)}`),
-    )
-  }, LOOK_MS)
+    const due = guard.watching() ? LOOK_MS : BLIND_LOOK_MS
+    if (!fenced || performance.now() - looked < due) return
+    looked = performance.now()
+    restoration.suspect(false)
+  }, BLIND_LOOK_MS)
   // A start that fails must not be kept from ending.
-  looking.unref()
+  for (const timer of [expiry, looking]) timer.unref()
 
   return {
     state: () => ({
-      fence,
-      redirect: redirect !== undefined,
+      fence: fenced,
+      redirect: redirect.stands(),
       addresses: book.addresses4.length + book.addresses6.length,
+      uplinks: uplinks?.names ?? [],
+      watched: guard.watching(),
+      ...(lastTamper ? { lastTamper } : {}),
     }),
-    raiseFence: () => inTurn(raise),
-    startRedirect: () => inTurn(own),
-    addressesChanged() {
-      if (timer || stopping) return
-      timer = setTimeout(() => {
-        timer = undefined
-        inTurn(async () => {
-          await raise()
-          await redirect?.update(book.addresses4, book.addresses6)
-          await book.save()
-        }).catch((error: unknown) => log.error(`addresses could not be enforced: ${messageOf(error)}`))
-      }, SETTLE_MS)
+    async raiseFence() {
+      uplinks ??= parts.watchUplinks({
+        bridges: base.bridges,
+        changed(names) {
+          outdated = true
+          options.audit('uplinks-changed', { uplinks: names.join(' ') })
+          options.changed()
+          void rebuilding.run()
+        },
+        failed: (error) => log.error(`the uplinks could not be listed: ${messageOf(error)}`),
+      })
+      cgroups ??= parts.watchCgroups(cgroupsOf(base), () => {
+        outdated = true
+        void rebuilding.run()
+      })
+      await guard.start()
+      await inTurn(raise)
+      await files.write()
     },
+    startRedirect: redirect.start,
+    addressesChanged: learning.run,
+    counters: () => readCounters(nft),
+    uplinks: () => uplinks?.names ?? [],
     async stop() {
-      stopping = true
-      clearTimeout(timer)
-      clearInterval(looking)
+      for (const timer of [expiry, looking]) clearInterval(timer)
+      for (const each of [learning, rebuilding, restoration]) each.stop()
+      uplinks?.stop()
+      cgroups?.stop()
       await queue
-      await redirect?.stop()
-      redirect = undefined
-      await book.save()
+      await redirect.stop()
+      await guard.stop()
+      await writer.close()
+      records.flush()
+      await files.write()
       options.changed()
     },
   }
 }
+
+const tables = (chosen: (name: string) => boolean) =>
+  new Set(OWN_TABLES.filter(({ name }) => chosen(name)).map(({ family, name }) => `${family} ${name}`))

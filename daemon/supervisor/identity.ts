@@ -2,21 +2,22 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { type Catalogue, permittedDomains } from '../../policies/catalogue.ts'
+import { permittedDomains } from '../../policies/catalogue.ts'
+import type { Rules } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
 import { hostKeyVault, openHostKeyVault } from '../vault/host-key.ts'
 import { type Keys, loadOrCreateKeys } from '../vault/keys.ts'
 import { publishVerifierKey } from '../vault/verifier-key.ts'
-import { makeAuthority, openAuthority, outgrown, type StoredAuthority } from './authority-store.ts'
+import { type Misfit, makeAuthority, misfit, openAuthority, type StoredAuthority } from './authority-store.ts'
 import type { Layout } from './layout.ts'
 import { SupervisorError } from './supervisor-error.ts'
 
 export interface Identity {
   readonly vaultLevel: string
   readonly authority: StoredAuthority
-  /** Domains of the catalogue that this CA may not speak for; a new install makes one that may. */
-  readonly outgrown: readonly string[]
+  /** Where this CA doesn't fit the policy; a new install makes one that does. */
+  readonly misfit: Misfit
   /** A new CA was made just now: a daemon that runs has the old one. */
   readonly renewed: boolean
   readonly keys: Keys
@@ -27,13 +28,13 @@ export interface Identity {
 }
 
 /**
- * @param renewAuthority make a new CA where the catalogue has outgrown the one that is there: only for who
- * installs it into the trust stores too
+ * @param renewAuthority make a new CA where the one that is there doesn't fit: only for who installs it into the
+ * trust stores too
  */
 export async function openIdentity(
   config: Config,
   paths: Layout,
-  catalogue: Catalogue,
+  { policy, catalogue }: Pick<Rules, 'policy' | 'catalogue'>,
   { renewAuthority = false } = {},
 ): Promise<Identity> {
   const { hostKeyFile } = config.vault
@@ -41,10 +42,10 @@ export async function openIdentity(
   const vault = await (existsSync(paths.caSealedKey)
     ? openHostKeyVault(hostKeyFile)
     : hostKeyVault(hostKeyFile))
-  const domains = permittedDomains(catalogue)
+  const domains = policy.proxy.unknownName === 'intercept' ? 'every' : permittedDomains(catalogue)
   let authority = await openAuthority(paths, vault, domains, new Date())
-  const uncovered = outgrown(authority, domains)
-  const renewed = renewAuthority && uncovered.length > 0
+  const found = misfit(authority, domains)
+  const renewed = renewAuthority && (found.outgrown.length > 0 || found.tooWide)
   if (renewed) authority = await makeAuthority(paths, vault, domains, new Date())
   const keys = await loadOrCreateKeys(vault, paths.keysDirectory)
   const stored = await readFile(paths.verifierKey, 'utf8').catch(() => undefined)
@@ -61,7 +62,7 @@ export async function openIdentity(
   return {
     vaultLevel: vault.level,
     authority,
-    outgrown: renewed ? [] : uncovered,
+    misfit: renewed ? misfit(authority, domains) : found,
     renewed,
     keys,
     logSeed: keys.log.privateKey,

@@ -9,6 +9,8 @@ export interface Layout {
   readonly verifierKey: string
   readonly addresses: string
   readonly fenceScript: string
+  /** Its time stamp says until when a gateway ran. */
+  readonly alive: string
   readonly recorderState: string
   readonly ledger: string
   readonly chainState: string
@@ -30,6 +32,7 @@ export function layout(directories: { readonly stateDir: string; readonly runtim
     verifierKey: join(stateDir, 'keys', 'log.vkey'),
     addresses: join(stateDir, 'firewall', 'addresses.json'),
     fenceScript: join(stateDir, 'firewall', 'fence.nft'),
+    alive: join(stateDir, 'firewall', 'alive'),
     recorderState: join(stateDir, 'recorder'),
     ledger: join(stateDir, 'recorder', 'ledger'),
     chainState: join(stateDir, 'chain'),

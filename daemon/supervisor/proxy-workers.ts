@@ -1,11 +1,15 @@
 /** The proxy workers: started with the listening sockets, answered when they ask for a leaf. */
 import { fork } from 'node:child_process'
 import { z } from 'zod'
+import type { Agent } from '../recorder/record.ts'
 import type { Account } from './accounts.ts'
+import type { OwnerFlow } from './attribution/owner.ts'
 import { type Child, type ChildState, supervise } from './child.ts'
 import type { Log } from './log.ts'
 import { childEnvironment, programRoot } from './program.ts'
 import { unprivileged } from './unprivileged.ts'
+
+const Endpoint = z.object({ address: z.string().max(64), port: z.int().min(0).max(65535) })
 
 /** What a worker may say. It parses hostile traffic: anything else is dropped and logged. */
 const FromWorker = z.discriminatedUnion('type', [
@@ -17,10 +21,26 @@ const FromWorker = z.discriminatedUnion('type', [
     spki: z.instanceof(Uint8Array).refine((key) => key.length <= 256),
   }),
   z.object({
+    type: z.literal('owner?'),
+    request: z.int(),
+    family: z.literal([4, 6]),
+    client: Endpoint,
+    destination: Endpoint,
+    inode: z.int().positive().optional(),
+    uid: z.int().min(0).max(0xffff_ffff).optional(),
+    cgroup: z.bigint().nonnegative().optional(),
+  }),
+  z.object({
     type: z.literal('learned'),
     name: z.string().max(253),
     addresses: z.array(z.string().max(64)).max(256),
+    ttlSeconds: z.number().nonnegative().optional(),
   }),
+  z.object({
+    type: z.literal('dialled'),
+    flows: z.array(z.object({ local: Endpoint, remote: Endpoint })).max(65_536),
+  }),
+  z.object({ type: z.literal('beat') }),
   z.object({ type: z.literal('resolved') }),
   z.object({ type: z.literal('state') }).loose(),
 ])
@@ -30,6 +50,25 @@ export interface Listener {
   readonly family: 4 | 6
 }
 
+interface Endpoint {
+  readonly address: string
+  readonly port: number
+}
+
+export interface LearnedAddress {
+  readonly name: string
+  readonly address: string
+  readonly ttlSeconds?: number
+}
+
+export interface DialledFlow {
+  readonly local: Endpoint
+  readonly remote: Endpoint
+}
+
+/** A worker that is silent for so long doesn't serve anybody: it is killed and another one takes the listeners. */
+const BEAT_MS = 10_000
+
 export interface WorkerOptions {
   readonly name: string
   readonly account: Account
@@ -38,7 +77,12 @@ export interface WorkerOptions {
   /** The start message less the listeners' descriptor numbers, which are the child's own. */
   readonly start: () => Record<string, unknown>
   readonly leaf: (name: string, spki: Buffer) => Promise<string>
-  readonly learned: (addresses: readonly string[]) => void
+  /** Addresses of a name of the catalogue; `ttlSeconds` as DNS said, absent where something else named them. */
+  readonly learned: (entries: readonly LearnedAddress[]) => void
+  /** Whose a connection is, for its record; rejects never. */
+  readonly owner: (flow: OwnerFlow) => Promise<Agent>
+  /** Connections of the worker to servers, before anything was sent on them. */
+  readonly dialled: (flows: readonly DialledFlow[]) => void
   /** The worker has been through the whole catalogue once. */
   readonly resolved: () => void
   readonly changed: (state: ChildState) => void
@@ -53,6 +97,7 @@ export function startWorker(options: WorkerOptions): Child {
   return supervise({
     name,
     log,
+    beatMs: BEAT_MS,
     changed: options.changed,
     died: options.died,
     spawn: () =>
@@ -74,7 +119,18 @@ export function startWorker(options: WorkerOptions): Child {
         return false
       }
       const message = parsed.data
-      if (message.type === 'learned') options.learned(message.addresses)
+      if (message.type === 'learned') {
+        const { name, addresses, ttlSeconds } = message
+        const ttl = ttlSeconds === undefined ? {} : { ttlSeconds }
+        options.learned(addresses.map((address) => ({ name, address, ...ttl })))
+      }
+      if (message.type === 'dialled') options.dialled(message.flows)
+      if (message.type === 'owner?') {
+        const { type, request, ...flow } = message
+        options
+          .owner({ protocol: 'tcp', ...flow })
+          .then((agent) => child.send({ type: 'owner', request, agent }, () => {}))
+      }
       if (message.type === 'resolved') options.resolved()
       if (message.type === 'leaf?') {
         const { request } = message

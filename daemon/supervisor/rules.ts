@@ -1,11 +1,17 @@
-/** The policy and the catalogue in force. */
-import type { Catalogue } from '../../policies/catalogue.ts'
-import { loadPolicy, type Policy } from '../../policies/policy.ts'
+/** The rules in force: the policy with what it decides by, and what the configuration itself needs. */
+import { freeze } from '../../policies/frozen.ts'
+import { loadPolicy } from '../../policies/policy.ts'
+import type { RulesInForce } from '../../policies/rules.ts'
 import type { Config } from '../config/config.ts'
 
-export function loadRules(config: Pick<Config, 'policiesDir' | 'policy'>): {
-  policy: Policy
-  catalogue: Catalogue
-} {
-  return loadPolicy({ dir: config.policiesDir, name: config.policy })
+/** @throws PolicyError */
+export function loadRules(config: Pick<Config, 'policiesDir' | 'policy' | 'chains'>): RulesInForce {
+  const rules = loadPolicy({ dir: config.policiesDir, name: config.policy })
+  return { ...rules, ownHosts: freeze(ownHosts(config.chains)) }
+}
+
+/** Hosts of the chains' RPC endpoints: names, and addresses without brackets. */
+function ownHosts(chains: Config['chains']): string[] {
+  const urls = chains.flatMap((chain) => (chain.kind === 'rpc' ? chain.rpc : []))
+  return [...new Set(urls.map((url) => new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')))].sort()
 }

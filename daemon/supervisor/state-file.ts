@@ -27,11 +27,27 @@ export const SupervisorState = z.object({
   vault: z.string(),
   /** Domains of the catalogue that the CA may not speak for. */
   outgrown: z.array(z.string()),
+  /** The CA may speak for every site, though the policy doesn't intercept all. */
+  caTooWide: z.boolean(),
   enforcement: z.object({
     fence: z.boolean(),
     redirect: z.boolean(),
     addresses: z.number(),
     addressesKnown: z.boolean(),
+    /** Devices by which packets leave. */
+    uplinks: z.array(z.string()).readonly(),
+    /** Whether changes of the rules by others are seen as they happen. */
+    watched: z.boolean(),
+    /** The last such change to tables of ours; milliseconds since the epoch. */
+    lastTamper: z.object({ time: z.number(), by: z.string(), what: z.string() }).optional(),
+  }),
+  /** Users and groups of the policy that this machine lacks. */
+  missingAccounts: z.array(z.string()),
+  sensor: z.object({
+    /** Sources that it doesn't see. */
+    blind: z.array(z.object({ device: z.string(), reason: z.string() })),
+    /** Packets that the kernel could not hand to it. */
+    drops: z.number(),
   }),
   children: z.array(Child),
 })

@@ -14,6 +14,9 @@ export interface ClientHello {
 }
 
 const HANDSHAKE = 22
+/** Some servers pass over these, and over empty records, also before and within a ClientHello. */
+const ALERT = 21
+const CHANGE_CIPHER_SPEC = 20
 const CLIENT_HELLO = 1
 /** RFC 8446 §5.1: 2^14 bytes of plaintext; the header is 5 bytes. */
 const MAX_RECORD = 1 << 14
@@ -41,12 +44,15 @@ function gather(bytes: Buffer): Buffer | 'not-tls' {
   const parts: Buffer[] = []
   let at = 0
   while (at < bytes.length) {
-    if (bytes[at] !== HANDSHAKE) return at === 0 ? 'not-tls' : Buffer.concat(parts)
+    const type = bytes[at]
+    if (type !== HANDSHAKE && type !== ALERT && type !== CHANGE_CIPHER_SPEC) {
+      return at === 0 ? 'not-tls' : Buffer.concat(parts)
+    }
     if (at + 1 < bytes.length && bytes[at + 1] !== 3) return 'not-tls'
     if (at + 5 > bytes.length) break
     const length = bytes.readUInt16BE(at + 3)
-    if (length === 0 || length > MAX_RECORD) return 'not-tls'
-    parts.push(bytes.subarray(at + 5, at + 5 + length))
+    if (length > MAX_RECORD) return 'not-tls'
+    if (type === HANDSHAKE) parts.push(bytes.subarray(at + 5, at + 5 + length))
     at += 5 + length
   }
   return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)

@@ -1,9 +1,15 @@
 /**
  * Who lives where in the laboratory. Addresses come from the blocks reserved for documentation
- * (RFC 5737, RFC 3849), so that a packet which ever escaped would find nobody.
+ * (RFC 5737, RFC 3849), so that a packet which ever escaped would find nobody; but for the public resolvers,
+ * which agents know by their real addresses.
  */
-export interface Site {
+export interface Site extends AddressPair {
   readonly name: string
+  /** The addresses that the site moves to when its provider rotates them; it listens on both pairs. */
+  readonly next?: AddressPair
+}
+
+interface AddressPair {
   readonly address4: string
   readonly address6: string
 }
@@ -12,6 +18,7 @@ export const OPENAI: Site = {
   name: 'api.openai.com',
   address4: '203.0.113.10',
   address6: '2001:db8:113::10',
+  next: { address4: '203.0.113.110', address6: '2001:db8:113::110' },
 }
 export const ANTHROPIC: Site = {
   name: 'api.anthropic.com',
@@ -35,6 +42,65 @@ export const EVM: Site = { name: 'evm.example.org', address4: '203.0.113.80', ad
 export const WEB_SITES: readonly Site[] = [OPENAI, ANTHROPIC, EXAMPLE]
 export const ALL_SITES: readonly Site[] = [...WEB_SITES, RESOLVER, EVM]
 
+/*
+ * What only the wide internet has (`startLab({ wide: true })`): names that the catalogue knows by a pattern, and
+ * whatever an agent could go round by.
+ */
+export const AZURE: Site = {
+  name: 'foo.openai.azure.com',
+  address4: '203.0.113.11',
+  address6: '2001:db8:113::11',
+}
+export const BEDROCK: Site = {
+  name: 'bedrock-runtime.eu-central-1.amazonaws.com',
+  address4: '203.0.113.12',
+  address6: '2001:db8:113::12',
+}
+/** Speaks OpenAI's interface under a name that no catalogue has. */
+export const UNLISTED: Site = {
+  name: 'llm.example.net',
+  address4: '203.0.113.31',
+  address6: '2001:db8:113::31',
+}
+/** A resolver that is not the machine's own. */
+export const FOREIGN_RESOLVER: Site = {
+  name: 'resolver.example.net',
+  address4: '203.0.113.54',
+  address6: '2001:db8:113::54',
+}
+/** Passes connections on for whoever asks: CONNECT, SOCKS, SSH. */
+export const RELAY: Site = {
+  name: 'relay.example.net',
+  address4: '203.0.113.60',
+  address6: '2001:db8:113::60',
+}
+/** Public DoH and DoT services, under the addresses that agents have built in: these are the real ones. */
+export const GOOGLE_DNS: Site = {
+  name: 'dns.google',
+  address4: '8.8.8.8',
+  address6: '2001:4860:4860::8888',
+}
+export const CLOUDFLARE_DNS: Site = {
+  name: 'cloudflare-dns.com',
+  address4: '1.1.1.1',
+  address6: '2606:4700:4700::1111',
+}
+/** Sites of the wide internet that speak HTTP as the others do. */
+export const WIDE_WEB_SITES: readonly Site[] = [AZURE, BEDROCK, UNLISTED]
+export const ENCRYPTED_RESOLVERS: readonly Site[] = [GOOGLE_DNS, CLOUDFLARE_DNS]
+export const WIDE_SITES: readonly Site[] = [
+  ...ALL_SITES,
+  ...WIDE_WEB_SITES,
+  ...ENCRYPTED_RESOLVERS,
+  FOREIGN_RESOLVER,
+  RELAY,
+]
+/** Those that stand in the catalogue. */
+export const PROVIDERS: readonly Site[] = [OPENAI, ANTHROPIC, AZURE, BEDROCK]
+
+/** Ports of the relay. 443 wraps CONNECT in TLS. */
+export const RELAY_PORTS = { connect: 3128, socks: 1080, tls: 443, ssh: 22 } as const
+
 /** JSON-RPC port of the EVM node. */
 export const EVM_PORT = 8545
 
@@ -42,6 +108,11 @@ export const EVM_PORT = 8545
 export const ECHO_PORT = 8443
 export const GREETING_PORT = 9999
 export const GREETING = '220 laboratory ready\r\n'
+
+/** All addresses of a site, those it moves to included. */
+export function addressesOf({ address4, address6, next }: Site): string[] {
+  return [address4, address6, ...(next === undefined ? [] : [next.address4, next.address6])]
+}
 
 /** The link between the two namespaces. */
 export const LINK = {

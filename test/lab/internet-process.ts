@@ -1,18 +1,21 @@
 /**
  * The process that is the laboratory's internet: web sites, resolver and listening posts. It lives in
- * the namespace `internet`, takes commands over its IPC channel and ends when that closes.
+ * the namespace `internet`, takes commands over its IPC channel and ends when that closes. With the argument
+ * `wide` it has more in it than what a well-behaved agent calls.
  */
 import { messageOf } from '../../daemon/base/errors.ts'
-import { ALL_SITES, ANTHROPIC, EXAMPLE, OPENAI, RESOLVER, type Site } from './addresses.ts'
+import { ALL_SITES, ANTHROPIC, EXAMPLE, OPENAI, RESOLVER, type Site, WIDE_SITES } from './addresses.ts'
 import type { SiteHandler } from './internet/answer.ts'
 import { anthropic } from './internet/anthropic.ts'
 import { createPki } from './internet/certificates.ts'
 import { DnsServer } from './internet/dns-server.ts'
 import { exampleSite } from './internet/example-site.ts'
+import { httpsRecord } from './internet/https-record.ts'
 import { listenAround } from './internet/listening-posts.ts'
 import type { Command, Report, Request } from './internet/messages.ts'
 import { openai } from './internet/openai.ts'
 import { WebSite } from './internet/web-site.ts'
+import { startWide } from './internet/wide.ts'
 import { WireLogWriter } from './internet/wire-log-writer.ts'
 import { WIRE_LOG } from './wire-log.ts'
 
@@ -24,10 +27,12 @@ const handlers: readonly (readonly [Site, SiteHandler])[] = [
 
 const log = new WireLogWriter(WIRE_LOG)
 const pki = await createPki()
-const resolver = new DnsServer(ALL_SITES)
+const isWide = process.argv[2] === 'wide'
+const resolver = new DnsServer(isWide ? WIDE_SITES : ALL_SITES)
 const sites = new Map<string, WebSite>()
 
-for (const address of [RESOLVER.address4, RESOLVER.address6]) await resolver.listen(address)
+if (isWide) for (const [name, site] of await startWide(pki, resolver, log)) sites.set(name, site)
+else for (const address of [RESOLVER.address4, RESOLVER.address6]) await resolver.listen(address)
 for (const [site, handler] of handlers) {
   const webSite = new WebSite(site, await pki.issue(site.name, 'good'), handler, log)
   await webSite.listen()
@@ -56,7 +61,12 @@ async function obey(command: Command): Promise<void> {
     case 'listening':
       return command.on ? siteNamed(command.site).listen() : siteNamed(command.site).close()
     case 'resolve':
-      return resolver.resolve(command.name, command.families)
+      return resolver.resolve(command.name, command.families, command.next ?? false)
+    case 'https-record':
+      return resolver.https(
+        command.name,
+        command.record === 'none' ? undefined : httpsRecord(command.record === 'ech'),
+      )
   }
 }
 

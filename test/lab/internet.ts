@@ -13,8 +13,9 @@ export interface Internet {
 }
 
 /** Starts the process in `internet` and waits until everything there listens. */
-export async function startInternet(): Promise<Internet> {
-  const child = spawnIn('internet', 'root', [NODE, `${REPOSITORY}/test/lab/internet-process.ts`], {
+export async function startInternet(wide = false): Promise<Internet> {
+  const argv = [NODE, `${REPOSITORY}/test/lab/internet-process.ts`, ...(wide ? ['wide'] : [])]
+  const child = spawnIn('internet', 'root', argv, {
     env: { PATH },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })

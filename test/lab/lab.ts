@@ -20,6 +20,8 @@ import { readWireLog, type WireConnection } from './wire-log.ts'
 interface LabOptions {
   /** Start an EVM node on the internet too. */
   readonly evm?: boolean
+  /** The wide internet: with everything that an agent could go round by, and a log of packets (`wide-lab.ts`). */
+  readonly wide?: boolean
   /** Put the web sites' names into /etc/hosts, so that clients ask no resolver. */
   readonly namesInHosts?: boolean
   /** Keep a wire log (default). Benchmarks go without. */
@@ -68,7 +70,10 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
   }
   const began = performance.now()
   await buildNetwork()
-  const [internet, evm] = await Promise.all([startInternet(), options.evm ? startEvmNode() : undefined])
+  const [internet, evm] = await Promise.all([
+    startInternet(options.wide),
+    options.evm ? startEvmNode() : undefined,
+  ])
   await trustRoot(internet.root)
   if (options.wireLog === false) await internet.ask({ type: 'log', on: false })
   if (options.namesInHosts) {

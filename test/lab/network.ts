@@ -1,15 +1,14 @@
 /**
  * Two network namespaces with one link between them: `internet`, where all providers live on the
- * loopback device, and `host`, the machine that agents and gateway share.
+ * loopback device, and `host`, the machine that agents and gateway share. Containers (containers.ts) have one each.
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
-import { ALL_SITES, LINK } from './addresses.ts'
+import { addressesOf, LINK, WIDE_SITES } from './addresses.ts'
 import { tool } from './process.ts'
 import type { User } from './users.ts'
 
-export type Namespace = 'internet' | 'host'
-
-const namespaces: readonly Namespace[] = ['internet', 'host']
+/** `internet`, `host` or a container's. */
+export type Namespace = string
 
 /** Makes both namespaces, the link and the sites' addresses. `removeNetwork` is its inverse. */
 export async function buildNetwork(): Promise<void> {
@@ -33,7 +32,8 @@ async function connectHost(): Promise<void> {
   await tool(['ip', '-n', 'host', '-batch', '-'], hostScript())
 }
 
-async function addNamespace(namespace: Namespace): Promise<void> {
+/** Makes a namespace with IPv6 in it. */
+export async function addNamespace(namespace: Namespace): Promise<void> {
   await tool(['ip', 'netns', 'add', namespace])
   // Containers and some distributions switch IPv6 off for namespaces to come.
   await tool(
@@ -42,11 +42,11 @@ async function addNamespace(namespace: Namespace): Promise<void> {
   )
 }
 
-/** Undoes `buildNetwork`, whatever of it stands. */
+/** Undoes `buildNetwork` and whatever was added to it since: /run/netns is the laboratory's own. */
 export async function removeNetwork(): Promise<void> {
-  const standing = (await tool(['ip', 'netns', 'list'])).split('\n').map((line) => line.split(' ')[0])
-  for (const namespace of namespaces) {
-    if (standing.includes(namespace)) await tool(['ip', 'netns', 'delete', namespace])
+  for (const line of (await tool(['ip', 'netns', 'list'])).split('\n')) {
+    const namespace = line.split(' ')[0]
+    if (namespace !== undefined && namespace !== '') await tool(['ip', 'netns', 'delete', namespace])
   }
 }
 
@@ -84,10 +84,9 @@ function linkScript(): string {
 function sitesScript(): string {
   return [
     'link set lo up',
-    ...ALL_SITES.flatMap((site) => [
-      `addr add ${site.address4}/32 dev lo`,
-      `addr add ${site.address6}/128 dev lo nodad`,
-    ]),
+    ...WIDE_SITES.flatMap(addressesOf).map((address) =>
+      address.includes(':') ? `addr add ${address}/128 dev lo nodad` : `addr add ${address}/32 dev lo`,
+    ),
   ].join('\n')
 }
 

@@ -102,6 +102,8 @@ add_user agent1 4001 /home/agent1 /bin/sh
 add_user agent2 4002 /home/agent2 /bin/sh
 add_user agent-anchor 4101 /nonexistent /usr/sbin/nologin
 add_user agent-anchor-proxy 4102 /nonexistent /usr/sbin/nologin
+add_user agent-anchor-sensor 4103 /nonexistent /usr/sbin/nologin
+add_user agent-anchor-sensor 4103 /nonexistent /usr/sbin/nologin
 
 : > "$laboratory/entered"
 cd "$laboratory/repository"

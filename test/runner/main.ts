@@ -1,5 +1,12 @@
 /** Runs checks and tests and prints what they gave; `test/run` prepares the machine and starts this. */
-import { existsSync, globSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  type BypassEntry,
+  bypassJson,
+  bypassMarkdown,
+  findProblems,
+  readBypassComment,
+} from './bypass-report.ts'
 import { runChecks } from './checks.ts'
 import { runNode } from './command.ts'
 import { type FileResult, TapReport } from './tap-report.ts'
@@ -54,6 +61,7 @@ async function test(suite: Suite, pattern: string): Promise<void> {
   }
   const { jobs, timeout } = limits[suite]
   const results: FileResult[] = []
+  const bypasses: BypassEntry[] = []
   const report = new TapReport()
   const take = (result: FileResult | undefined) => {
     if (result === undefined) return
@@ -63,7 +71,11 @@ async function test(suite: Suite, pattern: string): Promise<void> {
   const options = ['--disable-coverage', '--allow-incomplete-coverage', '--reporter=tap']
   const ended = await runNode(
     [tap, 'run', ...options, `--jobs=${jobs}`, `--timeout=${timeout}`, ...files],
-    (each) => take(report.push(each)),
+    (each) => {
+      const bypass = readBypassComment(each)
+      if (bypass !== undefined) bypasses.push(bypass)
+      take(report.push(each))
+    },
   )
   take(report.end())
   const failures = results.reduce((sum, { failures }) => sum + failures.length, 0)
@@ -71,6 +83,25 @@ async function test(suite: Suite, pattern: string): Promise<void> {
   for (const file of silent) fail(`${file} gave no result`)
   if (ended.code !== 0 && failures + silent.length === 0) fail(`tap itself ended with ${ended.code}`)
   if (failures + silent.length > 0 && ended.output !== '') console.log(`  stderr\n${indent(ended.output)}`)
+  // Only of a whole run: a document of a part would lose the rest.
+  if (bypassTests().some((file) => !files.includes(file))) return
+  if (suite === 'system') documentBypasses(bypasses)
+}
+
+const bypassTests = (): string[] => globSync('test/system/bypass-*.test.ts')
+
+function documentBypasses(entries: readonly BypassEntry[]): void {
+  const problems = findProblems(entries)
+  for (const problem of problems) fail(`bypass ${problem}`)
+  if (problems.length > 0) return
+  for (const [file, text] of [
+    ['docs/bypass.md', bypassMarkdown(entries)],
+    ['docs/bypass.json', bypassJson(entries)],
+  ] as const) {
+    // An unchanged file keeps its owner and its time.
+    if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text)
+  }
+  console.log(`  docs/bypass.md: ${entries.length} ways round`)
 }
 
 function tell({ name, passed, failures, milliseconds }: FileResult): void {

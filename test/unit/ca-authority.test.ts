@@ -79,6 +79,19 @@ t.test('a root for no domain, a bare top-level domain or an address is refused',
   }
 })
 
+t.test('a root for every site says so, signs for any name, and still for no address', async (t) => {
+  const wide = await createAuthority({ permittedDomains: 'every', now })
+  t.equal(permittedDomainsOf(wide.certificatePem), 'every')
+  const leaf = leafOf(await issueLeaf(wide, { name: 'www.unlisted.example', publicKeySpki, now }))
+  t.equal(leaf.subjectAltName, 'DNS:www.unlisted.example')
+  t.equal(await code(issueLeaf(wide, { name: '10.0.0.1', publicKeySpki, now })), 'name-malformed')
+  const dir = t.testdir({ 'ca.pem': wide.certificatePem, 'leaf.pem': leaf.toString() })
+  await run('openssl', [
+    ...['verify', '-x509_strict', '-purpose', 'sslserver', '-verify_hostname', 'www.unlisted.example'],
+    ...['-CAfile', join(dir, 'ca.pem'), join(dir, 'leaf.pem')],
+  ])
+})
+
 t.test('a leaf chains to the root, is for its name only, and short-lived', async (t) => {
   const chain = await issueLeaf(authority, { name: 'API.provider.example', publicKeySpki, now })
   const pems = chain.match(/-----BEGIN[\s\S]+?-----END CERTIFICATE-----\n/g) ?? []

@@ -15,6 +15,7 @@ const supervisor: SupervisorState = {
   policy: { name: 'standard', hash: 'abcdef0123456789' },
   vault: 'host key',
   outgrown: [],
+  caTooWide: false,
   enforcement: { fence: true, redirect: true, addresses: 9, addressesKnown: true },
   children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
 }

@@ -4,11 +4,34 @@ import { join } from 'node:path'
 import t from 'tap'
 import { type Config, loadConfig } from '../../daemon/config/config.ts'
 import { ConfigError } from '../../daemon/config/config-error.ts'
+import { type Enforcement, validateEnforcement } from '../../firewall/enforcement.ts'
 
 const directory = t.testdir()
 const file = join(directory, 'gateway.yaml')
 const absent = join(directory, 'absent.yaml')
 const example = join(import.meta.dirname, '../../installers/gateway.yaml')
+
+const nobody = { uids: [], gids: [], cgroups: [] }
+const enforcement: Enforcement = {
+  fence: 'providers',
+  redirect: 'ports',
+  ports: [443],
+  addresses4: [],
+  addresses6: [],
+  bridges: [],
+  proxyUids: [1],
+  subjects: 'everyone',
+  exempt: nobody,
+  allowed: [],
+  redirectPort: 18443,
+  localPorts: [],
+  guardedPorts: [],
+  logGroup: 71,
+  dnsLogGroup: 72,
+  resolversRefused: false,
+  uplinks: [],
+  leaseMs: 10_000,
+}
 
 function load(text: string): Config {
   writeFileSync(file, text)
@@ -33,9 +56,26 @@ t.test('without a file, every default holds', async (t) => {
     policiesDir: '/etc/agent-anchor/policies',
     policy: 'standard',
     vault: { hostKeyFile: '/etc/agent-anchor/host.key' },
-    listen: { ports: { transparent: 18443, developmentChain: 18545 } },
+    listen: { ports: { transparent: 18443, dns: 18053, developmentChain: 18545 } },
     proxy: { workers: 'auto', sniffTimeoutMs: 3000 },
-    bridges: ['docker0', 'br-*', 'podman*'],
+    bridges: [
+      'docker0',
+      'br-*',
+      'podman*',
+      'cni*',
+      'cali*',
+      'lxc*',
+      'lxdbr*',
+      'incusbr*',
+      'virbr*',
+      'veth*',
+      'flannel*',
+      'nerdctl*',
+      've-*',
+      'vb-*',
+      'vz-*',
+    ],
+    dns: { upstreams: [] },
     recording: { durability: 'before-forward' },
     ledger: { checkpointIntervalMs: 1000 },
     anchoring: { maxDelayMs: 60000, maxLeaves: 1000 },
@@ -57,7 +97,7 @@ t.test("the installer's file shows exactly the defaults, and every setting", asy
 
 t.test('a setting left out of a given part has its default too', async (t) => {
   t.match(load('listen:\n  ports:\n    transparent: 1000\nproxy: {}\n'), {
-    listen: { ports: { transparent: 1000, developmentChain: 18545 } },
+    listen: { ports: { transparent: 1000, dns: 18053, developmentChain: 18545 } },
     proxy: { workers: 'auto', sniffTimeoutMs: 3000 },
   })
 })
@@ -105,7 +145,15 @@ t.test('values that cannot work are refused', async (t) => {
     ['listen: {ports: {transparent: "18443"}}\n', /must be a number, not text/],
     ['listen: {ports: {transparent: 18545}}\n', /the ports must differ/],
     ['listen: {ports: {transparent: 5, developmentChain: 5}}\n', /:1:52: .*the ports must differ/],
-    ['policy: strict\n', /`policy` must be `standard`/],
+    ['policy: ../strict\n', /a policy name is of lower-case/],
+    ['policy: [strict]\n', /must be text, not a list/],
+    ['listen: {ports: {dns: 18443}}\n', /:1:23: .*`transparent` already: the ports must differ/],
+    ['listen: {ports: {dns: 53}}\n', /:1:23: .*port 53 is what the guard stands in for/],
+    ['dns: {upstreams: [resolver.example]}\n', /:1:19: .*a DNS server is an address/],
+    ['dns: {upstreams: ["192.0.2.53:0"]}\n', /a DNS server is an address/],
+    ['dns: {upstreams: ["192.0.2.53:65536"]}\n', /a DNS server is an address/],
+    ['dns: {upstreams: ["[192.0.2.53]:53"]}\n', /a DNS server is an address/],
+    ['dns: {upstreams: ["fe80::1%eth0"]}\n', /a DNS server is an address/],
     ['proxy: {workers: 0}\n', /at least 1/],
     ['proxy: {workers: some}\n', /`auto` or a number/],
     ['proxy: {sniffTimeoutMs: 3s}\n', /must be a number/],
@@ -132,6 +180,27 @@ t.test('values that cannot work are refused', async (t) => {
     ['chains:\n', /must be a list, not nothing/],
   ]
   for (const [text, message] of cases) t.match(failure(text).message, message, text)
+})
+
+t.test('a policy is named, not listed: any plain name is taken', async (t) => {
+  for (const policy of ['strict', 'my-own-2']) t.equal(load(`policy: ${policy}\n`).policy, policy)
+})
+
+t.test('the firewall takes every default bridge', async (t) => {
+  const { bridges } = loadConfig(undefined, absent)
+  t.strictSame(validateEnforcement({ ...enforcement, bridges }).bridges, [...bridges].sort())
+})
+
+t.test('DNS servers are read with and without a port', async (t) => {
+  const text =
+    'dns:\n  upstreams: [192.0.2.53, "192.0.2.53:5353", 2001:DB8:0::53, "[2001:db8::53]:5353", "[::1]"]\n'
+  t.strictSame(load(text).dns.upstreams, [
+    { address: '192.0.2.53', port: 53 },
+    { address: '192.0.2.53', port: 5353 },
+    { address: '2001:db8::53', port: 53 },
+    { address: '2001:db8::53', port: 5353 },
+    { address: '::1', port: 53 },
+  ])
 })
 
 t.test('a public chain is taken as given', async (t) => {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { createSocket, type SocketType } from 'node:dgram'
 import { once } from 'node:events'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -157,4 +158,48 @@ t.test('the kernel tells whose a connection is', async (t) => {
     await once(accepted, 'close')
     t.equal(flowOwner(flow), undefined, 'a client that is gone is unknown')
   }
+})
+
+async function datagramSocket(type: SocketType, address: string, options: object = {}) {
+  const socket = createSocket({ type, ...options })
+  socket.bind({ address, port: 0, ...options })
+  await once(socket, 'listening')
+  return socket
+}
+
+t.test('the kernel tells whose a datagram is, where only one socket can have sent it', async (t) => {
+  const far = { address: '127.0.0.1', port: 9 }
+  const flow = (port: number) => ({
+    ...{ protocol: 'udp' as const, family: 4 as const },
+    ...{ client: { address: '127.0.0.1', port }, destination: far },
+  })
+  const sockets = await Promise.all([
+    datagramSocket('udp4', '127.0.0.1'),
+    datagramSocket('udp4', '0.0.0.0'),
+    datagramSocket('udp6', '::'),
+  ])
+  for (const socket of sockets) {
+    const found = flowOwner(flow(socket.address().port))
+    t.equal(found?.uid, process.getuid?.())
+    const links = readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`)
+      } catch {
+        return ''
+      }
+    })
+    t.ok(links.includes(`socket:[${found?.inode}]`))
+  }
+  const only6 = await datagramSocket('udp6', '::', { ipv6Only: true })
+  t.equal(flowOwner(flow(only6.address().port)), undefined, 'a socket of IPv6 alone sends no IPv4')
+  const connected = await datagramSocket('udp4', '127.0.0.1')
+  connected.connect(9, '127.0.0.2')
+  await once(connected, 'connect')
+  t.equal(flowOwner(flow(connected.address().port)), undefined, 'it sends elsewhere')
+  const shared = await datagramSocket('udp4', '127.0.0.1', { reusePort: true })
+  const { port } = shared.address()
+  const twin = createSocket({ type: 'udp4', reusePort: true }).bind({ address: '127.0.0.1', port })
+  await once(twin, 'listening')
+  t.equal(flowOwner(flow(port)), undefined, 'two may have sent it: never a guess')
+  for (const socket of [...sockets, only6, connected, shared, twin]) socket.close()
 })

@@ -115,6 +115,17 @@ t.test(
   },
 )
 
+t.test('a ClientHello too long to show its name is refused wherever it goes', async (t) => {
+  const rig = await tcpRig(() => t.fail('nothing may be dialled'), false)
+  t.teardown(() => rig.stop())
+  const agent = await rig.plain()
+  const read = reading(agent)
+  agent.write(Buffer.concat([Buffer.from([22, 3, 1, 0x40, 0, 1, 0, 0x60, 0]), Buffer.alloc(17_000, 0xaa)]))
+  await read.until('end')
+  await rig.recorder.until(() => rig.recorder.refusals().length === 1)
+  t.match(rig.recorder.refusals()[0], { rule: 'standard/no-name-provider-address' })
+})
+
 t.test('learned addresses count as provider’s at once', async (t) => {
   const rig = await tcpRig((socket) => socket.end('hello'), false)
   t.teardown(() => rig.stop())

@@ -7,7 +7,7 @@ import { loadPolicy } from '../../policies/policy.ts'
 import { shippedDirectory } from '../../policies/shipped.ts'
 
 const main = new URL('../../daemon/proxy/main.ts', import.meta.url).pathname
-const { policy, catalogue } = loadPolicy({ dir: shippedDirectory, name: 'standard' })
+const rules = { ...loadPolicy({ dir: shippedDirectory, name: 'standard' }), ownHosts: [] }
 const PORT = 18_943
 
 function start(fd: number, changes: object = {}) {
@@ -21,8 +21,7 @@ function start(fd: number, changes: object = {}) {
   child.send({
     type: 'start',
     listeners: [{ fd: 4, family: 4 }],
-    policy,
-    catalogue,
+    rules,
     recorderSocket: '/nonexistent/recorder.sock',
     fingerprintKey: Buffer.alloc(32, 1),
     systemRoots: [],
@@ -51,6 +50,7 @@ t.test(
     const child = start(fd)
     const state = message(child, 'state')
     await message(child, 'ready')
+    await message(child, 'beat')
     t.match(await state, { connections: 0, recorder: 'lost', idleUpstream: 0 })
     const socket = connect(PORT, '127.0.0.1')
     socket.on('error', () => {})
@@ -58,6 +58,7 @@ t.test(
     t.pass('a direct dial is closed')
     child.send({ type: 'addresses', addresses: ['1.2.3.4'] })
     child.send({ type: 'leaf', request: 99, pem: 'nobody asked' })
+    child.send({ type: 'owner', request: 99, agent: { uid: 1 } })
     child.send({ type: 'stop' })
     t.equal(await exit(child), 0)
 

@@ -11,13 +11,33 @@ import { connect as connectTls, createServer as createTlsServer, type TLSSocket 
 import { type Authority, createAuthority, issueLeaf } from '../../ca/authority.ts'
 import { Worker, type WorkerOptions } from '../../daemon/proxy/worker.ts'
 import { type Frame, FrameReader, FrameType, frameHeader } from '../../daemon/recorder/protocol.ts'
-import { decide } from '../../policies/decide.ts'
-import { loadPolicy } from '../../policies/policy.ts'
+import { loadPolicy, type Policy } from '../../policies/policy.ts'
+import type { RulesInForce } from '../../policies/rules.ts'
 import { shippedDirectory } from '../../policies/shipped.ts'
 
 export const NAME = 'api.openai.com'
-const { policy, catalogue } = loadPolicy({ dir: shippedDirectory, name: 'standard' })
-export const policyHash = policy.hash
+
+/** A shipped policy, some settings changed. */
+export function rulesOf(
+  name: string,
+  changes: {
+    proxy?: Partial<Policy['proxy']>
+    enforcement?: Partial<Policy['enforcement']>
+    traffic?: Partial<Policy['traffic']>
+  } = {},
+): RulesInForce {
+  const { policy, catalogue, resolvers } = loadPolicy({ dir: shippedDirectory, name })
+  const changed = {
+    ...policy,
+    proxy: { ...policy.proxy, ...changes.proxy },
+    enforcement: { ...policy.enforcement, ...changes.enforcement },
+    traffic: { ...policy.traffic, ...changes.traffic },
+  }
+  return { policy: changed, catalogue, resolvers, ownHosts: [] }
+}
+
+const standard = rulesOf('standard')
+export const policyHash = standard.policy.hash
 
 const now = new Date()
 export const gateway: Authority = await createAuthority({
@@ -193,6 +213,7 @@ export interface RigOptions extends Partial<WorkerOptions> {
   readonly provider: (socket: Socket) => void
   readonly tls?: Identity | false
   /** Where the kernel says that connections were meant for, instead of the provider. */
+  readonly rulesAt?: (providerPort: number) => RulesInForce
   readonly destination?: (providerPort: number) => { address: string; port: number } | undefined
   readonly recorder?: FakeRecorder
   readonly startRecorder?: boolean
@@ -203,6 +224,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     provider,
     tls = providerIdentity,
     destination,
+    rulesAt,
     recorder = new FakeRecorder(),
     startRecorder = true,
     ...rest
@@ -229,8 +251,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
       originalDestination: () => (destination ? destination(providerPort) : target),
       flowOwner: () => ({ uid: 1000, inode: 42 }),
     },
-    decide: (seen) => decide(policy, catalogue, seen),
-    policyHash,
+    rules: rulesAt?.(providerPort) ?? standard,
     askForLeaf: (name, publicKeySpki) => issueLeaf(gateway, { name, publicKeySpki, now: new Date() }),
     learned: () => {},
     dns: () => Promise.reject(new Error('no DNS in this test')),

@@ -1,35 +1,10 @@
 /** What a connection's first bytes say, for ClientHellos as node:tls makes them and for anything else. */
-
-import { type AddressInfo, connect, createServer } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import fc from 'fast-check'
 import t from 'tap'
-import { readClientHello } from '../../daemon/wire/client-hello.ts'
 import { SNIFF_LIMIT, sniff } from '../../daemon/proxy/sniff/sniff.ts'
-
-/** The first flight of a real TLS client. */
-function clientHello(options: {
-  servername?: string
-  ALPNProtocols?: string[]
-  minVersion?: 'TLSv1.2'
-  maxVersion?: 'TLSv1.2' | 'TLSv1.3'
-}): Promise<Buffer> {
-  return new Promise((resolve) => {
-    const server = createServer((socket) => {
-      socket.once('data', (bytes) => {
-        socket.destroy()
-        server.close()
-        resolve(bytes)
-      })
-      socket.on('error', () => {})
-    })
-    server.listen(0, '127.0.0.1', () => {
-      const socket = connect((server.address() as AddressInfo).port, '127.0.0.1')
-      connectTls({ socket, ...options }).on('error', () => {})
-      socket.on('error', () => {})
-    })
-  })
-}
+import { readSocksStep } from '../../daemon/proxy/sniff/socks.ts'
+import { readClientHello } from '../../daemon/wire/client-hello.ts'
+import { clientHello, socks4Request, socks5Greeting, socks5Request, socks5SignIn } from './proxy-wire.ts'
 
 /** The same handshake message over records of `size` bytes. */
 function fragmented(hello: Buffer, size: number): Buffer {
@@ -92,6 +67,19 @@ t.test('a ClientHello beyond the limit is decided on by what was seen of it', as
   t.equal(sniff(long.subarray(0, SNIFF_LIMIT - 1)), 'more')
 })
 
+t.test('a ClientHello that hides its name behind the limit, alerts or empty records', async (t) => {
+  const alert = Buffer.from([21, 3, 1, 0, 2, 1, 100])
+  const empty = Buffer.from([22, 3, 1, 0, 0])
+  t.match(sniff(Buffer.concat([alert, empty, hello12])), { protocol: 'tls', names: ['api.openai.com'] })
+  t.match(sniff(Buffer.concat([fragmented(hello12, 100).subarray(0, 105), alert, empty])), 'more')
+  const padded = Buffer.concat([
+    Buffer.from([22, 3, 1, 0x40, 0, 1, 0, 0x60, 0]),
+    Buffer.alloc(SNIFF_LIMIT, 0xaa),
+  ])
+  t.match(sniff(padded), { protocol: 'tls', names: [], oversized: true })
+  t.equal(sniff(hello12) === 'more' || 'oversized' in (sniff(hello12) as object), false)
+})
+
 t.test('two server names, or one that is no text, are none', async (t) => {
   const name = hello12.indexOf('api.openai.com')
   const odd = Buffer.from(hello12)
@@ -126,13 +114,77 @@ t.test('tells plain HTTP by its first line and reads every host it names', async
     'PING\r\n',
     '\0\0\0\x08',
     'GET /\r\n',
-    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
     'get x\r\n',
     '{"a":1}',
   ]) {
     t.equal(names(other), 'other:', JSON.stringify(other))
   }
   for (const partial of ['G', 'GET', 'GET / HT', '\x16', '\x16\x03']) t.equal(names(partial), 'more')
+})
+
+t.test('tells HTTP/2 without TLS, and CONNECT with where it goes', async (t) => {
+  t.match(sniff(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')), { protocol: 'h2-preface' })
+  t.equal(sniff(Buffer.from('PRI * HTTP')), 'more')
+  const target = (text: string) => {
+    const found = sniff(Buffer.from(`${text}\r\nX: y\r\n\r\nrest`))
+    return found === 'more' ? found : found.tunnel
+  }
+  t.same(target('CONNECT API.openai.com.:443 HTTP/1.1'), { host: 'api.openai.com', port: 443 })
+  t.same(target('CONNECT [2001:DB8::7]:8443 HTTP/1.1'), { host: '2001:db8::7', port: 8443 })
+  t.same(target('CONNECT https://me:x@api.openai.com/ HTTP/1.1'), { host: 'api.openai.com', port: 443 })
+  t.same(target('\r\n\nconnect\t1.2.3.4:80\tHTTP/1.0'), { host: '1.2.3.4', port: 80 })
+  t.same(target('CONNECT api.openai.com:443'), { host: 'api.openai.com', port: 443 })
+  t.equal(target('GET / HTTP/1.1'), undefined)
+  t.match(sniff(Buffer.from('GET /a?b HTTP/1.1\r\n\r\nrest')), {
+    request: { method: 'GET', target: '/a?b' },
+    end: 21,
+  })
+})
+
+t.test('tells SOCKS, cut at every byte, from what only begins like it', async (t) => {
+  const messages: [Buffer, object][] = [
+    [socks5Greeting, { protocol: 'socks', end: 4 }],
+    [
+      socks4Request([1, 2, 3, 4], 443),
+      { protocol: 'socks', tunnel: { host: '1.2.3.4', port: 443 }, end: 11 },
+    ],
+    [
+      socks4Request('API.openai.com', 80),
+      { protocol: 'socks', tunnel: { host: 'api.openai.com', port: 80 }, end: 26 },
+    ],
+  ]
+  for (const [message, expected] of messages) {
+    t.match(sniff(message), expected)
+    for (let i = 1; i < message.length; i++) t.equal(sniff(message.subarray(0, i)), 'more')
+  }
+  t.match(sniff(Buffer.concat([socks5Greeting, socks5Request('a.example')])), { protocol: 'socks', end: 4 })
+  for (const other of [
+    '050003',
+    '0402ffff',
+    '04030000000000000000',
+    '050100ff',
+    '0401005001020304'.padEnd(600, '61'),
+  ]) {
+    const found = sniff(Buffer.from(other, 'hex'), true)
+    t.match(found, { protocol: 'other' }, other)
+  }
+
+  const steps: [Buffer, object][] = [
+    [socks5SignIn, { kind: 'sign-in', end: 13 }],
+    [socks5Request('API.openai.com'), { kind: 'request', target: { host: 'api.openai.com', port: 443 } }],
+    [socks5Request([1, 2, 3, 4], 80), { kind: 'request', target: { host: '1.2.3.4', port: 80 } }],
+    [
+      socks5Request([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]),
+      { kind: 'request', target: { host: '2001:db8:0:0:0:0:0:7', port: 443 } },
+    ],
+    [Buffer.from([5, 3, 0, 1, 0, 0, 0, 0, 0, 0]), { kind: 'request', end: 10 }],
+  ]
+  for (const [step, expected] of steps) {
+    t.match(readSocksStep(step), expected)
+    for (let i = 0; i < step.length; i++) t.equal(readSocksStep(step.subarray(0, i)), 'more')
+  }
+  t.equal(readSocksStep(Buffer.from([5, 9, 0, 1])), 'not-socks')
+  t.equal(readSocksStep(Buffer.from([5, 1, 0, 9, 0])), 'not-socks')
 })
 
 t.test('takes any bytes without throwing, and always decides within the limit', async () => {
@@ -142,6 +194,7 @@ t.test('takes any bytes without throwing, and always decides within the limit', 
         ? Buffer.concat([hello12.subarray(0, 11), Buffer.from(bytes)])
         : Buffer.from(bytes)
       sniff(input)
+      readSocksStep(input)
       readClientHello(input, true)
       return sniff(Buffer.concat([input, Buffer.alloc(SNIFF_LIMIT)])) !== 'more'
     }),

@@ -1,3 +1,4 @@
+import { randomUUIDv7 } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
@@ -10,6 +11,7 @@ import { parseLeaf } from '../../daemon/recorder/index/row.ts'
 import { openIndex } from '../../daemon/recorder/index-reader.ts'
 import { type Batch, Journal } from '../../daemon/recorder/intake/journal.ts'
 import { FrameType } from '../../daemon/recorder/protocol.ts'
+import type { ExchangeRecord } from '../../daemon/recorder/record.ts'
 import {
   COMPLETE,
   openPayload,
@@ -231,3 +233,70 @@ t.test('the final status counts, heads keep 1xx answers and trailers, times are 
   bodies.close()
   t.equal(head, `HTTP/1.1 100 Continue\r\n\r\n${RESPONSE_HEAD.toString()}x-sum: 1\r\n`)
 })
+
+t.test(
+  'what was learned after the beginning takes its place, and waiting for it costs no time',
+  async (t) => {
+    const start = startMessage(temporaryDirectory())
+    mkdirSync(start.stateDir)
+    const journal = path.join(start.stateDir, 'journal')
+    const writer = await Journal.open({ dir: journal, bodyKey: start.bodyKey, fs: realFileSystem }, [])
+    const json = (value: object) => Buffer.from(JSON.stringify(value))
+    const open = openPayload({ agent: { uid: 1000, inode: 7 }, flags: ['unlisted-host'] })
+    const agent = {
+      ...{ uid: 1000, inode: 7, gid: 1000, cgroup: '/system.slice/a.service', unit: 'a.service' },
+      processes: [{ pid: 10, name: 'curl', executable: '/usr/bin/curl', sha256: 'ab'.repeat(32) }],
+      more: 3,
+    }
+    const end = { ...COMPLETE, agent, flags: ['name-mismatch', 'unlisted-host'], heldMs: 400 }
+    const refused = {
+      id: randomUUIDv7(),
+      ...{
+        rule: 'r',
+        reason: 'why',
+        protocol: 'tcp',
+        heldMs: 250,
+        agent: { uid: 1000 },
+        client: open.client,
+      },
+      ...{ originalDestination: open.originalDestination, policy: { hash: 'ab'.repeat(32) } },
+    }
+    const time = Date.UTC(2026, 0, 1)
+    const batch: Batch[] = [
+      {
+        ...{ id: open.id, ranges: [] },
+        frames: [
+          { type: FrameType.Open, payload: json(open), time },
+          { type: FrameType.RequestHead, payload: REQUEST_HEAD, time },
+          { type: FrameType.RequestEnd, payload: json({}), time: time + 1 },
+          { type: FrameType.ResponseHead, payload: RESPONSE_HEAD, time: time + 20 },
+          { type: FrameType.End, payload: json(end), time: time + 430 },
+        ],
+      },
+      {
+        ...{ id: refused.id, ranges: [] },
+        frames: [{ type: FrameType.Refusal, payload: json(refused), time: time + 1250 }],
+      },
+    ]
+    await writer.write(batch, true)
+    await writer.close()
+    const { bodyKey, logKey, origin, verifierKey } = start
+    const options = { dir: start.stateDir, journal, bodyKey, logKey, origin, verifierKey, fs: realFileSystem }
+    const { events, until } = listen()
+    const finaliser = await Finaliser.open({ ...options, checkpointIntervalMs: 20 }, events)
+    for (const { id, ranges } of batch) finaliser.push({ type: 'exchange', request: { id, ranges } })
+    await until(2)
+    await finaliser.close()
+    const index = openIndex(start.stateDir)
+    const records = index.list().map(({ bytes }) => parseLeaf(bytes))
+    index.close()
+    const exchange = records.find(({ kind }) => kind === 'exchange') as ExchangeRecord
+    t.same(exchange.agent, agent)
+    t.same(exchange.flags, ['unlisted-host', 'name-mismatch'])
+    t.equal(exchange.timing.end, 30)
+    t.match(
+      records.find(({ kind }) => kind === 'refusal'),
+      { id: refused.id, time: '2026-01-01T00:00:01.000Z', protocol: 'tcp', heldMs: undefined },
+    )
+  },
+)

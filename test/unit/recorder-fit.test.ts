@@ -1,13 +1,36 @@
 import { randomUUIDv7 } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
+import { evidenceRecord } from '../../daemon/recorder/evidence.ts'
 import { encodeRecord } from '../../daemon/recorder/finalise/fit.ts'
 import { parseLeaf, rowOf } from '../../daemon/recorder/index/row.ts'
-import { type LogRecord, MAX_LEAF } from '../../daemon/recorder/record.ts'
+import { type Agent, type LogRecord, MAX_LEAF } from '../../daemon/recorder/record.ts'
 
 const part = { digest: 'cd'.repeat(32), size: Number.MAX_SAFE_INTEGER, stored: true }
 const count = Number.MAX_SAFE_INTEGER
 const endpoint = { address: 'ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255', port: 65535 }
+
+/** An agent of eight processes, everything about them as long as it can be. */
+const crowd = (text: string): Agent => ({
+  uid: 4294967295,
+  gid: 4294967295,
+  inode: count,
+  cgroup: text,
+  unit: text,
+  container: text,
+  processes: Array.from({ length: 8 }, (_, i) => ({
+    pid: 4194304 + i,
+    name: text,
+    executable: text,
+    sha256: 'ef'.repeat(32),
+    uid: 4294967295,
+    gid: 4294967295,
+    cgroup: text,
+    unit: text,
+    container: text,
+  })),
+  more: 5,
+})
 
 function exchange(text: string, credentials: number, reasons: number): LogRecord {
   return {
@@ -25,7 +48,8 @@ function exchange(text: string, credentials: number, reasons: number): LogRecord
       destinationMismatch: true,
     },
     client: endpoint,
-    agent: { uid: 4294967295, inode: count },
+    agent: crowd(text),
+    flags: Array.from({ length: 16 }, () => text),
     credentials: Array.from({ length: credentials }, () => ({ where: text, fingerprint: text })),
     http: { method: text, target: text, status: 599 },
     timing: {
@@ -76,7 +100,9 @@ t.test('any record fits in a leaf, parses against the schema, and keeps its ids 
       const bytes = encodeRecord(record)
       const back = parseLeaf(bytes)
       if (bytes.length > MAX_LEAF || back.kind !== 'exchange') return false
+      const { processes = [], more = 0 } = back.agent
       return (
+        processes.length + more === 13 &&
         back.id === record.id &&
         back.request.head.digest === part.digest &&
         back.policy.hash === 'ab'.repeat(32)
@@ -88,8 +114,41 @@ t.test('any record fits in a leaf, parses against the schema, and keeps its ids 
 })
 
 t.test('an ordinary record is not cut', async (t) => {
-  const record = exchange('gpt-4o', 1, 1)
+  const record = { ...exchange('gpt-4o', 1, 1), agent: { uid: 1000, gid: 1000, processes: [] } }
   t.same(parseLeaf(encodeRecord(record)), record)
+})
+
+t.test('a sighting fits as well', async (t) => {
+  for (const text of ['\u0001'.repeat(8192), '😀'.repeat(3000), 'x']) {
+    for (const type of ['leak', 'refusal'] as const) {
+      const sighting = {
+        ...{ type, rule: text, reason: text, protocol: 'udp', agent: crowd(text), client: endpoint },
+        ...{ destination: endpoint, serverName: text, count, from: 0, to: Number.NaN, via: text },
+        policy: 'ab'.repeat(32),
+      }
+      const bytes = encodeRecord(evidenceRecord(sighting))
+      t.ok(bytes.length <= MAX_LEAF, `${bytes.length} bytes`)
+      const record = parseLeaf(bytes)
+      t.match(record, { kind: type, count, via: /./, policy: { hash: 'ab'.repeat(32) } })
+      t.match(rowOf(1, bytes, record), { kind: type, uid: 4294967295, provider: null })
+    }
+  }
+})
+
+t.test('processes that had to go for long paths are counted', async (t) => {
+  const processes = Array.from({ length: 8 }, (_, i) => ({
+    ...{ pid: 100 + i, name: 'node', sha256: 'ef'.repeat(32) },
+    executable: `/home/agent/${'deep/'.repeat(800)}node`,
+  }))
+  const record = { ...exchange('gpt-4o', 1, 1), agent: { uid: 1000, processes, more: 2 } }
+  const back = parseLeaf(encodeRecord(record))
+  t.match(back, {
+    agent: { uid: 1000, processes: [{ pid: 100 }, { pid: 101 }, {}, { sha256: 'ef'.repeat(32) }], more: 6 },
+  })
+  t.match(back, { derived: { 'gen_ai.request.model': 'gpt-4o' } }, 'and nothing else did')
+  const short = processes.map((one) => ({ ...one, executable: `/opt/${'x'.repeat(80)}/node` }))
+  const whole = { ...record, agent: { uid: 1000, processes: short } }
+  t.same(parseLeaf(encodeRecord(whole)), whole, 'eight processes with ordinary paths fit')
 })
 
 t.test('a long detail of an audit record is cut, keys included', async (t) => {

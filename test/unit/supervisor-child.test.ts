@@ -95,3 +95,47 @@ t.test('ready rejects, naming the child, where it dies before it is ready', asyn
   await t.rejects(child.ready, { message: 'stillborn ended (exit 3) before it was ready' })
   await child.stop(() => {}, 100)
 })
+
+t.test(
+  'a child that falls silent is killed and started again, frozen or not; one that beats lives',
+  async (t) => {
+    const beating = script(
+      `process.send({ type: 'ready' }); setInterval(() => process.send({ type: 'beat' }), 20)`,
+    )
+    const quiet = script(`process.send({ type: 'ready' }); setInterval(() => {}, 1000)`)
+    const start = (name: string, file: string) =>
+      supervise({
+        ...{ name, log, beatMs: 300, changed: () => {} },
+        spawn: () => fork(file),
+        message: (m) => (m as { type: string }).type === 'ready',
+      })
+    const alive = start('alive', beating)
+    const silent = start('silent', quiet)
+    await Promise.all([alive.ready, silent.ready])
+    await until(() => silent.state().restarts > 0)
+    t.equal(silent.state().lastExit, 'SIGKILL')
+    t.equal(alive.state().restarts, 0)
+    const frozen = alive.state().pid as number
+    process.kill(frozen, 'SIGSTOP')
+    await until(() => alive.state().restarts > 0)
+    t.equal(alive.state().lastExit, 'SIGKILL')
+    t.throws(() => process.kill(frozen, 0), 'the frozen one is gone')
+    await Promise.all([alive.stop(() => {}, 0), silent.stop(() => {}, 0)])
+  },
+)
+
+t.test('silence is not counted while this process itself stands still', async (t) => {
+  const file = script(
+    `process.send({ type: 'ready' }); setInterval(() => process.send({ type: 'beat' }), 20)`,
+  )
+  const child = supervise({
+    ...{ name: 'patient', log, beatMs: 300, changed: () => {} },
+    spawn: () => fork(file),
+    message: (m) => (m as { type: string }).type === 'ready',
+  })
+  await child.ready
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000)
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  t.equal(child.state().restarts, 0)
+  await child.stop(() => {}, 0)
+})

@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { isRemoteAddress, openAddressBook } from '../../daemon/supervisor/address-book.ts'
+import { isRemoteAddress } from '../../daemon/supervisor/address-book.ts'
 import { auditTrail } from '../../daemon/supervisor/audit-trail.ts'
 import {
   processStart,
@@ -37,23 +37,6 @@ t.test("only addresses that a remote host can have are taken into the kernel's s
   }
 })
 
-t.test(
-  'the address book survives a restart, forgets what was not seen for a week, ignores a damaged file',
-  async (t) => {
-    const file = join(directory, 'addresses.json')
-    const now = 1_800_000_000_000
-    const book = await openAddressBook(file, now)
-    t.ok(book.learn(['203.0.113.10', '2001:db8::1', '127.0.0.1'], now))
-    t.notOk(book.learn(['203.0.113.10'], now + 1))
-    await book.save()
-    const again = await openAddressBook(file, now + 1000)
-    t.same([again.addresses4, again.addresses6], [['203.0.113.10'], ['2001:db8::1']])
-    t.same((await openAddressBook(file, now + 8 * 24 * 3600_000)).addresses4, [])
-    writeFileSync(file, '{"v":1,"addresses":{"203.0.113.10; flush ruleset":1')
-    t.same((await openAddressBook(file, now)).addresses4, [])
-  },
-)
-
 const state: SupervisorState = {
   v: 1,
   version: '0.0.0',
@@ -64,6 +47,7 @@ const state: SupervisorState = {
   policy: { name: 'standard', hash: '00' },
   vault: 'none',
   outgrown: [],
+  caTooWide: false,
   enforcement: { fence: true, redirect: true, addresses: 0, addressesKnown: true },
   children: [],
 }

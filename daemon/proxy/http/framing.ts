@@ -90,36 +90,48 @@ function hasToken(fields: readonly Field[], name: string, token: string): boolea
 
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/i
 
-/**
- * The path and query that the request names, once Host and target are known to mean `name` and nothing else.
- * @throws ProxyError malformed_host, misdirected_request, unsupported_target
- */
-export function checkTarget(head: RequestHead, name: string): string {
-  let host: string | undefined
-  for (const field of head.fields) {
-    if (field.name !== 'host') continue
-    if (host !== undefined) throw badHost('more than one Host')
-    host = field.value
-  }
-  if (host === undefined && head.version === '1.1') throw badHost('no Host')
-  if (host !== undefined) checkName(hostOf(host), name, 'Host')
-  if (head.method === 'CONNECT') throw badTarget('CONNECT')
-  if (head.target.startsWith('/') || (head.target === '*' && head.method === 'OPTIONS')) return head.target
-  const absolute = ABSOLUTE.exec(head.target)
-  if (!absolute) throw badTarget('a request target that is no path')
-  checkName(hostOf(absolute[1] as string), name, 'the request target')
-  return absolute[2] === '' ? '/' : (absolute[2] as string)
+export interface RequestTarget {
+  /** Path and query. */
+  readonly path: string
+  /** The hosts that Host and an absolute target name: at most two, most often one. */
+  readonly hosts: readonly string[]
 }
 
-function checkName(host: string | undefined, name: string, where: string): void {
+/**
+ * Where a request says that it goes.
+ * @throws ProxyError malformed_host, unsupported_target
+ */
+export function readTarget(head: RequestHead): RequestTarget {
+  const hosts: string[] = []
+  for (const field of head.fields) {
+    if (field.name !== 'host') continue
+    if (hosts.length > 0) throw badHost('more than one Host')
+    hosts.push(hostNamed(field.value, 'Host'))
+  }
+  if (hosts.length === 0 && head.version === '1.1') throw badHost('no Host')
+  if (head.method === 'CONNECT') throw badTarget('CONNECT')
+  if (head.target.startsWith('/') || (head.target === '*' && head.method === 'OPTIONS')) {
+    return { path: head.target, hosts }
+  }
+  const absolute = ABSOLUTE.exec(head.target)
+  if (!absolute) throw badTarget('a request target that is no path')
+  hosts.push(hostNamed(absolute[1] as string, 'the request target'))
+  return { path: absolute[2] === '' ? '/' : (absolute[2] as string), hosts }
+}
+
+function hostNamed(authority: string, where: string): string {
+  const host = hostOf(authority)
   if (host === undefined) throw badHost(`${where} that is no host name`)
-  if (host === name) return
-  throw new ProxyError(
+  return host
+}
+
+/** A request that names another server than its connection was opened to. */
+export const misdirected = (name: string) =>
+  new ProxyError(
     'misdirected_request',
-    `${where} names another server than the connection was opened to (${name})`,
+    `the request names another server than the connection was opened to (${name})`,
     'Open one connection for each server name.',
   )
-}
 
 const badHost = (what: string) =>
   new ProxyError(

@@ -36,8 +36,8 @@ export interface DirectoryOptions {
   readonly hosts: (name: string) => readonly string[]
   /** Names whose addresses the configuration gives; used as they are. */
   readonly fixed: ReadonlyMap<string, readonly string[]>
-  /** A name was looked up: these are its addresses now. */
-  readonly learned: (name: string, addresses: readonly string[]) => void
+  /** A name was looked up: these are its addresses now, for so many seconds where DNS said how long. */
+  readonly learned: (name: string, addresses: readonly string[], ttlSeconds?: number) => void
   readonly clock?: () => number
 }
 
@@ -119,8 +119,12 @@ export class Directory {
     const listed = this.#options.hosts(name)
     known.asked = this.#clock()
     try {
-      const answer = listed.length > 0 ? { addresses: listed, ttl: 1 } : await this.#options.dns(name)
-      this.#take(name, known, answer.addresses, answer.ttl)
+      if (listed.length > 0) {
+        this.#take(name, known, listed, 1)
+        return
+      }
+      const answer = await this.#options.dns(name)
+      this.#take(name, known, answer.addresses, answer.ttl, answer.ttl)
     } catch (error) {
       const age = this.#clock() - known.until
       if (known.addresses.length > 0 && age < STALE_MS) return
@@ -134,7 +138,7 @@ export class Directory {
     }
   }
 
-  #take(name: string, known: Known, answer: readonly string[], ttl: number): void {
+  #take(name: string, known: Known, answer: readonly string[], ttl: number, told?: number): void {
     const time = this.#clock()
     const usable = new Set<string>()
     for (const text of answer) {
@@ -148,7 +152,7 @@ export class Directory {
       known.seen.set(address, time)
     }
     while (known.seen.size > MAX_REMEMBERED) known.seen.delete(known.seen.keys().next().value as string)
-    if (usable.size > 0) this.#options.learned(name, known.addresses)
+    if (usable.size > 0) this.#options.learned(name, known.addresses, told)
   }
 }
 

@@ -3,10 +3,12 @@
  * time. What follows a request in the same read waits until that one is answered.
  */
 import type { Socket } from 'node:net'
+import type { RuleId } from '../../../policies/rule-ids.ts'
 import type { Bounded } from '../deadlines.ts'
 import { gatewayAnswer } from '../http/answer.ts'
 import { HeadReader } from '../http/head.ts'
-import { ProxyError } from '../proxy-error.ts'
+import type { Route } from '../names/directory.ts'
+import { ProxyError, type ProxyErrorCode } from '../proxy-error.ts'
 import { writeThisTurn } from '../turn.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
 import { Providers, type Target } from '../upstream/providers.ts'
@@ -24,6 +26,11 @@ const STALL_MS = 300_000
 /** After our last byte, for the agent to take it: closing at once with bytes unread would reset the answer away. */
 const LINGER_MS = 2000
 const NOTHING = Buffer.alloc(0)
+/** Refusals that the policy has a setting of its own for. */
+const RULES: Partial<Record<ProxyErrorCode, RuleId>> = {
+  misdirected_request: 'name-mismatch',
+  unlisted_call: 'unlisted-call',
+}
 
 export class AgentConnection implements AgentSide, Bounded {
   readonly governed: Governed
@@ -62,6 +69,7 @@ export class AgentConnection implements AgentSide, Bounded {
       tls: governed.tls,
       uid: governed.agent.uid,
       client: `${governed.client.address} ${governed.client.port}`,
+      ...(governed.direct ? { address: governed.originalDestination.address } : {}),
     }
     this.key = Providers.key(this.#target)
     this.deadline = shared.deadlines.now + IDLE_MS
@@ -98,11 +106,10 @@ export class AgentConnection implements AgentSide, Bounded {
     if (!idle) this.#first = first as Promise<UpstreamConnection>
   }
 
-  async #route() {
-    const route = await this.#shared.directory.route(
-      this.governed.name,
-      this.governed.originalDestination.address,
-    )
+  async #route(): Promise<Route> {
+    const { name, originalDestination, direct } = this.governed
+    if (direct) return { addresses: [originalDestination.address], mismatch: false }
+    const route = await this.#shared.directory.route(name, originalDestination.address)
     this.mismatch = route.mismatch
     return route
   }
@@ -129,7 +136,7 @@ export class AgentConnection implements AgentSide, Bounded {
   #take(bytes: Buffer): void {
     let at = 0
     if (this.#exchange) {
-      at = this.#exchange.request(bytes)
+      at = this.#exchange.more(bytes)
     } else {
       const started = this.#reader.pending
       const found = this.#reader.read(bytes, 0)
@@ -166,7 +173,9 @@ export class AgentConnection implements AgentSide, Bounded {
       this.#exchange.reject(error)
       return
     }
-    recordRefusal(this.#shared, this.governed, this.governed.rule, `${error.code}: ${error.message}`)
+    const own = RULES[error.code]
+    const rule = own === undefined ? this.governed.rule : `${this.#shared.policy.name}/${own}`
+    recordRefusal(this.#shared, this.governed, rule, `${error.code}: ${error.message}`)
     this.answer(error)
   }
 
@@ -203,7 +212,7 @@ export class AgentConnection implements AgentSide, Bounded {
   }
 
   answer(error: ProxyError): void {
-    const method = this.#exchange?.head.method
+    const method = this.#exchange?.request.method
     this.#exchange = undefined
     if (this.#socket.writable)
       this.#socket.write(gatewayAnswer(error.code, `${error.message}. ${error.remedy}`, method))

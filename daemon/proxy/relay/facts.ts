@@ -1,19 +1,24 @@
 /** What is known of a connection before any HTTP was read on it, and what the worker's parts share. */
 import type { Provider } from '../../../policies/catalogue-schema.ts'
+import type { Policy } from '../../../policies/policy.ts'
 import type { Agent, Endpoint } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
 import type { Fingerprint } from '../credentials/fingerprint.ts'
 import type { Deadlines } from '../deadlines.ts'
 import type { Directory } from '../names/directory.ts'
+import type { Owner } from '../owners.ts'
 import { recordId } from '../record-id.ts'
 import type { RecorderLink } from '../recorder-link.ts'
 import type { Providers } from '../upstream/providers.ts'
+import type { Report } from '../upstream/reach.ts'
 
 /** Of the catalogue's entry, what the proxy needs. */
 export type GovernedProvider = Pick<Provider, 'id' | 'telemetryName' | 'style' | 'keepBodies' | 'paths'>
 
 export interface ConnectionFacts {
   readonly agent: Agent
+  /** While the supervisor looks for the process: `agent` grows when it has found it. */
+  readonly owner?: Owner
   readonly client: Endpoint
   readonly originalDestination: Endpoint
 }
@@ -25,6 +30,12 @@ export interface Governed extends ConnectionFacts {
   readonly tls: boolean
   readonly provider: GovernedProvider
   readonly rule: string
+  /** What else was noticed about the connection; goes into the record. */
+  readonly flags?: readonly string[]
+  /** A server on this machine that the policy names: it may be called by any name. */
+  readonly local?: boolean
+  /** It is taken to where the agent meant to go, whatever the name: local servers, hosts in no catalogue. */
+  readonly direct?: boolean
 }
 
 /** Since the worker's start, but for `connections`: those open now. */
@@ -34,6 +45,10 @@ export interface Counters {
   spliced: number
   refused: number
   failed: number
+  /** Let through to somebody's proxy (CONNECT, SOCKS) and looked into. */
+  tunnels: number
+  /** Governed calls that went on although no record could be kept of them, as the policy has it. */
+  unrecorded: number
 }
 
 /** One per worker. */
@@ -46,6 +61,11 @@ export interface Shared {
   /** Hold a request's last bytes back until it is on disk. */
   readonly holdBack: boolean
   readonly policyHash: string
+  readonly policy: Policy
+  /** Is it the name of a provider in the catalogue? */
+  readonly governs: (name: string) => boolean
+  /** To be told of each upstream connection before anything is sent on it: the leak sensor knows it by that. */
+  readonly dialled: Report
   readonly counters: Counters
 }
 
@@ -61,8 +81,33 @@ export function recordRefusal(
   reason: string,
 ): void {
   shared.counters.refused += 1
+  recordLetThrough(shared, facts, rule, reason)
+}
+
+/** Records as evidence what was not refused, because the policy only records. @param reason says so; no header values */
+export function recordLetThrough(
+  shared: Shared,
+  facts: ConnectionFacts & { readonly name?: string | undefined },
+  rule: string,
+  reason: string,
+): void {
+  const { owner } = facts
+  const since = now()
+  const send = () => sendRefusal(shared, facts, rule, reason, since)
+  if (owner?.pending) owner.pending.then(send)
+  else send()
+}
+
+function sendRefusal(
+  shared: Shared,
+  facts: ConnectionFacts & { readonly name?: string | undefined },
+  rule: string,
+  reason: string,
+  since: number,
+): void {
   shared.recorder.refuse({
-    id: recordId(now()),
+    id: recordId(since),
+    ...held(since),
     rule,
     reason: reason.slice(0, MAX_REASON),
     agent: facts.agent,
@@ -71,4 +116,10 @@ export function recordRefusal(
     ...(facts.name === undefined ? {} : { serverName: facts.name.slice(0, MAX_NAME) }),
     policy: { hash: shared.policyHash },
   })
+}
+
+/** How long something waited for its record; nothing where it did not. @param since as {@link now} gives it */
+export function held(since: number): { heldMs?: number } {
+  const heldMs = Math.round(now() - since)
+  return heldMs > 0 ? { heldMs } : {}
 }

@@ -6,17 +6,22 @@
  */
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import type { RuleId } from '../../../policies/rule-ids.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Leaves } from '../leaves.ts'
+import { refuse } from '../refuse.ts'
+import type { Sniffed } from '../sniff/sniff.ts'
 import { AgentConnection } from './agent-connection.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
 
 const HANDSHAKE_MS = 15_000
 const ALPN = 'http/1.1'
 
+type Closed = (connection?: AgentConnection) => void
+
 /**
  * @param socket paused, all received bytes put back on it
- * @param alpn what the agent offers; empty if nothing
+ * @param sniffed what they are
  * @returns the connection, or undefined where it was closed instead
  */
 export async function intercept(
@@ -24,42 +29,55 @@ export async function intercept(
   leaves: Leaves,
   socket: Socket,
   governed: Governed,
-  alpn: readonly string[],
-  closed: (connection?: AgentConnection) => void,
+  sniffed: Sniffed,
+  closed: Closed,
 ): Promise<AgentConnection | undefined> {
-  if (!governed.tls) return plain(shared, socket, governed, closed)
-  const refuse = (reason: string) => {
-    recordRefusal(shared, governed, governed.rule, reason)
-    socket.destroy()
-  }
   const gone = () => closed()
   socket.once('close', gone)
-  if (alpn.length > 0 && !alpn.includes(ALPN)) {
-    refuse(`the agent speaks only ${alpn.join(', ')} here, and not ${ALPN}`)
+  const reason = await whyNot(shared, governed, sniffed)
+  if (reason !== undefined) {
+    recordRefusal(shared, governed, reason.rule, reason.text)
+    refuse(socket, reason.text, sniffed)
     return undefined
   }
   try {
-    const secureContext = await leaves.contextFor(governed.name)
-    if (socket.destroyed || socket.readableEnded) {
+    const secureContext = governed.tls ? await leaves.contextFor(governed.name) : undefined
+    if (socket.destroyed || (secureContext && socket.readableEnded)) {
       socket.destroy()
       return undefined
     }
     socket.off('close', gone)
+    if (!secureContext) return plain(shared, socket, governed, closed)
     const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [ALPN] })
-    watchHandshake(tls, (reason) => recordRefusal(shared, governed, governed.rule, reason))
+    watchHandshake(tls, (failure) => recordRefusal(shared, governed, governed.rule, failure))
     return new AgentConnection(shared, tls, governed, closed)
   } catch (error) {
-    refuse(messageOf(error))
+    recordRefusal(shared, governed, governed.rule, messageOf(error))
+    socket.destroy()
     return undefined
   }
 }
 
-function plain(
+/** Why the connection can't or may not be intercepted. */
+async function whyNot(
   shared: Shared,
-  socket: Socket,
   governed: Governed,
-  closed: (connection?: AgentConnection) => void,
-): AgentConnection {
+  { alpn }: Sniffed,
+): Promise<{ readonly rule: string; readonly text: string } | undefined> {
+  if (governed.tls && alpn.length > 0 && !alpn.includes(ALPN)) {
+    return { rule: governed.rule, text: `the agent speaks only ${alpn.join(', ')} here, and not ${ALPN}` }
+  }
+  const { name: policy, proxy } = shared.policy
+  if (proxy.foreignAddress !== 'refuse' || governed.direct) return undefined
+  const { name, originalDestination } = governed
+  // A name that can't be resolved is the first exchange's to report.
+  const route = await shared.directory.route(name, originalDestination.address).catch(() => undefined)
+  if (!route?.mismatch) return undefined
+  const rule = `${policy}/${'foreign-address' satisfies RuleId}`
+  return { rule, text: `${name} was dialled at ${originalDestination.address}, which is not its address` }
+}
+
+function plain(shared: Shared, socket: Socket, governed: Governed, closed: Closed): AgentConnection {
   const connection = new AgentConnection(shared, socket, governed, closed)
   socket.resume()
   return connection

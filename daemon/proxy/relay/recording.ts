@@ -13,17 +13,22 @@ import { redactRequest, redactResponse, redactTrailers } from '../credentials/re
 import { parseTrailers, type RequestHead, type ResponseHead } from '../http/head.ts'
 import { recordId } from '../record-id.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
-import type { Governed, Shared } from './facts.ts'
+import { type Governed, held, type Shared } from './facts.ts'
 
 export class Recording {
   readonly #shared: Shared
+  readonly #governed: Governed
   readonly #exchange: number
   readonly #keepBodies: boolean
+  /** As Open said it. */
+  readonly #agent: string
 
-  private constructor(shared: Shared, exchange: number, keepBodies: boolean) {
+  private constructor(shared: Shared, governed: Governed, exchange: number) {
     this.#shared = shared
+    this.#governed = governed
     this.#exchange = exchange
-    this.#keepBodies = keepBodies
+    this.#keepBodies = governed.provider.keepBodies
+    this.#agent = JSON.stringify(governed.agent)
   }
 
   /** Sends Open and RequestHead; undefined while the recorder can't be reached. */
@@ -50,10 +55,11 @@ export class Recording {
       policy: { hash: shared.policyHash, rule: governed.rule },
       credentials: [...redacted.credentials],
       keepBodies: provider.keepBodies,
+      ...(governed.flags === undefined ? {} : { flags: [...governed.flags] }),
     }
     shared.recorder.send(FrameType.Open, exchange, [json(payload)])
     shared.recorder.send(FrameType.RequestHead, exchange, [redacted.head])
-    return new Recording(shared, exchange, provider.keepBodies)
+    return new Recording(shared, governed, exchange)
   }
 
   requestBody(parts: readonly Buffer[]): void {
@@ -77,9 +83,19 @@ export class Recording {
       this.#shared.recorder.send(FrameType.ResponseBody, this.#exchange, parts)
   }
 
+  /** Waits a moment where the agent's process isn't known yet. */
   end(payload: EndPayload): void {
+    const pending = this.#governed.owner?.pending
+    const since = now()
+    if (pending) pending.then(() => this.#ended({ ...payload, ...held(since) }))
+    else this.#ended(payload)
+  }
+
+  #ended(payload: EndPayload): void {
+    const { agent } = this.#governed
     const trailers = payload.trailers === undefined ? {} : { trailers: this.#redacted(payload.trailers) }
-    this.#shared.recorder.end(this.#exchange, json({ ...payload, ...trailers }))
+    const learned = JSON.stringify(agent) === this.#agent ? {} : { agent }
+    this.#shared.recorder.end(this.#exchange, json({ ...payload, ...trailers, ...learned }))
   }
 
   #redacted(trailers: string): string {

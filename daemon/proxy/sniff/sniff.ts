@@ -1,20 +1,34 @@
 /** What the first bytes of a connection are: TLS with its names, plain HTTP with its hosts, or something else. */
-import { normalName } from '../http/authority.ts'
 import { readClientHello } from '../../wire/client-hello.ts'
-import { readHttpStart } from './http-start.ts'
+import { normalName } from '../http/authority.ts'
+import { H2_PREFACE_LINE, readHttpStart } from './http-start.ts'
+import { readSocksStart, type TunnelTarget } from './socks.ts'
 
 /** Most that is kept of a connection before it is decided on. A ClientHello with post-quantum shares has 2 KiB. */
 export const SNIFF_LIMIT = 16 * 1024
 
 export interface Sniffed {
-  readonly protocol: 'tls' | 'http' | 'other'
+  readonly protocol: 'tls' | 'http' | 'h2-preface' | 'socks' | 'other'
   /** Names the connection gives, first the one it would be routed by. More than one only on plain HTTP. */
   readonly names: readonly string[]
   readonly alpn: readonly string[]
   readonly ech: boolean
+  /** A ClientHello of which nothing more was waited for: no client's is so long. */
+  readonly oversized?: true
+  /** Of plain HTTP. */
+  readonly request?: { readonly method: string; readonly target: string }
+  /** Where a CONNECT or a SOCKS request wants to be taken. */
+  readonly tunnel?: TunnelTarget
+  /** Index of the request line of plain HTTP. */
+  readonly start?: number
+  /** Index after the HTTP head or SOCKS message; undefined where that did not come to its end. */
+  readonly end?: number
 }
 
 const OTHER: Sniffed = { protocol: 'other', names: [], alpn: [], ech: false }
+const H2_PREFACE: Sniffed = { ...OTHER, protocol: 'h2-preface' }
+/** As much of the preface as nothing else begins with. */
+const H2_PREFACE_BYTES = Buffer.from('PRI * HTTP/2')
 
 /**
  * Pure; call again with more bytes after 'more'. Never says 'more' from {@link SNIFF_LIMIT} bytes on.
@@ -23,14 +37,53 @@ const OTHER: Sniffed = { protocol: 'other', names: [], alpn: [], ech: false }
 export function sniff(bytes: Buffer, ended = false): Sniffed | 'more' {
   if (bytes.length === 0) return 'more'
   const last = ended || bytes.length >= SNIFF_LIMIT
-  const hello = readClientHello(bytes, last)
-  if (hello === 'more') return 'more'
-  if (hello !== 'not-tls') {
-    const names = hello.name === undefined ? [] : [normalName(hello.name)]
-    return { protocol: 'tls', names, alpn: hello.alpn, ech: hello.ech }
+  const whole = readClientHello(bytes)
+  if (whole === 'more' && !last) return 'more'
+  const hello = whole === 'more' ? readClientHello(bytes, true) : whole
+  if (typeof hello === 'object') {
+    const { name, alpn, ech } = hello
+    const seen = { protocol: 'tls', names: name === undefined ? [] : [normalName(name)], alpn, ech } as const
+    return whole === 'more' && !ended ? { ...seen, oversized: true } : seen
   }
+  const socks = readSocksStart(bytes)
+  if (socks !== 'not-socks') return socks === 'more' ? unfinished(last) : socksSeen(socks)
+  return sniffHttp(bytes, last)
+}
+
+const unfinished = (last: boolean) => (last ? OTHER : 'more')
+
+function socksSeen(socks: Exclude<ReturnType<typeof readSocksStart>, string>): Sniffed {
+  const target = socks.version === 4 ? socks.target : undefined
+  return { ...OTHER, protocol: 'socks', end: socks.end, ...(target ? { tunnel: target } : {}) }
+}
+
+function sniffHttp(bytes: Buffer, last: boolean): Sniffed | 'more' {
+  if (H2_PREFACE_LINE.test(bytes.toString('latin1', 0, H2_PREFACE_BYTES.length))) return H2_PREFACE
   const http = readHttpStart(bytes, last)
   if (http === 'more') return 'more'
   if (http === 'not-http') return OTHER
-  return { protocol: 'http', names: http.names, alpn: [], ech: false }
+  const { method, target, names, start, end } = http
+  const tunnel = tunnelOf({ method, target })
+  return {
+    protocol: 'http',
+    names,
+    alpn: [],
+    ech: false,
+    request: { method, target },
+    start,
+    ...(tunnel ? { tunnel } : {}),
+    ...(end === undefined ? {} : { end }),
+  }
+}
+
+/**
+ * Where a CONNECT wants to be taken; undefined for other requests. The authority form (RFC 9112 §3.2.3); a careless
+ * proxy takes a URL as well, or leaves the port to be guessed.
+ */
+export function tunnelOf({ method, target }: NonNullable<Sniffed['request']>): TunnelTarget | undefined {
+  if (!/^connect$/i.test(method)) return undefined
+  const authority = /^(?:[a-z][a-z0-9+.-]*:\/\/)?(?:[^/?#]*@)?([^/?#]*)/i.exec(target)?.[1] ?? ''
+  const [, host, port] = /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/.exec(authority) ?? []
+  const bare = host?.startsWith('[') ? host.slice(1, -1) : host
+  return { host: normalName(bare ?? authority), port: port === undefined ? 443 : Number(port) % 65_536 }
 }

@@ -2,12 +2,13 @@
  * Opens a connection to a provider: the route's addresses in turn, then TLS for the validated name. A provider
  * that can't be verified is an error and never falls back to anything.
  */
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import { messageOf } from '../../base/errors.ts'
 import type { Route } from '../names/directory.ts'
 import { ProxyError } from '../proxy-error.ts'
 import { UpstreamConnection } from './connection.ts'
+import { type Report, reach } from './reach.ts'
 
 export interface Dial {
   readonly name: string
@@ -17,58 +18,16 @@ export interface Dial {
   readonly tls: { readonly context: SecureContext; readonly session: Buffer | undefined } | undefined
   /** A TLS session that the next connection to this name can take up. */
   readonly onSession: (session: Buffer) => void
+  readonly report: Report
 }
 
-/** While another address is left to try, one that doesn't answer gets this long; the last one longer. */
-const TRY_MS = 1500
-const LAST_TRY_MS = 10_000
 const HANDSHAKE_MS = 10_000
-const KEEP_ALIVE_MS = 60_000
 
 /** @throws ProxyError upstream_unreachable, upstream_untrusted, upstream_tls_failed */
 export async function dial(options: Dial): Promise<UpstreamConnection> {
-  const { addresses } = options.route
-  const failures: string[] = []
-  for (const [i, address] of addresses.entries()) {
-    try {
-      const socket = await reach(address, options.port, i + 1 < addresses.length ? TRY_MS : LAST_TRY_MS)
-      const endpoint = { address, port: options.port }
-      if (!options.tls) return new UpstreamConnection(socket, endpoint)
-      return new UpstreamConnection(await secure(socket, options, options.tls), endpoint)
-    } catch (error) {
-      if (error instanceof ProxyError) throw error
-      failures.push(messageOf(error))
-    }
-  }
-  throw new ProxyError(
-    'upstream_unreachable',
-    `${options.name} could not be reached: ${failures.join('; ')}`,
-    'Check this machine’s network and what stands between it and the provider.',
-  )
-}
-
-function reach(address: string, port: number, timeout: number): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({
-      host: address,
-      port,
-      allowHalfOpen: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-    })
-    const timer = setTimeout(() => socket.destroy(new Error(`connect timed out ${address}:${port}`)), timeout)
-    const failed = (error: Error) => {
-      clearTimeout(timer)
-      reject(error)
-    }
-    socket.once('error', failed)
-    socket.once('connect', () => {
-      clearTimeout(timer)
-      socket.off('error', failed)
-      resolve(socket)
-    })
-  })
+  const { name, port, route, tls } = options
+  const { socket, endpoint } = await reach(name, route.addresses, port, options.report)
+  return new UpstreamConnection(tls ? await secure(socket, options, tls) : socket, endpoint)
 }
 
 function secure(

@@ -4,6 +4,7 @@ import type { Route } from '../names/directory.ts'
 import type { UpstreamConnection } from './connection.ts'
 import { dial } from './dial.ts'
 import { UpstreamPool } from './pool.ts'
+import type { Report } from './reach.ts'
 import type { UpstreamTrust } from './trust.ts'
 
 export interface Target {
@@ -13,6 +14,8 @@ export interface Target {
   /** Undefined where the kernel no longer knew whose socket it was: these share nothing, not even among themselves. */
   readonly uid: number | undefined
   readonly client: string
+  /** Where the agent meant to go, if that is where it is taken whatever the name. */
+  readonly address?: string
 }
 
 /** TLS sessions kept, one a name; a ticket saves a round trip's worth of certificates. */
@@ -21,9 +24,12 @@ const MAX_SESSIONS = 256
 export class Providers {
   readonly #pool: UpstreamPool
   readonly #trust: UpstreamTrust
+  readonly #report: Report
   readonly #sessions = new Map<string, Buffer>()
 
-  constructor(deadlines: Deadlines, trust: UpstreamTrust) {
+  /** @param report told of each connection */
+  constructor(deadlines: Deadlines, trust: UpstreamTrust, report: Report) {
+    this.#report = report
     this.#pool = new UpstreamPool(deadlines)
     this.#trust = trust
   }
@@ -35,7 +41,8 @@ export class Providers {
   /** Connections with equal keys may serve each other's exchanges. */
   static key(target: Target): string {
     const agent = target.uid === undefined ? `client ${target.client}` : `uid ${target.uid}`
-    return `${target.tls ? 'tls' : 'tcp'} ${target.name}:${target.port} ${agent}`
+    const at = target.address === undefined ? '' : ` at ${target.address}`
+    return `${target.tls ? 'tls' : 'tcp'} ${target.name}:${target.port}${at} ${agent}`
   }
 
   /** Is there an idle connection? */
@@ -58,6 +65,7 @@ export class Providers {
       name,
       port,
       route,
+      report: this.#report,
       tls: target.tls
         ? { context: this.#trust.contextFor(name), session: this.#sessions.get(name) }
         : undefined,

@@ -48,8 +48,8 @@ function payload<T>(schema: z.ZodType<T>, frame: JournalFrame): T | undefined {
 }
 
 function refusal(frame: JournalFrame): RefusalRecord {
-  const { id, ...rest } = RefusalPayload.parse(JSON.parse(frame.payload.toString('utf8')))
-  return { v: 1, id, time: rfc3339(frame.time), kind: 'refusal', ...rest }
+  const { id, heldMs = 0, ...rest } = RefusalPayload.parse(JSON.parse(frame.payload.toString('utf8')))
+  return { v: 1, id, time: rfc3339(frame.time - heldMs), kind: 'refusal', ...rest }
 }
 
 class Assembler {
@@ -75,7 +75,7 @@ class Assembler {
   }
 
   take(frame: JournalFrame): void {
-    this.#times.last = Math.max(this.#times.last, frame.time)
+    if (frame.type !== FrameType.End) this.#times.last = Math.max(this.#times.last, frame.time)
     switch (frame.type) {
       case FrameType.Open:
         this.#open ??= payload(OpenPayload, frame)
@@ -109,6 +109,7 @@ class Assembler {
         break
       case FrameType.End:
         this.#end = payload(EndPayload, frame)
+        this.#times.last = Math.max(this.#times.last, frame.time - (this.#end?.heldMs ?? 0))
         if (this.#responseHead !== undefined) this.#trailers(this.#responseHead, this.#end?.trailers)
         break
     }
@@ -157,7 +158,7 @@ class Assembler {
         destinationMismatch: end?.destinationMismatch,
       },
       client: open.client,
-      agent: open.agent,
+      agent: end?.agent ?? open.agent,
       credentials: [...open.credentials],
       http: { method, target: target?.slice(0, MAX_TARGET), status },
       timing: this.#timing(start),
@@ -165,8 +166,15 @@ class Assembler {
       response: response && { head: response.head.finish(), body: response.body.finish() },
       derived,
       policy: open.policy,
+      flags: this.#flags(),
       error,
     }
+  }
+
+  /** Each once, in the order noticed. */
+  #flags(): string[] | undefined {
+    const flags = [...new Set([...(this.#open?.flags ?? []), ...(this.#end?.flags ?? [])])]
+    return flags.length === 0 ? undefined : flags
   }
 
   #response(): { head: Capture; body: Capture } | undefined {

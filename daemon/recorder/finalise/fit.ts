@@ -3,24 +3,34 @@
  * longest first, so that no path, model name or error message of an attacker keeps a record out of the log.
  */
 import canonicalize from 'canonicalize'
-import { type LogRecord, MAX_LEAF } from '../record.ts'
+import { type Agent, type LogRecord, MAX_LEAF } from '../record.ts'
 
-/** Bytes a string may have in JSON, and entries a list; the last step fits whatever the first couldn't. */
-const STEPS = [
-  { bytes: 2048, items: 128 },
-  { bytes: 512, items: 32 },
-  { bytes: 256, items: 16 },
-  { bytes: 128, items: 8 },
+/**
+ * Bytes a string may have in JSON, and entries a list; processes go first, for their number is told. The last step fits
+ * whatever the first couldn't.
+ */
+const STEPS: readonly Step[] = [
+  { bytes: 2048, items: 128, processes: 8 },
+  { bytes: 512, items: 32, processes: 8 },
+  { bytes: 256, items: 16, processes: 4 },
+  { bytes: 128, items: 8, processes: 2 },
   // Not below 66: digests and ids stay whole.
-  { bytes: 72, items: 2 },
-] as const
+  { bytes: 72, items: 2, processes: 1 },
+  { bytes: 72, items: 1, processes: 0 },
+]
+
+interface Step {
+  readonly bytes: number
+  readonly items: number
+  readonly processes: number
+}
 const ELLIPSIS = '…'
 
 export function encodeRecord(record: LogRecord): Buffer {
   const whole = tryWhole(record)
   if (whole !== undefined) return whole
-  for (const { bytes, items } of STEPS) {
-    const text = canonicalize(cut(record, bytes, items))
+  for (const step of STEPS) {
+    const text = canonicalize(cut(record, step))
     if (text !== undefined && Buffer.byteLength(text) <= MAX_LEAF) return Buffer.from(text)
   }
   throw new Error('a record of more keys than its schema has')
@@ -36,25 +46,32 @@ function tryWhole(record: LogRecord): Buffer | undefined {
   }
 }
 
-function cut(value: unknown, bytes: number, items: number): unknown {
-  if (typeof value === 'string') return cutString(value, bytes)
+function cut(value: unknown, step: Step): unknown {
+  if (typeof value === 'string') return cutString(value, step.bytes)
   if (typeof value === 'number') return Number.isFinite(value) ? value : 0
-  if (Array.isArray(value)) return value.slice(0, items).map((entry) => cut(entry, bytes, items))
+  if (Array.isArray(value)) return value.slice(0, step.items).map((entry) => cut(entry, step))
   if (typeof value !== 'object' || value === null) return value
   const entries = Object.entries(value).filter(([, entry]) => entry !== undefined)
-  return Object.fromEntries(
-    entries.map(([key, entry]) => [
-      key,
-      key === 'detail' ? cutDetail(entry, bytes, items) : cut(entry, bytes, items),
-    ]),
-  )
+  return Object.fromEntries(entries.map(([key, entry]) => [key, cutField(key, entry, step)]))
+}
+
+function cutField(key: string, value: unknown, step: Step): unknown {
+  if (key === 'detail') return cutDetail(value as object, step)
+  if (key === 'agent') return cut(fewerProcesses(value as Agent, step.processes), step)
+  return cut(value, step)
+}
+
+function fewerProcesses({ more = 0, ...agent }: Agent, most: number): Agent {
+  const processes = agent.processes?.slice(0, most)
+  const beyond = more + (agent.processes?.length ?? 0) - (processes?.length ?? 0)
+  return { ...agent, processes, more: beyond > 0 ? beyond : undefined }
 }
 
 /** The one object whose keys aren't the schema's. */
-function cutDetail(value: object, bytes: number, items: number): unknown {
-  const entries = Object.entries(value).slice(0, items)
+function cutDetail(value: object, step: Step): unknown {
+  const entries = Object.entries(value).slice(0, step.items)
   return Object.fromEntries(
-    entries.map(([key, entry]) => [cutString(key, Math.min(bytes, 128)), cut(entry, bytes, items)]),
+    entries.map(([key, entry]) => [cutString(key, Math.min(step.bytes, 128)), cut(entry, step)]),
   )
 }
 

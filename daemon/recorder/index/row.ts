@@ -24,7 +24,7 @@ export function parseLeaf(bytes: Uint8Array): LogRecord {
 
 export function rowOf(leaf: number, bytes: Uint8Array, record: LogRecord): Row {
   const exchange = record.kind === 'exchange' ? record : undefined
-  const agent = record.kind === 'exchange' || record.kind === 'refusal' ? record.agent : undefined
+  const agent = 'agent' in record ? record.agent : undefined
   const derived = exchange?.derived
   return {
     leaf,

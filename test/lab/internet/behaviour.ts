@@ -19,6 +19,8 @@ export interface Behaviour {
   readonly framing: 'length' | 'chunked' | 'close'
   /** Compress streams too where the client accepts gzip. */
   readonly gzip: 'stream' | undefined
+  /** Offer HTTP/3 in the answer's head (RFC 7838). */
+  readonly altSvc: boolean
 }
 
 const MAX_SIZE = 32 * 1024 * 1024
@@ -46,6 +48,7 @@ export function parseBehaviour(value: string | undefined): Behaviour {
     status: take('status', number(599)),
     framing: take('framing', oneOf('length', 'chunked', 'close')) ?? 'length',
     gzip: take('gzip', oneOf('stream')),
+    altSvc: take('alt-svc', oneOf('h3')) !== undefined,
   }
   const unknown = asked.keys().next()
   if (!unknown.done) throw new Error(`x-lab: nothing here is called ${JSON.stringify(unknown.value)}`)

@@ -46,6 +46,12 @@ export class ByteReader {
     return this.#take(length)
   }
 
+  /** Whatever else comes, as it comes. */
+  async *rest(): AsyncGenerator<Buffer> {
+    if (this.#rest.length > 0) yield this.#take(this.#rest.length)
+    for (let chunk = await this.#next(); chunk !== undefined; chunk = await this.#next()) yield chunk
+  }
+
   #take(length: number): Buffer {
     const taken = this.#rest.subarray(0, length)
     this.#rest = this.#rest.subarray(length)

@@ -16,7 +16,8 @@ export interface Credentials {
 export interface Pki {
   /** The root certificate (PEM), which the laboratory trusts. */
   readonly root: string
-  issue(name: string, kind: CertificateKind): Promise<Credentials>
+  /** @param addresses that stand in a good certificate beside the name */
+  issue(name: string, kind: CertificateKind, addresses?: readonly string[]): Promise<Credentials>
 }
 
 interface Authority {
@@ -33,10 +34,10 @@ export async function createPki(now = new Date()): Promise<Pki> {
   const stranger = await createAuthority('Stranger Root', now)
   return {
     root: root.certificate.toString('pem'),
-    issue: async (name, kind) => {
+    issue: async (name, kind, addresses) => {
       switch (kind) {
         case 'good':
-          return issueLeaf(name, intermediate, now)
+          return issueLeaf(name, intermediate, now, addresses)
         case 'expired':
           return issueLeaf(name, intermediate, new Date(now.getTime() - 60 * day))
         case 'wrong-name':
@@ -71,14 +72,19 @@ async function createAuthority(name: string, now: Date, issuer?: Authority): Pro
   return { certificate, privateKey: keys.privateKey }
 }
 
-async function issueLeaf(name: string, issuer: Authority, from: Date): Promise<Credentials> {
+async function issueLeaf(
+  name: string,
+  issuer: Authority,
+  from: Date,
+  addresses: readonly string[] = [],
+): Promise<Credentials> {
   const keys = await newKeys()
   const certificate = await x509.X509CertificateGenerator.create({
     ...(await leafFields(name, keys, from)),
     issuer: issuer.certificate.subject,
     signingKey: issuer.privateKey,
     extensions: [
-      ...(await leafExtensions(name, keys)),
+      ...(await leafExtensions(name, keys, addresses)),
       await x509.AuthorityKeyIdentifierExtension.create(issuer.certificate.publicKey),
     ],
   })
@@ -109,12 +115,19 @@ async function leafFields(name: string, keys: webcrypto.CryptoKeyPair, from: Dat
   }
 }
 
-async function leafExtensions(name: string, keys: webcrypto.CryptoKeyPair): Promise<x509.Extension[]> {
+async function leafExtensions(
+  name: string,
+  keys: webcrypto.CryptoKeyPair,
+  addresses: readonly string[] = [],
+): Promise<x509.Extension[]> {
   return [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
     new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-    new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }]),
+    new x509.SubjectAlternativeNameExtension([
+      { type: 'dns', value: name },
+      ...addresses.map((value) => ({ type: 'ip' as const, value })),
+    ]),
     await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
   ]
 }

@@ -7,11 +7,14 @@
 export interface Addresses {
   readonly a: readonly Uint8Array[]
   readonly aaaa: readonly Uint8Array[]
+  /** RDATA of HTTPS records (RFC 9460). */
+  readonly https?: readonly Uint8Array[]
 }
 
 const HEADER = 12
 const TYPE_A = 1
 const TYPE_AAAA = 28
+const TYPE_HTTPS = 65
 const NOT_FOUND = 3
 const NOT_IMPLEMENTED = 4
 /** Seconds; short, as providers' are, and caches hold nothing across a test. */
@@ -27,8 +30,7 @@ export function answerQuery(
   if (asked === undefined || query.readUInt16BE(4) !== 1) return undefined
   const isQuery = (query[2]! & 0x78) === 0
   const found = isQuery ? lookUp(asked.name) : undefined
-  const records =
-    found === undefined ? [] : asked.type === TYPE_A ? found.a : asked.type === TYPE_AAAA ? found.aaaa : []
+  const records = found === undefined ? [] : recordsOf(found, asked.type)
 
   const header = Buffer.alloc(HEADER)
   query.copy(header, 0, 0, 2)
@@ -42,6 +44,12 @@ export function answerQuery(
     query.subarray(HEADER, asked.end),
     ...records.map((data) => record(asked.type, data)),
   ])
+}
+
+function recordsOf({ a, aaaa, https = [] }: Addresses, type: number): readonly Uint8Array[] {
+  if (type === TYPE_A) return a
+  if (type === TYPE_AAAA) return aaaa
+  return type === TYPE_HTTPS ? https : []
 }
 
 function readQuestion(query: Buffer): { name: string; type: number; end: number } | undefined {

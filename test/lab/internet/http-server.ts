@@ -8,6 +8,7 @@ import { type Answer, jsonAnswer, type SiteHandler } from './answer.ts'
 import { type Behaviour, parseBehaviour } from './behaviour.ts'
 import { ByteReader } from './byte-reader.ts'
 import { type HttpBody, type HttpHead, readBody, readHead } from './http-request.ts'
+import { serveWebSocket } from './web-socket.ts'
 import type { WireLogWriter } from './wire-log-writer.ts'
 
 /**
@@ -35,7 +36,12 @@ export async function serveHttp(
       try {
         if (head.fields.get('expect') === '100-continue') await send('HTTP/1.1 100 Continue\r\n\r\n')
         body = await readBody(reader, head)
-        complete = await answer(socket, send, head, body.content, handler)
+        const answered = await answer(socket, send, head, body.content, handler)
+        complete = answered !== false
+        if (answered === 'switched') {
+          const raw = await serveWebSocket(reader, socket)
+          body = { raw, content: raw }
+        }
       } finally {
         log.add(() => ({
           type: 'exchange',
@@ -58,28 +64,33 @@ export async function serveHttp(
   }
 }
 
-/** Sends what the handler answers in the way the behaviour asks for; whether it went out whole. */
+/** Sends what the handler answers in the way the behaviour asks for; whether it went out whole, or it was a 101. */
 async function answer(
   socket: Socket,
   send: (bytes: Buffer | string) => Promise<void>,
   head: HttpHead,
   content: Buffer,
   handler: SiteHandler,
-): Promise<boolean> {
-  const asked = askedBehaviour(head)
+): Promise<boolean | 'switched'> {
+  const url = new URL(head.target, 'https://laboratory.invalid')
+  const asked = askedBehaviour(head, url)
   if (asked instanceof Error) {
     const refusal = frame(jsonAnswer(400, { error: { message: asked.message } }), head, parseBehaviour(''))
     await send(Buffer.concat([refusal.head, ...refusal.pieces]))
     return true
   }
   const behaviour = asked
-  const url = new URL(head.target, 'https://laboratory.invalid')
   const serial = randomBytes(16).toString('hex')
   const made = handler({ head, path: url.pathname, query: url.searchParams, content, behaviour, serial })
   if (behaviour.delay > 0) await sleep(behaviour.delay)
   if (behaviour.close === 'silent') {
     socket.destroy()
     return false
+  }
+  if (made.status === 101) {
+    const lines = made.fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+    await send(`HTTP/1.1 101 Switching Protocols\r\n${lines}\r\n`)
+    return 'switched'
   }
   const framed = frame(made, head, behaviour)
   if (behaviour.close === 'head') {
@@ -111,9 +122,10 @@ async function answer(
   return true
 }
 
-function askedBehaviour(head: HttpHead): Behaviour | Error {
+/** In the query where the client can send no header of its own. */
+function askedBehaviour(head: HttpHead, url: URL): Behaviour | Error {
   try {
-    return parseBehaviour(head.fields.get('x-lab'))
+    return parseBehaviour(head.fields.get('x-lab') ?? url.searchParams.get('x-lab') ?? undefined)
   } catch (error) {
     return new Error(messageOf(error))
   }
@@ -129,6 +141,7 @@ function frame(made: Answer, request: HttpHead, behaviour: Behaviour): { head: B
     ...made.fields.map(([name, value]): [string, string] => [name, value]),
   ]
   if (compress) fields.push(['Content-Encoding', 'gzip'])
+  if (behaviour.altSvc) fields.push(['Alt-Svc', 'h3=":443"; ma=86400'])
   let contents: Buffer[]
   if (Buffer.isBuffer(made.body)) contents = [compress ? gzipSync(made.body) : made.body]
   else if (compress) contents = [gzipSync(made.body.join(''))]

@@ -2,16 +2,14 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
-import { ECHO_PORT, GREETING, GREETING_PORT, type Site } from '../addresses.ts'
+import { addressesOf, ECHO_PORT, GREETING, GREETING_PORT, type Site } from '../addresses.ts'
+import { logBytes, logConnection, logDatagram } from './logged-connection.ts'
 import type { WireLogWriter } from './wire-log-writer.ts'
-
-/** Of what a connection sends so much is kept (bytes). */
-const KEPT = 64 * 1024
 
 const udpPorts = [443, ECHO_PORT, GREETING_PORT]
 
 export async function listenAround(site: Site, log: WireLogWriter): Promise<void> {
-  for (const address of [site.address4, site.address6]) {
+  for (const address of addressesOf(site)) {
     await Promise.all([
       ...[ECHO_PORT, GREETING_PORT].map((port) => listenTcp(site, address, port, log)),
       ...udpPorts.map((port) => listenUdp(site, address, port, log)),
@@ -21,30 +19,9 @@ export async function listenAround(site: Site, log: WireLogWriter): Promise<void
 
 async function listenTcp(site: Site, address: string, port: number, log: WireLogWriter): Promise<void> {
   const server = createServer((socket: Socket) => {
-    const connection = log.newConnection()
-    log.add(() => ({
-      type: 'connection',
-      connection,
-      at: Date.now(),
-      site: site.name,
-      port,
-      protocol: 'tcp',
-      localAddress: address,
-      remoteAddress: socket.remoteAddress ?? '',
-      remotePort: socket.remotePort ?? 0,
-    }))
-    const kept: Buffer[] = []
-    let length = 0
     socket.on('error', () => {})
-    socket.on('data', (chunk: Buffer) => {
-      if (length < KEPT) kept.push(chunk)
-      length += chunk.length
-      if (port === ECHO_PORT) socket.write(chunk)
-    })
-    socket.on('close', () => {
-      const received = Buffer.concat(kept).subarray(0, KEPT).toString('base64')
-      log.add(() => ({ type: 'bytes', connection, received }))
-    })
+    logBytes(socket, log, logConnection(socket, log, { site: site.name, port, protocol: 'tcp' }))
+    if (port === ECHO_PORT) socket.on('data', (chunk) => socket.write(chunk))
     if (port === GREETING_PORT) socket.write(GREETING)
   })
   server.listen({ host: address, port })
@@ -54,19 +31,7 @@ async function listenTcp(site: Site, address: string, port: number, log: WireLog
 async function listenUdp(site: Site, address: string, port: number, log: WireLogWriter): Promise<void> {
   const server = createSocket(address.includes(':') ? 'udp6' : 'udp4')
   server.on('message', (message, from) => {
-    const connection = log.newConnection()
-    log.add(() => ({
-      type: 'connection',
-      connection,
-      at: Date.now(),
-      site: site.name,
-      port,
-      protocol: 'udp',
-      localAddress: address,
-      remoteAddress: from.address,
-      remotePort: from.port,
-    }))
-    log.add(() => ({ type: 'bytes', connection, received: message.toString('base64') }))
+    logDatagram(message, from, { site: site.name, address, port, log })
     server.send(message, from.port, from.address)
   })
   server.bind(port, address)

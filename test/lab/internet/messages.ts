@@ -10,7 +10,15 @@ export type Command =
   | { readonly type: 'log'; readonly on: boolean }
   | { readonly type: 'certificate'; readonly site: string; readonly kind: CertificateKind }
   | { readonly type: 'listening'; readonly site: string; readonly on: boolean }
-  | { readonly type: 'resolve'; readonly name: string; readonly families: Families }
+  /** `next`: the addresses that the site moves to. */
+  | {
+      readonly type: 'resolve'
+      readonly name: string
+      readonly families: Families
+      readonly next?: boolean
+    }
+  /** Gives a name an HTTPS record that offers HTTP/3 and, where asked, ECH; or takes it away. */
+  | { readonly type: 'https-record'; readonly name: string; readonly record: 'none' | 'h3' | 'ech' }
 
 export interface Request {
   readonly id: number

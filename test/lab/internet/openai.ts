@@ -16,6 +16,7 @@ import {
   streamAnswer,
   tokensOf,
 } from './answer.ts'
+import { acceptWebSocket } from './web-socket.ts'
 
 const CREATED = 1_760_000_000
 const models = ['gpt-4o-mini', 'gpt-5', 'text-embedding-3-small']
@@ -32,6 +33,8 @@ export function openai(request: SiteRequest): Answer {
   if (status === 429) return failure(request, 429, 'Rate limit reached.', 'requests', 'rate_limit_exceeded')
   if (status !== undefined) return failure(request, status, 'The server had an error.', 'server_error', null)
 
+  const webSocket = request.path === '/v1/realtime' ? acceptWebSocket(request) : undefined
+  if (webSocket !== undefined) return webSocket
   const model = /^\/v1\/models(?:\/([^/]+))?$/.exec(request.path)
   if (model !== null && request.head.method === 'GET') return listModels(request, model[1])
   if (request.head.method !== 'POST') return notFound(request)

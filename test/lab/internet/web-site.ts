@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
-import type { Site } from '../addresses.ts'
+import { addressesOf, type Site } from '../addresses.ts'
 import type { Protocol } from '../wire-log.ts'
 import type { SiteHandler } from './answer.ts'
 import type { Credentials } from './certificates.ts'
 import { serveHttp } from './http-server.ts'
+import { logConnection } from './logged-connection.ts'
 import type { WireLogWriter } from './wire-log-writer.ts'
 
 interface Listener {
@@ -14,7 +15,7 @@ interface Listener {
   readonly port: number
 }
 
-/** One site on ports 443 and 80 of both its addresses. */
+/** One site on ports 443 and 80 of all its addresses. */
 export class WebSite {
   readonly #site: Site
   readonly #handler: SiteHandler
@@ -27,7 +28,7 @@ export class WebSite {
     this.#site = site
     this.#handler = handler
     this.#log = log
-    for (const address of [site.address4, site.address6]) {
+    for (const address of addressesOf(site)) {
       const secure = this.#tlsServer(credentials)
       this.#tlsServers.push(secure)
       this.#listeners.push({ server: secure, address, port: 443 })
@@ -91,20 +92,9 @@ export class WebSite {
   }
 
   #accept(socket: Socket, protocol: Protocol, port: number): number {
-    const connection = this.#log.newConnection()
+    const connection = logConnection(socket, this.#log, { site: this.#site.name, port, protocol })
     this.#open.add(socket)
     socket.once('close', () => this.#open.delete(socket))
-    this.#log.add(() => ({
-      type: 'connection',
-      connection,
-      at: Date.now(),
-      site: this.#site.name,
-      port,
-      protocol,
-      localAddress: socket.localAddress ?? '',
-      remoteAddress: socket.remoteAddress ?? '',
-      remotePort: socket.remotePort ?? 0,
-    }))
     return connection
   }
 }

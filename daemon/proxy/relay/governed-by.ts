@@ -1,0 +1,29 @@
+/** What a decision to intercept makes of a connection. */
+import { UNLISTED } from '../../../policies/catalogue-schema.ts'
+import type { Decision } from '../../../policies/decide.ts'
+import type { Sniffed } from '../sniff/sniff.ts'
+import type { ConnectionFacts, Governed } from './facts.ts'
+
+/** Flag of a connection to a server on this machine. */
+export const LOCAL = 'local'
+
+/** @returns undefined where the decision names no provider or no name */
+export function governedBy(
+  { name, provider, rule, flags, pinned }: Decision,
+  { protocol }: Sniffed,
+  facts: ConnectionFacts,
+): Governed | undefined {
+  if (name === undefined || provider === undefined) return undefined
+  const local = flags?.includes(LOCAL) ?? false
+  const unlisted = provider.id === UNLISTED
+  return {
+    ...facts,
+    name,
+    provider,
+    rule,
+    tls: protocol === 'tls',
+    ...(flags ? { flags } : {}),
+    ...(local ? { local } : {}),
+    ...(local || (unlisted && !pinned) ? { direct: true } : {}),
+  }
+}

@@ -1,0 +1,25 @@
+/** The look as a worker thread: /proc is read synchronously, beside the thread that answers everybody else. */
+import { setPriority } from 'node:os'
+import { parentPort } from 'node:worker_threads'
+import { flowOwner } from '../../../firewall/flow-owner.ts'
+import { type Found, Look } from './look.ts'
+import type { OwnerFlow } from './owner.ts'
+
+export interface Asked {
+  readonly request: number
+  readonly flow: OwnerFlow
+}
+
+export type Answered = { readonly request: number } & Found
+
+/** Below the threads that agents wait for. setpriority(2) with 0 is of the calling thread alone, on Linux. */
+const NICENESS = 10
+
+setPriority(0, NICENESS)
+const look = new Look({ flowOwner })
+
+parentPort?.on('message', ({ request, flow }: Asked) => {
+  look.ask(flow).then(({ owners, agent }) => {
+    parentPort?.postMessage({ request, owners, agent } satisfies Answered)
+  })
+})

@@ -1,0 +1,97 @@
+/** The proxy workers as this gateway starts them; together they are what captures. */
+import { availableParallelism } from 'node:os'
+import type { RulesInForce } from '../../policies/rules.ts'
+import type { Config } from '../config/config.ts'
+import type { Agent } from '../recorder/record.ts'
+import type { Account } from './accounts.ts'
+import type { OwnerFlow } from './attribution/owner.ts'
+import { CANARY_ADDRESS, CANARY_NAME } from './canary.ts'
+import type { Child } from './child.ts'
+import type { Layout } from './layout.ts'
+import type { LeafService } from './leaf-service.ts'
+import type { Log } from './log.ts'
+import { type DialledFlow, type LearnedAddress, type Listener, startWorker } from './proxy-workers.ts'
+
+export interface Proxies {
+  readonly workers: readonly Child[]
+  /** The catalogue's names have been looked up once. */
+  readonly resolved: Promise<void>
+  /** Whether anybody is there to take a redirected connection. */
+  serving(): boolean
+  /** All known addresses of providers. */
+  addresses(all: readonly string[]): void
+  stop(): Promise<void>
+}
+
+export interface ProxyOptions {
+  readonly config: Config
+  readonly paths: Layout
+  readonly account: Account
+  readonly listeners: readonly Listener[]
+  readonly log: Log
+  readonly leaf: LeafService
+  readonly fingerprintKey: Buffer
+  /** The CA's certificate: the canary provider has a leaf of it. */
+  readonly authorityPem: string
+  readonly systemRoots: readonly string[]
+  readonly rules: RulesInForce
+  readonly providerAddresses: () => readonly string[]
+  readonly learned: (entries: readonly LearnedAddress[]) => void
+  /** Rejects never. */
+  readonly owner: (flow: OwnerFlow) => Promise<Agent>
+  readonly dialled: (flows: readonly DialledFlow[]) => void
+  readonly changed: () => void
+  readonly died: (worker: string, how: string) => void
+}
+
+const GRACE_MS = 7000
+/** More share the load of one machine's agents no better: the recorder is one process. */
+const AUTOMATIC_WORKERS = 2
+
+export function startProxies(options: ProxyOptions): Proxies {
+  const { config, paths, rules } = options
+  const { promise: resolved, resolve } = Promise.withResolvers<void>()
+  const wanted = config.proxy.workers
+  const count = wanted === 'auto' ? Math.min(availableParallelism(), AUTOMATIC_WORKERS) : wanted
+  const workers = Array.from({ length: count }, (_, i) => {
+    const name = `proxy-${i + 1}`
+    return startWorker({
+      name,
+      account: options.account,
+      listeners: options.listeners,
+      log: options.log,
+      leaf: options.leaf,
+      changed: options.changed,
+      died: (how) => options.died(name, how),
+      learned: options.learned,
+      owner: options.owner,
+      dialled: options.dialled,
+      resolved: resolve,
+      start: () => ({
+        rules,
+        recorderSocket: paths.recorderSocket,
+        fingerprintKey: options.fingerprintKey,
+        systemRoots: options.systemRoots,
+        // Its provider runs on this machine and has a leaf of our own CA: trusted for this one name only.
+        staticHosts: { [CANARY_NAME]: { addresses: [CANARY_ADDRESS], root: options.authorityPem } },
+        sniffTimeoutMs: config.proxy.sniffTimeoutMs,
+        durability: config.recording.durability,
+        providerAddresses: options.providerAddresses(),
+        resolveCatalogue: i === 0,
+      }),
+    })
+  })
+  return {
+    workers,
+    resolved,
+    serving: () => workers.some((worker) => worker.state().state === 'running'),
+    addresses(addresses) {
+      for (const worker of workers) worker.send({ type: 'addresses', addresses })
+    },
+    async stop() {
+      await Promise.all(
+        workers.map((worker) => worker.stop((child) => child.send({ type: 'stop' }, () => {}), GRACE_MS)),
+      )
+    },
+  }
+}

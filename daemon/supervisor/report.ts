@@ -1,0 +1,34 @@
+/** Keeps `supervisor.json` up to date: changes that come together are one write. */
+import type { Log } from './log.ts'
+import { type SupervisorState, writeState } from './state-file.ts'
+
+export interface StateReport {
+  changed(): void
+  /** Resolves when what was last told is in the file. */
+  written(): Promise<void>
+}
+
+export function stateReport(file: string, log: Log, describe: () => SupervisorState): StateReport {
+  let writing: Promise<void> | undefined
+  let again = false
+  const write = async () => {
+    do {
+      again = false
+      // What else changes in this turn of the event loop goes into the same file.
+      await new Promise((resolve) => setImmediate(resolve))
+      await writeState(file, describe()).catch(
+        (error: unknown) => void log.error(`supervisor.json could not be written: ${String(error)}`),
+      )
+    } while (again)
+    writing = undefined
+  }
+  return {
+    changed() {
+      again = true
+      writing ??= write()
+    },
+    async written() {
+      await writing
+    },
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * The redirect: nat chains that turn connections of the governed to the proxy and their DNS to the guard, under a
+ * lease; and what only makes sense beside it.
+ *
+ * Only a lone SYN is redirected: where conntrack starts with these rules, it picks connections up in their middle
+ * as new ones, and redirecting those would cut every foreign connection on port 443 at installation.
+ */
+import type { Enforcement } from './enforcement.ts'
+import { exemptMatches, judgeSockets, type PresentCgroups, subjectMatches } from './nftables-senders.ts'
+import { oneOf, SYN, type TableText, TCP_OR_UDP } from './nftables-text.ts'
+import { counterOf, tells } from './refusal-rules.ts'
+
+/** The redirect stands while the packet's protocol is an element of the lease, which runs out by itself. */
+const LEASED = 'meta l4proto @lease'
+/** Right after the copy of the refusals. */
+const LATE = 12
+/** Before other tables' filters: what they drop is still an answer that the client asked for. */
+const EARLY = -150
+/** The first bytes of an answer that a name and its addresses can't exceed (RFC 6891 recommends 1,232 at most). */
+const DNS_SNAPLEN = 4096
+
+/** Commands that renew the lease, in one transaction with whatever stands beside them. */
+export function renewLease(text: TableText, leaseMs: number): string[] {
+  // 6 and 17: the lease of TCP (proxy) and of UDP (DNS guard).
+  return text.replace('lease', [`6 timeout ${leaseMs}ms`, `17 timeout ${leaseMs}ms`])
+}
+
+export function redirection(
+  text: TableText,
+  e: Enforcement,
+  cgroups: PresentCgroups,
+): { declare: string[]; rules: string[] } {
+  const { add } = text
+  const ungoverned = ['meta skuid @proxy_uids', ...exemptMatches(e)].map((match) => `${match} accept`)
+  const subjects = subjectMatches(e, cgroups)
+  const rule = (chain: string) => (what: string) => add(`rule ${chain} ${what}`)
+  const toProxy = `counter name redirected redirect to :${e.redirectPort}`
+  const service =
+    e.localPorts.length > 0 ? [`tcp dport ${oneOf(e.localPorts)} fib daddr type local ${toProxy}`] : []
+  const resolver =
+    e.dnsPort === undefined
+      ? []
+      : [`${TCP_OR_UDP} th dport 53 counter name redirected_dns redirect to :${e.dnsPort}`]
+  return {
+    declare: [
+      add('counter redirected'),
+      add('counter redirected_dns'),
+      add(`counter ${counterOf('unredirected')}`),
+      add('set lease { type inet_proto; flags timeout; }'),
+      // -100 is dstnat; nft 1.0.6 knows that name on prerouting only.
+      add('chain nat_output { type nat hook output priority -100; policy accept; }'),
+      add('chain nat_prerouting { type nat hook prerouting priority -100; policy accept; }'),
+      add(`chain late_output { type filter hook output priority ${LATE}; policy accept; }`),
+      add(`chain late_forward { type filter hook forward priority ${LATE}; policy accept; }`),
+      add(`chain answers_in { type filter hook input priority ${EARLY}; policy accept; }`),
+      add(`chain answers_through { type filter hook forward priority ${EARLY}; policy accept; }`),
+      ...['opening', 'capture', 'slipped', 'slipped_scope'].map((chain) => add(`chain ${chain}`)),
+    ],
+    rules: [
+      ...ungoverned.map(rule('nat_output')),
+      add(`rule nat_output ${LEASED} goto opening`),
+      add(`rule nat_prerouting iifname @bridges ${LEASED} goto capture`),
+      ...judgeOpenings(rule('opening'), e, subjects, 'capture'),
+
+      ...service.map((what) => add(`rule capture ${SYN} ${what}`)),
+      add('rule capture fib daddr type local accept'),
+      ...resolver.map(rule('capture')),
+      ...scope(e).flatMap((match) =>
+        match.verdict === 'accept'
+          ? [add(`rule capture ${match.what} accept`)]
+          : [add(`rule capture ${SYN} ${match.what} ${toProxy}`)],
+      ),
+
+      ...unredirected(text, e, ungoverned, subjects),
+      ...(e.dnsPort === undefined ? answers(text, e) : []),
+    ],
+  }
+}
+
+/** TCP that is redirected, in the order of judgement; addresses of providers before all. */
+function scope(e: Enforcement): { what: string; verdict: 'redirect' | 'accept' }[] {
+  const redirect = (what: string) => ({ what, verdict: 'redirect' as const })
+  return [
+    redirect('ip daddr @llm4'),
+    redirect('ip6 daddr @llm6'),
+    ...(e.ports.length > 0 ? [redirect(`tcp dport ${oneOf(e.ports)}`)] : []),
+    ...(e.redirect === 'all'
+      ? [
+          ...e.allowed
+            .filter(({ protocol, ports, uids }) => protocol === 'tcp' && ports.length > 0 && uids.length > 0)
+            .map(({ ports, uids }) => ({
+              what: `tcp dport ${oneOf(ports)} meta skuid ${oneOf(uids)}`,
+              verdict: 'accept' as const,
+            })),
+          redirect('meta l4proto 6'),
+        ]
+      : []),
+  ]
+}
+
+/**
+ * Who may send raw packets can make conntrack know a connection before its SYN (an ACK that dies on the way will
+ * do), and so keep the nat chains from seeing it as new. What the redirect takes and didn't get is refused.
+ */
+function unredirected(
+  { add }: TableText,
+  e: Enforcement,
+  ungoverned: readonly string[],
+  subjects: 'everyone' | string[],
+): string[] {
+  if (e.fence === 'nothing') return []
+  const rule = (what: string) => add(`rule slipped ${what}`)
+  // With FIN, which the redirect leaves out, it would open a connection with some servers.
+  const opening = `${LEASED} tcp flags & (syn | ack | rst) == syn`
+  // Another table's translation took it first, as for services of a cluster: root's own rules.
+  const translated = 'ct status dnat accept'
+  return [
+    add(`rule late_output ${opening} goto slipped`),
+    add(`rule late_forward ${translated}`),
+    ...(e.bridges.length > 0
+      ? [add(`rule late_forward iifname @bridges ${opening} goto slipped_scope`)]
+      : []),
+    rule(translated),
+    ...ungoverned.map(rule),
+    rule('fib daddr type local accept'),
+    ...judgeOpenings(rule, e, subjects, 'slipped_scope'),
+    ...scope(e).map(({ what, verdict }) => {
+      const refuse = `${tells('unredirected', e.logGroup)} reject with tcp reset`
+      return add(`rule slipped_scope ${what} ${verdict === 'accept' ? 'accept' : refuse}`)
+    }),
+  ]
+}
+
+/**
+ * Sends the openings of governed sockets to `target`, and those without a socket that a process holds: all of
+ * them where everybody is governed, else those to the ports of the web, where the kernel itself calls nobody.
+ */
+function judgeOpenings(
+  rule: (what: string) => string,
+  e: Enforcement,
+  subjects: 'everyone' | string[],
+  target: string,
+): string[] {
+  if (subjects === 'everyone') return [rule(`goto ${target}`)]
+  const web = e.ports.length > 0 ? [rule(`tcp dport ${oneOf(e.ports)} goto ${target}`)] : []
+  return [...judgeSockets(rule, subjects, target), ...web]
+}
+
+/** Answers of resolvers, before the client gets them: where the addresses of LLM providers are learned from. */
+function answers({ add }: TableText, e: Enforcement): string[] {
+  const copy = `${TCP_OR_UDP} th sport 53 log prefix "aa:dns " group ${e.dnsLogGroup} snaplen ${DNS_SNAPLEN}`
+  return ['answers_in', 'answers_through'].map((chain) => add(`rule ${chain} ${copy}`))
+}

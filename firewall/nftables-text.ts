@@ -1,0 +1,44 @@
+/** Pieces of nft's language: pure text, one command a line. */
+
+/** How the commands of one table are written. */
+export interface TableText {
+  /** `add('chain output')`, `add('rule output accept')`, `add('set llm4 { … }')`. */
+  add(what: string): string
+  /** Adds elements to a set; nothing where there are none, since nft refuses an empty list. */
+  elements(set: string, values: readonly (string | number)[]): string[]
+  /** Makes these the elements of a set, whatever it holds. */
+  replace(set: string, values: readonly (string | number)[]): string[]
+  /** A command about the table itself: `flush`, `delete`. */
+  whole(verb: 'add' | 'delete' | 'flush'): string
+}
+
+export function tableText(family: 'inet' | 'netdev', table: string): TableText {
+  const elements = (set: string, values: readonly (string | number)[]) =>
+    values.length === 0 ? [] : [`add element ${family} ${table} ${set} { ${values.join(', ')} }`]
+  return {
+    add: (what) => `add ${what.replace(' ', ` ${family} ${table} `)}`,
+    elements,
+    replace: (set, values) => [`flush set ${family} ${table} ${set}`, ...elements(set, values)],
+    whole: (verb) => `${verb} table ${family} ${table}`,
+  }
+}
+
+export function script(commands: readonly string[]): string {
+  return `${commands.join('\n')}\n`
+}
+
+/** One value, or a list of them where there are several. */
+export function oneOf(values: readonly (string | number)[]): string {
+  return values.length === 1 ? `${values[0]}` : `{ ${values.join(', ')} }`
+}
+
+export const quoted = (texts: readonly string[]) => texts.map((text) => `"${text}"`)
+
+/** By number: nft reads names from /etc/protocols, which a minimal system lacks. */
+export const TCP_OR_UDP = 'meta l4proto { 6, 17 }'
+/** The socket's user, whoever it is: matches packets of sockets that a process (still) holds. */
+export const HAS_SOCKET = 'meta skuid >= 0'
+/** Every packet that the machine's own IP stack routed, and no frame from elsewhere, has a routing realm, if only 0. */
+export const WAS_ROUTED = 'meta rtclassid >= 0'
+/** A lone SYN: the opening of a connection. */
+export const SYN = 'tcp flags & (fin | syn | rst | ack) == syn'

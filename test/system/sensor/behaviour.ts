@@ -1,0 +1,452 @@
+import type { ChildProcess } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import t from 'tap'
+import winston from 'winston'
+import { privilegeIn } from '../../../daemon/sensor/privileges.ts'
+import {
+  type SensorChild,
+  type SensorLearned,
+  type SensorSighting,
+  type SensorState,
+  startSensor,
+} from '../../../daemon/supervisor/sensor-process.ts'
+import { loadPolicy } from '../../../policies/policy.ts'
+import { shippedDirectory } from '../../../policies/shipped.ts'
+import { cryptoFrame, helloMessage, sealInitial, tlsHello } from '../../unit/sensor-fixture.ts'
+import { AGENT_UID, FOREIGN, LLM, PROXY_UID } from '../firewall/places.ts'
+import { makeWorld, message, nftScript, sh, startRole } from '../firewall/world.ts'
+import { ANSWERED, SENSOR_GID, SENSOR_UID } from './places.ts'
+import type { Order, Sent } from './sender.ts'
+
+const RULES = `
+table inet test {
+  chain output { type filter hook output priority 10; policy accept;
+    udp dport 9999 log prefix "aa:udp " group 71 reject
+    udp dport 443 meta skuid 4444 log prefix "aa:quic " group 71 reject
+    tcp dport 9999 log prefix "aa:tcp " group 71 reject with tcp reset
+    meta l4proto icmp log prefix "aa:icmp " group 71 drop
+    udp dport 9998 log prefix "aa:seen-udp " group 71
+  }
+  chain input { type filter hook input priority 10; policy accept;
+    udp sport 53 log group 72
+    tcp sport 53 log group 72
+  }
+}
+`
+const ID = Buffer.from('0123456789abcdef', 'hex')
+const quic = (name: string, version: 1 | 2 = 1) =>
+  sealInitial({
+    version,
+    firstId: ID,
+    packetNumber: 0,
+    frames: cryptoFrame(0, helloMessage(name)),
+    payloadSize: 1150,
+  })
+
+interface World {
+  readonly sensor: SensorChild
+  readonly sightings: SensorSighting[]
+  readonly learned: SensorLearned[]
+  readonly states: SensorState[]
+  readonly uplinks: string[]
+}
+
+function startWorld(): World {
+  const sightings: SensorSighting[] = []
+  const learned: SensorLearned[] = []
+  const states: SensorState[] = []
+  const uplinks = ['uplink']
+  const { catalogue } = loadPolicy({ dir: shippedDirectory, name: 'standard' })
+  const sensor = startSensor({
+    account: { name: 'sensor', uid: SENSOR_UID, gid: SENSOR_GID },
+    log: winston.createLogger({
+      format: winston.format.simple(),
+      transports: [new winston.transports.Console({ stderrLevels: ['info', 'error'] })],
+    }),
+    start: () => ({
+      logGroup: 71,
+      dnsLogGroup: 72,
+      uplinks: [...uplinks],
+      bridges: ['br-*'],
+      catalogue,
+      providerAddresses: [LLM[4]],
+      proxyUid: PROXY_UID,
+    }),
+    learned: (each) => learned.push(each),
+    sighting: (each) => sightings.push(each),
+    state: (each) => states.push(each),
+    changed: () => {},
+    died: () => {},
+  })
+  return { sensor, sightings, learned, states, uplinks }
+}
+
+class Sender {
+  readonly #child: ChildProcess
+  #last = 0
+
+  constructor(script: string, uid: number, namespace?: string) {
+    this.#child = startRole(script, 'sender', namespace === undefined ? { uid } : { uid, namespace })
+  }
+
+  send(order: Omit<Order, 'id'>): Promise<Sent> {
+    this.#last += 1
+    const id = this.#last
+    return new Promise((resolve) => {
+      const listen = (sent: Sent) => {
+        if (sent.id !== id) return
+        this.#child.off('message', listen)
+        resolve(sent)
+      }
+      this.#child.on('message', listen)
+      // Bytes as numbers: plain IPC speaks JSON.
+      const pieces = order.pieces.map((piece) => [...piece])
+      this.#child.send({ ...order, id, pieces })
+    })
+  }
+
+  stop(): void {
+    this.#child.disconnect()
+  }
+}
+
+/** Waits until something is there. */
+async function until<T>(find: () => T | undefined, ms = 4000): Promise<T | undefined> {
+  const end = Date.now() + ms
+  for (;;) {
+    const found = find()
+    if (found !== undefined || Date.now() > end) return found
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+export async function prove(script: string): Promise<void> {
+  makeWorld()
+  nftScript(RULES)
+  const servers = startRole(script, 'servers', { namespace: 'internet' })
+  await message(servers)
+  const agent = new Sender(script, AGENT_UID)
+  const proxy = new Sender(script, PROXY_UID)
+  const browser = new Sender(script, 4444)
+  const container = new Sender(script, 0, 'container')
+  const world = startWorld()
+  const { sensor, sightings, learned, states } = world
+  t.teardown(async () => {
+    for (const each of [agent, proxy, browser, container]) each.stop()
+    servers.disconnect()
+    await sensor.stop((child) => child.send({ type: 'stop' }), 3000)
+  })
+  await sensor.ready
+  const find = (matches: (sighting: SensorSighting) => boolean) => until(() => sightings.find(matches))
+
+  t.test('reads packets under its own account, without any privilege in any thread', async (t) => {
+    const pid = sensor.state().pid
+    const threads = readdirSync(`/proc/${pid}/task`)
+    t.ok(threads.length > 1)
+    for (const thread of threads) {
+      const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')
+      t.equal(privilegeIn(status, SENSOR_UID, SENSOR_GID), undefined)
+    }
+    t.same((await until(() => states.at(-1)))?.blind, [])
+  })
+
+  t.test('says who was refused what, the first at once and the rest as exact counts', async (t) => {
+    await agent.send({ protocol: 'udp', address: FOREIGN[4], port: 9999, pieces: [Buffer.from('x')] })
+    const first = await find(({ rule }) => rule === 'udp')
+    t.match(first, {
+      kind: 'refused',
+      protocol: 'udp',
+      uid: AGENT_UID,
+      gid: AGENT_UID,
+      destination: { address: FOREIGN[4], port: 9999 },
+      via: 'kernel',
+      count: 1,
+    })
+    t.ok(first && Date.now() - first.from < 2000)
+    await agent.send({ protocol: 'tcp', address: FOREIGN[6], port: 9999, pieces: [Buffer.from('x')] })
+    t.match(await find(({ rule }) => rule === 'tcp'), {
+      protocol: 'tcp',
+      uid: AGENT_UID,
+      destination: { address: FOREIGN[6], port: 9999 },
+    })
+    const { refused } = await agent.send({
+      protocol: 'udp',
+      address: FOREIGN[4],
+      port: 9999,
+      pieces: [Buffer.from('x')],
+      times: 500,
+    })
+    t.equal(refused, 500)
+    await until(() => (sightings.filter(({ rule }) => rule === 'udp').length > 1 ? true : undefined), 12_000)
+    const total = sightings.filter(({ rule }) => rule === 'udp').reduce((sum, { count }) => sum + count, 0)
+    t.equal(total, 501)
+  })
+
+  t.test('what is seen where nothing is refused is a leak', async (t) => {
+    await agent.send({ protocol: 'udp', address: FOREIGN[4], port: 9998, pieces: [Buffer.from('x')] })
+    t.match(await find(({ rule }) => rule === 'seen-udp'), { kind: 'leak', uid: AGENT_UID })
+  })
+
+  t.test('reads the name in a refused QUIC packet, and learns where it was to go', async (t) => {
+    await browser.send({
+      protocol: 'udp',
+      address: FOREIGN[6],
+      port: 443,
+      pieces: [quic('api.anthropic.com')],
+    })
+    t.match(await find(({ rule }) => rule === 'quic'), {
+      kind: 'refused',
+      protocol: 'quic',
+      uid: 4444,
+      serverName: 'api.anthropic.com',
+      destination: { address: FOREIGN[6], port: 443 },
+    })
+    t.match(
+      learned.find(({ name }) => name === 'api.anthropic.com'),
+      { from: 'leak', entries: [{ address: FOREIGN[6] }] },
+    )
+  })
+
+  for (const family of [4, 6] as const) {
+    t.test(
+      `sees a governed ClientHello that leaves past the proxy over IPv${family}, and whose it is`,
+      async (t) => {
+        const { localPort } = await agent.send({
+          protocol: 'tcp',
+          address: FOREIGN[family],
+          port: 8443,
+          pieces: [tlsHello('api.openai.com')],
+          stay: true,
+        })
+        const leak = await find(({ client }) => client?.port === localPort)
+        t.match(leak, {
+          kind: 'leak',
+          rule: 'tls-name',
+          uid: AGENT_UID,
+          serverName: 'api.openai.com',
+          destination: { address: FOREIGN[family], port: 8443 },
+          via: 'uplink',
+        })
+      },
+    )
+
+    t.test(`puts a ClientHello together that was cut up, IPv${family}`, async (t) => {
+      const hello = tlsHello(`cut${family}.openai.azure.com`)
+      const pieces = [hello.subarray(0, 1), hello.subarray(1, 60), hello.subarray(60, 61), hello.subarray(61)]
+      await agent.send({ protocol: 'tcp', address: FOREIGN[family], port: 8443, pieces, stay: true })
+      t.match(await find(({ serverName }) => serverName === `cut${family}.openai.azure.com`), {
+        rule: 'tls-name',
+        uid: AGENT_UID,
+      })
+    })
+
+    for (const version of [1, 2] as const) {
+      t.test(`sees a governed QUIC version ${version} Initial over IPv${family}`, async (t) => {
+        const name = `q${version}-${family}.openai.azure.com`
+        await agent.send({
+          protocol: 'udp',
+          address: FOREIGN[family],
+          port: 8443,
+          pieces: [quic(name, version)],
+        })
+        t.match(await find(({ serverName }) => serverName === name), {
+          kind: 'leak',
+          rule: 'quic-name',
+          protocol: 'quic',
+        })
+      })
+    }
+
+    t.test(`a QUIC datagram in IPv${family} fragments is read too`, async (t) => {
+      const name = `fragments${family}.openai.azure.com`
+      const frames = Buffer.concat([cryptoFrame(0, helloMessage(name))])
+      const large = sealInitial({ firstId: ID, packetNumber: 0, frames, payloadSize: 2500 })
+      await agent.send({ protocol: 'udp', address: FOREIGN[family], port: 8443, pieces: [large] })
+      t.match(await find(({ serverName }) => serverName === name), { rule: 'quic-name' })
+    })
+  }
+
+  t.test('a QUIC ClientHello in two datagrams, the second first', async (t) => {
+    const hello = helloMessage('two.openai.azure.com', 1500)
+    const piece = (packetNumber: number, from: number, to: number) =>
+      sealInitial({
+        firstId: ID,
+        packetNumber,
+        frames: cryptoFrame(from, hello.subarray(from, to)),
+        payloadSize: 1150,
+      })
+    const pieces = [piece(1, 900, hello.length), piece(0, 0, 900)]
+    // Where somebody listens: a refusal of the first would keep the second from leaving.
+    await agent.send({ protocol: 'udp', address: FOREIGN[4], port: 53, pieces })
+    t.ok(await find(({ serverName }) => serverName === 'two.openai.azure.com'))
+  })
+
+  t.test("a ClientHello to a provider's address counts whatever it names", async (t) => {
+    await agent.send({
+      protocol: 'tcp',
+      address: LLM[4],
+      port: 8443,
+      pieces: [tlsHello('front.example')],
+      stay: true,
+    })
+    t.match(await find(({ serverName }) => serverName === 'front.example'), {
+      rule: 'tls-address',
+      uid: AGENT_UID,
+    })
+    await agent.send({
+      protocol: 'tcp',
+      address: FOREIGN[4],
+      port: 443,
+      pieces: [tlsHello('www.example')],
+      stay: true,
+    })
+    await pause(500)
+    t.notOk(
+      sightings.some(({ serverName }) => serverName === 'www.example'),
+      'foreign to foreign is nobody’s business',
+    )
+  })
+
+  t.test('what a container sends past the proxy has no uid', async (t) => {
+    await container.send({
+      protocol: 'tcp',
+      address: FOREIGN[4],
+      port: 8443,
+      pieces: [tlsHello('c.openai.azure.com')],
+      stay: true,
+    })
+    const leak = await find(({ serverName }) => serverName === 'c.openai.azure.com')
+    t.equal(leak?.rule, 'tls-name')
+    t.notOk(leak && 'uid' in leak)
+  })
+
+  t.test("the proxy's own connections are none, open or gone", async (t) => {
+    const own = { protocol: 'tcp', address: FOREIGN[4], port: 443 } as const
+    await proxy.send({ ...own, pieces: [tlsHello('own1.openai.azure.com')], stay: true })
+    const gone = await proxy.send({ ...own, pieces: [tlsHello('own2.openai.azure.com')] })
+    sensor.send({
+      type: 'dialled',
+      flows: [
+        {
+          local: { address: gone.localAddress, port: gone.localPort },
+          remote: { address: FOREIGN[4], port: 443 },
+        },
+      ],
+    })
+    const unreported = await agent.send({ ...own, pieces: [tlsHello('gone.openai.azure.com')] })
+    const leak = await find(({ serverName }) => serverName === 'gone.openai.azure.com')
+    t.match(leak, { rule: 'tls-name', client: { port: unreported.localPort } })
+    t.same(
+      sightings.filter(({ serverName }) => serverName?.startsWith('own')),
+      [],
+    )
+  })
+
+  t.test('learns addresses from DNS answers over UDP and TCP, at once', async (t) => {
+    // An address is told again after a second only.
+    const query = (type: number) => {
+      const labels = ANSWERED.name
+        .split('.')
+        .map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]))
+      return Buffer.concat([
+        Buffer.from('000101000001000000000000', 'hex'),
+        ...labels,
+        Buffer.from([0, 0, type, 0, 1]),
+      ])
+    }
+    const asked = Date.now()
+    await agent.send({ protocol: 'udp', address: FOREIGN[4], port: 53, pieces: [query(1)], stay: true })
+    const found = await until(() => learned.find(({ name }) => name === ANSWERED.name))
+    t.match(found, {
+      from: 'answer',
+      server: FOREIGN[4],
+      entries: [{ address: ANSWERED.address4, ttlSeconds: 5 }],
+    })
+    t.ok(Date.now() - asked < 500, `${Date.now() - asked} ms`)
+    const message = query(28)
+    const framed = Buffer.concat([Buffer.from([0, message.length]), message])
+    await agent.send({ protocol: 'tcp', address: FOREIGN[6], port: 53, pieces: [framed], stay: true })
+    const six = await until(() => learned.find(({ entries }) => entries[0]?.address === ANSWERED.address6))
+    t.match(six, { name: ANSWERED.name, server: FOREIGN[6] })
+    t.notOk(learned.some(({ entries }) => entries.some(({ address }) => address === '203.0.113.1')))
+  })
+
+  t.test('what the kernel could not hand over is counted to the packet', async (t) => {
+    const before = states.at(-1)
+    const counted = () =>
+      sightings.filter(({ rule }) => rule === 'udp').reduce((sum, { count }) => sum + count, 0)
+    const seen = counted()
+    const pid = sensor.state().pid ?? 0
+    process.kill(pid, 'SIGSTOP')
+    const { refused } = await agent.send({
+      protocol: 'udp',
+      address: FOREIGN[4],
+      port: 9999,
+      pieces: [Buffer.alloc(1000)],
+      times: 15_000,
+    })
+    process.kill(pid, 'SIGCONT')
+    t.equal(refused, 15_000)
+    // The last ones may be missing without a later number to show it.
+    await pause(300)
+    const { refused: one } = await agent.send({
+      protocol: 'udp',
+      address: FOREIGN[4],
+      port: 9999,
+      pieces: [Buffer.from('x')],
+    })
+    const lost = () => (states.at(-1)?.kernelDrops ?? 0) - (before?.kernelDrops ?? 0)
+    await until(() => (counted() - seen + lost() >= refused + one ? true : undefined), 14_000)
+    t.ok(lost() > 0, `${lost()} lost`)
+    t.equal(counted() - seen + lost(), refused + one)
+  })
+
+  t.test('a device that goes away is blindness; one that appears is seen after a renewal', async (t) => {
+    sh('ip', 'link', 'add', 'uplink2', 'type', 'veth', 'peer', 'name', 'host2', 'netns', 'internet')
+    sh('ip', 'address', 'add', '198.18.0.2/24', 'dev', 'uplink2')
+    sh('ip', 'link', 'set', 'uplink2', 'up')
+    sh('ip', '-n', 'internet', 'address', 'add', '198.18.0.1/24', 'dev', 'host2')
+    sh('ip', '-n', 'internet', 'link', 'set', 'host2', 'up')
+    world.uplinks.push('uplink2')
+    const began = Date.now()
+    await sensor.renew()
+    t.comment(`renewed in ${Date.now() - began} ms`)
+    t.match(
+      states.find(({ blind }) => blind[0]?.device === 'sensor'),
+      { received: 0 },
+    )
+    t.same((await until(() => (states.at(-1)?.blind.length === 0 ? states.at(-1) : undefined)))?.blind, [])
+    sh('ip', '-n', 'internet', 'address', 'add', '198.18.0.9/32', 'dev', 'host2')
+    await agent.send({
+      protocol: 'udp',
+      address: '198.18.0.1',
+      port: 4433,
+      pieces: [quic('new.openai.azure.com')],
+    })
+    t.match(await find(({ serverName }) => serverName === 'new.openai.azure.com'), { via: 'uplink2' })
+    sh('ip', 'link', 'delete', 'uplink2')
+    const blind = await until(() => states.at(-1)?.blind.find(({ device }) => device === 'uplink2'))
+    t.match(blind, { reason: /gone/ })
+    await agent.send({
+      protocol: 'udp',
+      address: FOREIGN[4],
+      port: 8443,
+      pieces: [quic('still.openai.azure.com')],
+    })
+    t.ok(
+      await find(({ serverName }) => serverName === 'still.openai.azure.com'),
+      'the other device is watched on',
+    )
+  })
+
+  t.test('an ordered stop tells what was counted and not told yet', async (t) => {
+    const counted = () =>
+      sightings.filter(({ rule }) => rule === 'icmp').reduce((sum, { count }) => sum + count, 0)
+    sh('sh', '-c', `ping -c 3 -i 0.2 -W 1 ${FOREIGN[4]} || true`)
+    await pause(200)
+    await sensor.stop((child) => child.send({ type: 'stop' }), 3000)
+    t.equal(counted(), 3)
+    t.equal(sensor.state().lastExit, 'exit 0')
+  })
+}
