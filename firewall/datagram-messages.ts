@@ -114,7 +114,8 @@ export function sendDatagram({ socket, peer, local, device }: ReturnPath, bytes:
 const isLinkLocal = (address: Buffer) => address[0] === 0xfe && ((address[1] ?? 0) & 0xc0) === 0x80
 
 export interface Receiver {
-  stop(): void
+  /** Resolves once nothing waits for the sockets any more: until then the kernel keeps closed ones bound. */
+  stop(): Promise<void>
 }
 
 export interface ReceiverOptions {
@@ -141,6 +142,7 @@ export function receiveDatagrams({ sockets, maxSize, received }: ReceiverOptions
     waiting.writeInt16LE(POLLIN, 8 * i + 4)
   }
   let stopped = false
+  const { promise: idle, resolve: becomeIdle } = Promise.withResolvers<void>()
   const drain = (socket: DatagramSocket): boolean => {
     for (let left = BATCH; left > 0 && !stopped; left -= 1) {
       const datagram = receive(socket, frame)
@@ -151,7 +153,7 @@ export function receiveDatagrams({ sockets, maxSize, received }: ReceiverOptions
     return true
   }
   const wait = () => {
-    if (stopped) return
+    if (stopped) return becomeIdle()
     pollLater(waiting, sockets.length, WAIT_MS, (error, ready) => {
       let healthy = error === null && ready >= 0
       if (ready > 0) {
@@ -167,6 +169,7 @@ export function receiveDatagrams({ sockets, maxSize, received }: ReceiverOptions
   return {
     stop() {
       stopped = true
+      return idle
     },
   }
 }

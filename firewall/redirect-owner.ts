@@ -29,8 +29,6 @@ import {
 export interface Redirect {
   /** Process id of the owner. */
   readonly pid: number
-  /** Whether frames on the devices are looked at too; older kernels can't. */
-  readonly egress: boolean
   /**
    * Makes the tables what `enforcement` says, by one transaction of only what differs. Changes of addresses are
    * made to the fence in the same one; where the fence isn't there to take them, the tables have them all the same
@@ -99,7 +97,6 @@ export async function startRedirect(enforcement: Enforcement): Promise<Redirect>
   }
   return {
     pid: session.pid,
-    egress: standing.egress,
     exited: session.exited,
     stop: session.close,
     beat: () => session.run(renderBeat(standing.enforcement.leaseMs)),

@@ -17,8 +17,12 @@ const NAMESPACE = 'agent-anchor-canary'
 const LINK = 'aa-canary'
 const PEER = 'aa-canary-peer'
 
-/** One captured call; resolves with the answer's text. @throws InstallError CANARY_FAILED with curl's own words. */
-export async function callCanary(authority: StoredAuthority): Promise<string> {
+/**
+ * One captured call; resolves with the answer's text.
+ * @param uid who calls; nobody where absent
+ * @throws InstallError CANARY_FAILED with curl's own words
+ */
+export async function callCanary(authority: StoredAuthority, uid?: number): Promise<string> {
   await removeNamespace()
   let provider: ChildProcess | undefined
   try {
@@ -34,7 +38,7 @@ export async function callCanary(authority: StoredAuthority): Promise<string> {
       await run('ip', '-netns', NAMESPACE, ...command)
     }
     provider = await startProvider(authority)
-    return await call()
+    return await call(uid)
   } finally {
     provider?.kill('SIGKILL')
     await removeNamespace()
@@ -69,16 +73,16 @@ async function startProvider(authority: StoredAuthority): Promise<ChildProcess> 
 }
 
 /** curl as nobody, with the machine's own trust and nothing else: what any agent on this machine would see. */
-async function call(): Promise<string> {
+async function call(uid?: number): Promise<string> {
   const body = JSON.stringify({
     model: 'canary-1',
     messages: [{ role: 'user', content: 'Is anybody recording this?' }],
   })
-  const nobody = (await run('getent', 'passwd', 'nobody')).split(':')
+  const [, , nobody = '', group = ''] = (await run('getent', 'passwd', 'nobody')).split(':')
   return run(
     'setpriv',
-    `--reuid=${nobody[2]}`,
-    `--regid=${nobody[3]}`,
+    `--reuid=${uid ?? nobody}`,
+    `--regid=${uid ?? group}`,
     '--clear-groups',
     '--inh-caps=-all',
     '--',

@@ -1,4 +1,5 @@
 /** The ways round that doctor tries, and the counters that must move for each: pure. */
+import { counterOf } from '../../firewall/refusal-rules.ts'
 import type { Attempt } from './attempt.ts'
 
 export interface Ground {
@@ -34,19 +35,19 @@ export function tries(ground: Ground): Try[] {
             name: `TLS-less bytes to a provider, IPv${family}, port 8443`,
             attempt: { protocol: 'tcp', address: llm, port: 8443 },
             expect: fenced ? 'refused' : 'caught',
-            counters: ['redirected', 'tcp'],
+            counters: ['redirected', counterOf('tcp')],
           },
           {
             name: `QUIC to a provider, IPv${family}, UDP port 443`,
             attempt: { protocol: 'udp', address: llm, port: 443 },
             expect: fenced ? 'refused' : 'caught',
-            counters: fenced ? ['quic'] : ['seen_quic'],
+            counters: [counterOf(fenced ? 'quic' : 'seen-quic')],
           },
           {
             name: `UDP to a provider, IPv${family}, port 3478`,
             attempt: { protocol: 'udp', address: llm, port: 3478 },
             expect: fenced ? 'refused' : 'caught',
-            counters: fenced ? ['udp'] : ['seen_udp'],
+            counters: [counterOf(fenced ? 'udp' : 'seen-udp')],
           },
         ]
   const strict = (family: 4 | 6): Try[] =>
@@ -57,7 +58,7 @@ export function tries(ground: Ground): Try[] {
             name: `UDP to a foreign host, IPv${family}`,
             attempt: { protocol: 'udp', address: FOREIGN[family], port: 9999 },
             expect: 'refused',
-            counters: ['udp'],
+            counters: [counterOf('udp')],
           },
         ]
   const resolver: Try[] =
@@ -77,7 +78,7 @@ export function tries(ground: Ground): Try[] {
         name: `the proxy's own port on ${address}`,
         attempt: { protocol: 'tcp', address, port: ground.proxyPort },
         expect: 'refused',
-        counters: ['direct'],
+        counters: [counterOf('direct')],
       }),
     ),
     ...towards(4, llm4),

@@ -41,7 +41,7 @@ function complaints(): (what: string) => void {
 
 interface Running {
   readonly learner: Learner
-  stop(): void
+  stop(): Promise<void>
 }
 
 async function run(start: Start): Promise<Running> {
@@ -90,11 +90,12 @@ async function run(start: Start): Promise<Running> {
   say({ type: 'ready' })
   return {
     learner,
-    stop() {
+    async stop() {
       clearInterval(tick)
-      receiver.stop()
       for (const server of servers) server.close()
       tcp.closeAll()
+      await receiver.stop()
+      // The last: nothing is refused any more.
       sightings.stop()
     },
   }

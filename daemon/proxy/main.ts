@@ -10,6 +10,7 @@ import { type FromWorker, type Start, ToWorker } from './messages.ts'
 import { type CatalogueWatch, watchCatalogue } from './names/catalogue-watch.ts'
 import { systemDns } from './names/dns.ts'
 import { HostsFile } from './names/hosts-file.ts'
+import type { OwnerQuestion } from './owners.ts'
 import { ProxyError } from './proxy-error.ts'
 import type { Dialled } from './upstream/reach.ts'
 import { type Kernel, Worker } from './worker.ts'
@@ -62,6 +63,17 @@ function leafAnswered(id: number, pem: string | undefined, error: string | undef
   else question.reject(new Error(error ?? 'the supervisor gave no reason'))
 }
 
+let questions: OwnerQuestion[] = []
+
+function askForOwner(question: OwnerQuestion): void {
+  questions.push(question)
+  if (questions.length > 1) return
+  setImmediate(() => {
+    say({ type: 'owner?', questions })
+    questions = []
+  })
+}
+
 let told: Dialled[] | undefined
 
 function dialled(flow: Dialled): void {
@@ -91,7 +103,7 @@ function createWorker(start: Start): Worker {
     askForLeaf,
     learned: (name, addresses, ttlSeconds) =>
       say({ type: 'learned', name, addresses, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) }),
-    askForOwner: (question) => say({ type: 'owner?', ...question }),
+    askForOwner,
     dialled,
     dns: systemDns(),
     hosts: (name) => hosts.addresses(name),
@@ -177,7 +189,9 @@ process.on('message', (raw) => {
   if (message.type === 'start') running ??= run(message)
   if (message.type === 'leaf') leafAnswered(message.request, message.pem, message.error)
   if (message.type === 'owner')
-    running?.then(({ worker }) => worker.ownerFound(message.request, message.agent))
+    running?.then(({ worker }) => {
+      for (const { request, agent } of message.answers) worker.ownerFound(request, agent)
+    })
   if (message.type === 'addresses')
     running?.then(({ worker }) => worker.setProviderAddresses(message.addresses))
   if (message.type === 'stop')

@@ -54,8 +54,11 @@ export const ToWorker = z.discriminatedUnion('type', [
     pem: z.string().optional(),
     error: z.string().optional(),
   }),
-  /** What was found of the process behind a connection; empty where nothing could be. */
-  z.object({ type: z.literal('owner'), request: z.int(), agent: AgentPayload }),
+  /** What was found of the processes behind connections; an empty agent where nothing could be. */
+  z.object({
+    type: z.literal('owner'),
+    answers: z.array(z.object({ request: z.int(), agent: AgentPayload })),
+  }),
   z.object({ type: z.literal('addresses'), addresses: z.array(z.string()) }),
   z.object({ type: z.literal('stop') }),
 ])
@@ -63,7 +66,8 @@ export const ToWorker = z.discriminatedUnion('type', [
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'leaf?'; readonly request: number; readonly name: string; readonly spki: Buffer }
-  | ({ readonly type: 'owner?' } & OwnerQuestion)
+  /** Those of one turn of the event loop together: a flood of connections must not keep the supervisor busy. */
+  | { readonly type: 'owner?'; readonly questions: readonly OwnerQuestion[] }
   | {
       readonly type: 'learned'
       readonly name: string

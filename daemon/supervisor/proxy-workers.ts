@@ -11,6 +11,16 @@ import { unprivileged } from './unprivileged.ts'
 
 const Endpoint = z.object({ address: z.string().max(64), port: z.int().min(0).max(65535) })
 
+const OwnerQuestion = z.object({
+  request: z.int(),
+  family: z.literal([4, 6]),
+  client: Endpoint,
+  destination: Endpoint,
+  inode: z.int().positive().optional(),
+  uid: z.int().min(0).max(0xffff_ffff).optional(),
+  cgroup: z.bigint().nonnegative().optional(),
+})
+
 /** What a worker may say. It parses hostile traffic: anything else is dropped and logged. */
 const FromWorker = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready') }),
@@ -22,13 +32,7 @@ const FromWorker = z.discriminatedUnion('type', [
   }),
   z.object({
     type: z.literal('owner?'),
-    request: z.int(),
-    family: z.literal([4, 6]),
-    client: Endpoint,
-    destination: Endpoint,
-    inode: z.int().positive().optional(),
-    uid: z.int().min(0).max(0xffff_ffff).optional(),
-    cgroup: z.bigint().nonnegative().optional(),
+    questions: z.array(OwnerQuestion).max(65_536),
   }),
   z.object({
     type: z.literal('learned'),
@@ -126,12 +130,13 @@ export function startWorker(options: WorkerOptions): Child {
       }
       if (message.type === 'dialled') options.dialled(message.flows)
       if (message.type === 'owner?') {
-        const { type, request, ...flow } = message
-        options
-          .owner({ protocol: 'tcp', ...flow })
-          .then((agent) => child.send({ type: 'owner', request, agent }, () => {}))
+        // One pass through /proc answers them together.
+        const answers = message.questions.map(async ({ request, ...flow }) => ({
+          request,
+          agent: await options.owner({ protocol: 'tcp', ...flow }),
+        }))
+        Promise.all(answers).then((all) => child.send({ type: 'owner', answers: all }, () => {}))
       }
-      if (message.type === 'resolved') options.resolved()
       if (message.type === 'leaf?') {
         const { request } = message
         options.leaf(message.name, Buffer.from(message.spki)).then(

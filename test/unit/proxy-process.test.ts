@@ -58,7 +58,7 @@ t.test(
     t.pass('a direct dial is closed')
     child.send({ type: 'addresses', addresses: ['1.2.3.4'] })
     child.send({ type: 'leaf', request: 99, pem: 'nobody asked' })
-    child.send({ type: 'owner', request: 99, agent: { uid: 1 } })
+    child.send({ type: 'owner', answers: [{ request: 99, agent: { uid: 1 } }] })
     child.send({ type: 'stop' })
     t.equal(await exit(child), 0)
 

@@ -11,7 +11,7 @@ import winston from 'winston'
 import { AgentPayload } from '../../daemon/recorder/payloads.ts'
 import { startAttribution, type UnknownSpan } from '../../daemon/supervisor/attribution/attribution.ts'
 import { describeCgroup, processCgroup } from '../../daemon/supervisor/attribution/cgroup-path.ts'
-import { cgroupMount } from '../../daemon/supervisor/attribution/cgroup-tree.ts'
+import { cgroupMounts } from '../../daemon/supervisor/attribution/cgroup-tree.ts'
 import { mountType } from '../../daemon/supervisor/attribution/executable.ts'
 import { Look } from '../../daemon/supervisor/attribution/look.ts'
 import { findInTable, tableKey, tablesOf } from '../../daemon/supervisor/attribution/net-table.ts'
@@ -125,10 +125,14 @@ t.test('a process is placed on machines with either version of cgroups, or both'
 t.test('the version 2 hierarchy is found where it is mounted whole', async (t) => {
   const line = (root: string, place: string, type: string) =>
     `36 35 0:30 ${root} ${place} rw,nosuid shared:4 - ${type} cgroup2 rw`
-  t.equal(cgroupMount(line('/', '/sys/fs/cgroup/unified', 'cgroup2')), '/sys/fs/cgroup/unified')
-  t.equal(cgroupMount(line('/', '/odd\\040place', 'cgroup2')), '/odd place')
-  t.equal(cgroupMount(line('/part', '/sys/fs/cgroup', 'cgroup2')), undefined)
-  t.equal(cgroupMount(line('/', '/sys/fs/cgroup', 'cgroup')), undefined)
+  const mounts = [
+    line('/', '/sys/fs/cgroup/unified', 'cgroup2'),
+    line('/part', '/sys/fs/cgroup', 'cgroup2'),
+    line('/', '/sys/fs/cgroup', 'cgroup'),
+    line('/', '/odd\\040place', 'cgroup2'),
+  ]
+  t.same(cgroupMounts(mounts.join('\n')), ['/odd place', '/sys/fs/cgroup/unified'])
+  t.same(cgroupMounts(''), [])
   t.equal(mountType(line('/', '/x', 'fuse.sshfs'), '36'), 'fuse.sshfs')
   t.equal(mountType(line('/', '/x', 'fuse.sshfs'), '3'), undefined)
 })

@@ -11,13 +11,15 @@ const MAX_KNOWN = 4096
 const SEARCH_EVERY_MS = 5000
 const MOUNT = /^\d+ \d+ \S+ (\S+) (\S+) .* - cgroup2 /
 
-/** Where the version 2 hierarchy is mounted, whole; undefined where it isn't. @param text of /proc/self/mountinfo */
-export function cgroupMount(text: string): string | undefined {
-  for (const line of text.split('\n')) {
-    const [, root, place] = MOUNT.exec(line) ?? []
-    if (root === '/' && place !== undefined) return unescapeOctal(place)
-  }
-  return undefined
+/** Where the version 2 hierarchy was mounted, whole, the newest first. @param text of /proc/self/mountinfo */
+export function cgroupMounts(text: string): string[] {
+  return text
+    .split('\n')
+    .flatMap((line) => {
+      const [, root, place] = MOUNT.exec(line) ?? []
+      return root === '/' && place !== undefined ? [unescapeOctal(place)] : []
+    })
+    .reverse()
 }
 
 export class CgroupTree {
@@ -72,7 +74,8 @@ function mountPoint(): string | undefined {
   const text = readFileSync('/proc/self/mountinfo', 'utf8')
   if (text !== mounts) {
     mounts = text
-    mount = cgroupMount(text)
+    // One may lie hidden below what was mounted over it.
+    mount = cgroupMounts(text).find((place) => inode(`${place}/cgroup.controllers`) !== undefined)
   }
   return mount
 }

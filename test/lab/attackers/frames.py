@@ -65,7 +65,7 @@ def send_xdp(device, frame):
         raise OSError(number, os.strerror(number))
     ring[descriptors : descriptors + 16] = struct.pack("QII", 0, len(frame), 0)
     ring[producer : producer + 4] = struct.pack("I", 1)
-    sock.send(b"")
+    sock.send(b"", socket.MSG_DONTWAIT)
     time.sleep(0.05)
 
 

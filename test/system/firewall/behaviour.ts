@@ -4,11 +4,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Enforcement } from '../../../firewall/enforcement.ts'
-import { applyFence, extendFence, fencePresent, readCounters, removeFence } from '../../../firewall/fence.ts'
+import { applyFence, fencePresent, readCounters, removeFence } from '../../../firewall/fence.ts'
 import { flowOwner } from '../../../firewall/flow-owner.ts'
 import { systemNft } from '../../../firewall/nft.ts'
 import { openNftSession } from '../../../firewall/nft-session.ts'
-import { renderFence, renderRedirect } from '../../../firewall/nftables.ts'
+import { renderFence, renderOwned } from '../../../firewall/nftables.ts'
 import { type Redirect, startRedirect } from '../../../firewall/redirect-owner.ts'
 import { enforcement } from './enforcement.ts'
 import { DUMP_PORT } from './far-side.ts'
@@ -105,9 +105,7 @@ export async function prove(script: string): Promise<void> {
   await t.test('the kernel accepts what is rendered, and so judged it changes nothing', async (t) => {
     const before = sh('nft', 'list', 'ruleset')
     await nft.check(renderFence(enforcement))
-    await nft.check(
-      renderRedirect({ ...enforcement, bridges: [], addresses4: [], addresses6: [], ports: [] }),
-    )
+    await nft.check(renderOwned({ ...enforcement, bridges: [], addresses4: [], addresses6: [], ports: [] }))
     t.equal(sh('nft', 'list', 'ruleset'), before)
     await t.rejects(nft.check('add rule inet nowhere output accept'), { code: 'rules-refused' })
   })
@@ -248,23 +246,40 @@ export async function prove(script: string): Promise<void> {
 
   await t.test('addresses come and go without a reload', async (t) => {
     for (const f of FAMILIES) t.equal((await agent.tcp(FOREIGN[f], 9999)).answer, `far side saw ${HOST[f]}`)
-    await redirect.update([LLM[4], FOREIGN[4]], [LLM[6], FOREIGN[6]])
-    await redirect.update([LLM[4], FOREIGN[4]], [LLM[6], FOREIGN[6]])
-    for (const f of FAMILIES) t.match((await agent.tcp(FOREIGN[f], 9999)).answer, /^proxy: to/)
-    await Promise.all([redirect.update([LLM[4]], [LLM[6]]), redirect.update([LLM[4]], [LLM[6]])])
-    for (const f of FAMILIES) t.equal((await agent.tcp(FOREIGN[f], 9999)).answer, `far side saw ${HOST[f]}`)
-    await extendFence(nft, [FOREIGN[4]], [FOREIGN[6]])
-    await extendFence(nft, [FOREIGN[4]], [FOREIGN[6]])
-    for (const f of FAMILIES) t.match((await agent.tcp(FOREIGN[f], 9999)).answer, REFUSED)
-    await applyFence(nft, enforcement)
-    for (const f of FAMILIES) t.equal((await agent.tcp(FOREIGN[f], 9999)).answer, `far side saw ${HOST[f]}`)
+    const both: Enforcement = {
+      ...enforcement,
+      addresses4: [LLM[4], FOREIGN[4]],
+      addresses6: [LLM[6], FOREIGN[6]],
+    }
+    await redirect.update(both)
+    await redirect.update(both)
+    for (const f of FAMILIES) {
+      t.match((await agent.tcp(FOREIGN[f], 9999)).answer, /^proxy: to/)
+      t.match((await agent.udp(FOREIGN[f], 443)).answer, REFUSED, 'the fence knows them too')
+    }
+    await Promise.all([redirect.update(enforcement), redirect.update(enforcement)])
+    for (const f of FAMILIES) {
+      t.equal((await agent.tcp(FOREIGN[f], 9999)).answer, `far side saw ${HOST[f]}`)
+      t.equal((await agent.udp(FOREIGN[f], 443)).answer, `far side saw ${HOST[f]}`)
+    }
   })
 
-  await t.test('5,000 addresses are applied quickly', async (t) => {
+  await t.test('addresses that the fence could not take are redirected all the same', async (t) => {
+    await removeFence(nft)
+    await t.rejects(redirect.update({ ...enforcement, addresses4: [LLM[4], FOREIGN[4]] }), {
+      code: 'rules-refused',
+    })
+    t.match((await agent.tcp(FOREIGN[4], 9999)).answer, /^proxy: to/)
+    await applyFence(nft, enforcement)
+    await redirect.update(enforcement)
+    t.equal((await agent.tcp(FOREIGN[4], 9999)).answer, `far side saw ${HOST[4]}`)
+  })
+
+  await t.test('30,000 addresses are applied quickly', async (t) => {
     const many: Enforcement = {
       ...enforcement,
-      addresses4: Array.from({ length: 2500 }, (_, i) => `100.64.${i >> 8}.${i & 255}`).concat(LLM[4]),
-      addresses6: Array.from({ length: 2500 }, (_, i) => `2001:db8:ffff::${i.toString(16)}`).concat(LLM[6]),
+      addresses4: Array.from({ length: 10_000 }, (_, i) => `100.64.${i >> 8}.${i & 255}`).concat(LLM[4]),
+      addresses6: Array.from({ length: 20_000 }, (_, i) => `2001:db8:ffff::${i.toString(16)}`).concat(LLM[6]),
     }
     const timed = async (what: string, act: () => Promise<unknown>) => {
       const start = performance.now()
@@ -273,17 +288,17 @@ export async function prove(script: string): Promise<void> {
       t.comment(`${what}: ${ms.toFixed(0)} ms`)
       t.ok(ms < 1000, what)
     }
-    await timed('fence with 5,002 addresses', () => applyFence(nft, many))
+    await timed('fence with 30,002 addresses', () => applyFence(nft, many))
     await timed('the same again', () => applyFence(nft, many))
-    await timed('redirect updated to 5,002 addresses', () =>
-      redirect.update(many.addresses4, many.addresses6),
-    )
-    await timed('redirect updated back to 2', () => redirect.update([LLM[4]], [LLM[6]]))
-    await timed('one more address in the fence', () => extendFence(nft, ['100.65.0.1'], []))
+    await timed('redirect updated to 30,002 addresses', () => redirect.update(many))
+    const one = { ...many, addresses4: [...many.addresses4, '100.65.0.1'] }
+    await timed('one more address', () => redirect.update(one))
+    await timed('a beat', () => redirect.beat())
+    await timed('redirect and fence back to 2', () => redirect.update(enforcement))
     await timed('counters', () => readCounters(nft))
     const another = { ...many, redirectPort: PROXY_PORT }
     await redirect.stop()
-    await timed('redirect started with 5,002 addresses', async () => {
+    await timed('redirect started with 30,002 addresses', async () => {
       redirect = await startRedirect(another)
     })
     t.match((await agent.tcp(LLM[6], 443)).answer, /^proxy: to/)
@@ -346,7 +361,7 @@ export async function prove(script: string): Promise<void> {
     await agent.tcp(LLM[6], 443, { keep: 'lasting6' })
     process.kill(redirect.pid, 'SIGKILL')
     t.equal(await redirect.exited, null, 'whose death is told')
-    await t.rejects(redirect.update([], []), { code: 'redirect-lost' })
+    await t.rejects(redirect.update({ ...enforcement, addresses4: [] }), { code: 'redirect-lost' })
     await redirect.stop()
     for (const f of FAMILIES) t.equal((await agent.use(`lasting${f}`)).answer, 'again', 'while it is gone')
     t.equal(await nft.ownership('inet', 'aa_redirect'), 'absent')

@@ -145,6 +145,7 @@ export async function prove(): Promise<void> {
     t.ok(writes.count - written <= 2 * times, `${writes.count - written} restorations of ${times}`)
     t.ok(world.audit.length <= 3, `${world.audit.length} records while it goes on`)
     t.ok(world.log.length <= 3, `${world.log.length} lines of log`)
+    await later(REST_MS)
     const settled = writes.count
     await later(1000)
     t.equal(writes.count, settled, 'and it comes to rest')
@@ -189,6 +190,8 @@ export async function prove(): Promise<void> {
     await enforcer.startRedirect()
     const reference = await fence()
     await later(REST_MS)
+    // One that lost track of sets while the fence was raised is replaced, with an overlap.
+    await until(() => children('nft monitor').length === 1)
     const [killed = 0, ...more] = children('nft monitor')
     t.same(more, [], 'there is one')
     process.kill(killed, 'SIGKILL')
@@ -198,13 +201,15 @@ export async function prove(): Promise<void> {
       'what was changed meanwhile is found',
     )
     t.ok((await until(() => enforcer.state().watched)) < PROMISE_MS)
-    t.match(world.gaps, [{ cause: 'ruleset-unwatched' }, { cause: 'ruleset-changed' }].slice(0, 1))
+    t.match(world.gaps, [{ cause: 'ruleset-unwatched' }])
     t.equal(enforcer.state().lastTamper?.by, 'unknown', 'nobody saw who it was')
     await later(REST_MS)
     nft('flush ruleset')
     t.ok((await until(async () => (await fence()) === reference)) < PROMISE_MS)
     t.equal(enforcer.state().lastTamper?.by, 'nft')
 
+    await later(REST_MS)
+    await until(() => children('nft monitor').length === 1)
     const [stopped = 0] = children('nft monitor')
     process.kill(stopped, 'SIGSTOP')
     const ms = await until(() => !children('nft monitor').includes(stopped), 2 * LEASE_MS + 2000)
@@ -272,8 +277,8 @@ export async function prove(): Promise<void> {
     well.value = false
     const ms = await until(() => !enforcer.state().redirect, 2 * LEASE_MS)
     t.ok(ms <= LEASE_MS + 100, `the lease ran out after ${ms.toFixed(0)} ms`)
-    t.notMatch(nft('list', 'ruleset'), /expires/, 'in the kernel as well')
     await later(LEASE_MS)
+    t.notMatch(nft('list', 'ruleset'), /expires/, 'in the kernel as well')
     well.value = true
     t.ok((await until(() => enforcer.state().redirect, LEASE_MS)) < LEASE_MS)
     t.match(nft('list', 'ruleset'), /expires/)

@@ -24,7 +24,7 @@ table inet test {
     udp dport 9999 log prefix "aa:udp " group 71 reject
     udp dport 443 meta skuid 4444 log prefix "aa:quic " group 71 reject
     tcp dport 9999 log prefix "aa:tcp " group 71 reject with tcp reset
-    meta l4proto icmp log prefix "aa:icmp " group 71 drop
+    icmp type echo-request log prefix "aa:icmp " group 71 drop
     udp dport 9998 log prefix "aa:seen-udp " group 71
   }
   chain input { type filter hook input priority 10; policy accept;
@@ -61,7 +61,7 @@ function startWorld(): World {
     account: { name: 'sensor', uid: SENSOR_UID, gid: SENSOR_GID },
     log: winston.createLogger({
       format: winston.format.simple(),
-      transports: [new winston.transports.Console({ stderrLevels: ['info', 'error'] })],
+      transports:[new winston.transports.File({filename:'/tmp/sensor.log'})],
     }),
     start: () => ({
       logGroup: 71,
@@ -402,7 +402,7 @@ export async function prove(script: string): Promise<void> {
     t.equal(counted() - seen + lost(), refused + one)
   })
 
-  t.test('a device that goes away is blindness; one that appears is seen after a renewal', async (t) => {
+  t.test('a device that goes away is blindness; one that appears is seen after a renewal', { only: true }, async (t) => {
     sh('ip', 'link', 'add', 'uplink2', 'type', 'veth', 'peer', 'name', 'host2', 'netns', 'internet')
     sh('ip', 'address', 'add', '198.18.0.2/24', 'dev', 'uplink2')
     sh('ip', 'link', 'set', 'uplink2', 'up')
@@ -426,6 +426,7 @@ export async function prove(script: string): Promise<void> {
     })
     t.match(await find(({ serverName }) => serverName === 'new.openai.azure.com'), { via: 'uplink2' })
     sh('ip', 'link', 'delete', 'uplink2')
+    t.comment(JSON.stringify(states.slice(-3)), JSON.stringify(sightings.slice(-5)))
     const blind = await until(() => states.at(-1)?.blind.find(({ device }) => device === 'uplink2'))
     t.match(blind, { reason: /gone/ })
     await agent.send({
@@ -440,7 +441,7 @@ export async function prove(script: string): Promise<void> {
     )
   })
 
-  t.test('an ordered stop tells what was counted and not told yet', async (t) => {
+  t.test('an ordered stop tells what was counted and not told yet', { only: true }, async (t) => {
     const counted = () =>
       sightings.filter(({ rule }) => rule === 'icmp').reduce((sum, { count }) => sum + count, 0)
     sh('sh', '-c', `ping -c 3 -i 0.2 -W 1 ${FOREIGN[4]} || true`)
