@@ -75,7 +75,7 @@ const RECORDER_SILENT: Health = {
 
 /** What the supervisor's own state means for health. */
 export function supervisorHealth(state: SupervisorState): Health[] {
-  const { enforcement, children, outgrown, caTooWide, phase } = state
+  const { enforcement, children, outgrown, caTooWide, phase, sensor, missingAccounts } = state
   const found: Health[] = []
   if (phase !== 'running') {
     found.push({
@@ -107,6 +107,42 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       severity: 'warning',
       title: 'No address of an LLM provider is known: only ports 80 and 443 are captured',
       remedy: 'Check that this machine resolves names: getent hosts api.openai.com',
+    })
+  }
+  if (!enforcement.watched) {
+    found.push({
+      code: 'enforcement.unwatched',
+      severity: 'warning',
+      title: 'Changes of the rules by others are not seen as they happen, only looked for',
+      remedy: 'The watch is started again by itself; if this stays, read the log for what nft says.',
+    })
+  }
+  if (enforcement.lastTamper !== undefined) {
+    const { time, by, what } = enforcement.lastTamper
+    found.push({
+      code: 'enforcement.tampered',
+      severity: 'info',
+      title: `${by} changed the gateway's rules at ${new Date(time).toISOString()} (${what}); they were restored`,
+      remedy:
+        'See agent-anchor records --kind audit. A firewall that flushes everything is harmless: it is put right.',
+    })
+  }
+  if (sensor.blind.length > 0) {
+    const [first] = sensor.blind
+    found.push({
+      code: 'sensor.blind',
+      severity: 'warning',
+      title: `The leak sensor does not see ${sensor.blind.map(({ device }) => device).join(', ')}: ${first?.reason}`,
+      remedy:
+        'Refusals go on and are counted, but single ones leave no record. Where pcap is missing, run installers/install.sh again: it builds it.',
+    })
+  }
+  if (missingAccounts.length > 0) {
+    found.push({
+      code: 'policy.missing-accounts',
+      severity: 'warning',
+      title: `The policy names who does not exist here: ${missingAccounts.join(', ')}`,
+      remedy: 'Make the account and restart the gateway, or take it out of the policy.',
     })
   }
   if (outgrown.length > 0) {

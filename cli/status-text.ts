@@ -1,5 +1,6 @@
 /** The status for a terminal; pure. */
 import type { Health } from '../daemon/base/health.ts'
+import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
 import type { LiveState, RecorderStatus } from './live-state.ts'
 import { table } from './terminal.ts'
 
@@ -16,6 +17,7 @@ export function statusText(state: LiveState, now: Date): string {
       `agent-anchor ${supervisor.version} is ${supervisor.phase} for ${ago(supervisor.since, now)}, pid ${supervisor.pid}`,
       table([
         ['capture', captureText(enforcement)],
+        ['watch', watchText(supervisor)],
         ['policy', `${policy.name}, ${policy.hash.slice(0, 12)}`],
         ['processes', `${children.map(({ name }) => name).join(', ')}; ${restarts} restarts`],
         ...recorderRows(recorder, now),
@@ -41,6 +43,15 @@ export function statusText(state: LiveState, now: Date): string {
 function captureText(enforcement: { fence: boolean; redirect: boolean; addresses: number }): string {
   const stands = (yes: boolean) => (yes ? 'stands' : 'MISSING')
   return `redirect ${stands(enforcement.redirect)}, fence ${stands(enforcement.fence)}, ${enforcement.addresses} provider addresses`
+}
+
+function watchText({ enforcement, sensor }: SupervisorState): string {
+  const rules = enforcement.watched ? 'rules watched' : 'rules NOT WATCHED'
+  const blind = sensor.blind.length
+  const eyes =
+    blind > 0 ? `sensor BLIND in ${blind} place${blind === 1 ? '' : 's'}` : 'sensor sees refusals and uplinks'
+  const drops = sensor.drops > 0 ? `, ${sensor.drops} packets missed` : ''
+  return `${rules}, ${eyes}${enforcement.uplinks.length > 0 ? ` (${enforcement.uplinks.join(', ')})` : ''}${drops}`
 }
 
 function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[][] {

@@ -161,7 +161,10 @@ function foreign(sight: Sight, name: string): Decision {
     const provider = unlistedProvider('opaque')
     return { ...intercept(sight, 'other-name-intercepted', provider, name), flags: ['unlisted-host'] }
   }
-  return encrypted ? { ...encrypted, name } : { ...splice(sight, 'other-name'), name }
+  // A provider's front answers by Host, whatever name the ClientHello had: there the name alone would be a way round.
+  const fronted = seen.destinationIsProvider && rules.policy.proxy.noName.providerAddress === 'refuse'
+  const decision = encrypted ?? splice(sight, 'other-name')
+  return { ...decision, name, ...(fronted && { pinned: true }) }
 }
 
 /** Plain HTTP that has an LLM call's shape, to a host in no catalogue. */

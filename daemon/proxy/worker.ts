@@ -147,6 +147,8 @@ export class Worker {
   }
 
   #learned(name: string, addresses: readonly string[], ttlSeconds: number | undefined): void {
+    // Foreign names are looked up too, at an agent's word: their addresses are no provider's.
+    if (matchHost(this.#options.rules.catalogue, name) === undefined) return
     for (const address of addresses) this.#providerAddresses.add(address)
     this.#options.learned(name, addresses, ttlSeconds)
   }

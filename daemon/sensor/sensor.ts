@@ -126,7 +126,6 @@ export class Sensor {
 
   /** A frame that left by an uplink. */
   left(frame: Buffer, link: Link, device: string, now: number): void {
-    process.stderr.write(`DBG ${device} ${link} ${frame.subarray(0,70).toString('hex')}\n`)
     const found = readIpPacket(ipOfFrame(frame, link))
     const packet = found && this.#fragments.whole(found, now)
     if (packet?.protocol === TCP) {

@@ -110,7 +110,8 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   const rules = { ...loaded, policy: named.policy }
   const { policy, catalogue } = rules
   const wanted = enforcementOf(policy, people, { bridges: config.bridges, dnsPort: config.listen.ports.dns })
-  const missing = [...wanted.missing, ...named.missing]
+  // What the fence lets through for services that a machine doesn't have is no news.
+  const missing = [...wanted.missing, ...named.missing].filter(({ where }) => where !== 'allow')
 
   await makeDirectories(config, paths, accounts)
   // Beats until the very end: an ordered stop may take longer than a watchdog's patience.

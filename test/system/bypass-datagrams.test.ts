@@ -51,8 +51,8 @@ const cases: readonly BypassCase[] = [
     },
     counter: 'refused_quic',
     records: [
-      refusal({ uid: AGENT, rule: 'quic', address: OPENAI.address4, port: 443 }),
-      refusal({ uid: AGENT, rule: 'quic', address: ANTHROPIC.address4, port: 443 }),
+      refusal({ uid: AGENT, rule: 'fence-quic', address: OPENAI.address4, port: 443 }),
+      refusal({ uid: AGENT, rule: 'fence-quic', address: ANTHROPIC.address4, port: 443 }),
     ],
   },
   {
@@ -73,7 +73,7 @@ const cases: readonly BypassCase[] = [
     client: refusedAtOnce,
     counter: ['refused_udp', 'refused_quic'],
     records: [8443, 9999, 5000].map((port) =>
-      refusal({ uid: AGENT, rule: /udp|quic/, address: OPENAI.address4, port }),
+      refusal({ uid: AGENT, rule: /^fence-(udp|quic)$/, address: OPENAI.address4, port }),
     ),
   },
   {
@@ -93,7 +93,7 @@ const cases: readonly BypassCase[] = [
     client: refusedAtOnce,
     counter: 'refused_quic',
     records: [443, 8443].map((port) =>
-      refusal({ uid: AGENT, rule: /udp|quic/, address: ANTHROPIC.address6, port }),
+      refusal({ uid: AGENT, rule: /^fence-(udp|quic)$/, address: ANTHROPIC.address6, port }),
     ),
   },
   {
@@ -144,9 +144,9 @@ const cases: readonly BypassCase[] = [
     },
     counter: 'refused_other',
     records: [
-      refusal({ uid: AGENT, rule: 'other', address: ANTHROPIC.address4 }),
-      refusal({ uid: AGENT, rule: 'other', address: ANTHROPIC.address6 }),
-      refusal({ uid: 0, rule: 'other', address: ANTHROPIC.address4 }),
+      refusal({ uid: AGENT, rule: 'fence-other', address: ANTHROPIC.address4 }),
+      refusal({ uid: AGENT, rule: 'fence-other', address: ANTHROPIC.address6 }),
+      refusal({ uid: 0, rule: 'fence-other', address: ANTHROPIC.address4 }),
     ],
   },
 ]

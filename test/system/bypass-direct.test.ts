@@ -168,7 +168,7 @@ const cases: readonly BypassCase[] = [
     saw: 'nothing',
     counter: ['refused_tcp'],
     open: false,
-    records: [refusal({ uid: AGENT, rule: /tcp/, address: address4, port: 443 })],
+    records: [refusal({ uid: AGENT, rule: 'fence-tcp', address: address4, port: 443 })],
     before: async () => {
       for (const address of [address4, address6]) {
         const child = lab.spawnAs('agent1', httpsCall({ address, sni: name, host: name, hold: true }))

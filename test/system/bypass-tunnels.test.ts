@@ -198,8 +198,8 @@ const strict: readonly BypassCase[] = [
     watch: [GOOGLE_DNS, CLOUDFLARE_DNS],
     counter: 'refused_dot',
     records: [
-      refusal({ uid: AGENT, rule: /^(dot|resolver)$/, address: GOOGLE_DNS.address4, port: 853 }),
-      refusal({ uid: AGENT, rule: /^(dot|resolver)$/, address: CLOUDFLARE_DNS.address6, port: 853 }),
+      refusal({ uid: AGENT, rule: /^(fence-dot|resolver)$/, address: GOOGLE_DNS.address4, port: 853 }),
+      refusal({ uid: AGENT, rule: /^(fence-dot|resolver)$/, address: CLOUDFLARE_DNS.address6, port: 853 }),
     ],
   },
   {
@@ -268,7 +268,7 @@ const strict: readonly BypassCase[] = [
     watch: [RELAY],
     counter: 'refused_icmp',
     records: [address4, address6, RELAY.address4, RELAY.address6].map((address) =>
-      refusal({ uid: 0, rule: 'icmp', address }),
+      refusal({ uid: 0, rule: 'fence-icmp', address }),
     ),
   },
 ]

@@ -416,15 +416,19 @@ t.test(
   },
 )
 
-t.test('a fence that somebody flushed stands again within a second, and who did it is a record', async (t) => {
-  t.equal((await lab.run('root', ['nft', 'flush', 'ruleset'])).code, 0)
-  const stands = async () => (await lab.run('root', ['nft', 'list', 'table', 'inet', 'aa_fence'])).code === 0
-  const end = Date.now() + 1000
-  while (!(await stands()) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
-  t.ok(await stands())
-  const lost = (rows: Listed[]) => rows.some((r) => r.record.event === 'ruleset-changed')
-  t.ok(lost(await listed(lost, '--kind', 'audit')))
-})
+t.test(
+  'a fence that somebody flushed stands again within a second, and who did it is a record',
+  async (t) => {
+    t.equal((await lab.run('root', ['nft', 'flush', 'ruleset'])).code, 0)
+    const stands = async () =>
+      (await lab.run('root', ['nft', 'list', 'table', 'inet', 'aa_fence'])).code === 0
+    const end = Date.now() + 1000
+    while (!(await stands()) && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
+    t.ok(await stands())
+    const lost = (rows: Listed[]) => rows.some((r) => r.record.event === 'ruleset-changed')
+    t.ok(lost(await listed(lost, '--kind', 'audit')))
+  },
+)
 
 t.test('a receipt verifies offline without our state, and a changed one does not', async (t) => {
   const [row] = await list('--kind', 'exchange', '--limit', '1')

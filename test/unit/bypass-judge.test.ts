@@ -53,7 +53,7 @@ t.test('the proxy’s connections are no intruders, and its requests are told', 
     packets: [syn(40001)],
     proxyFlows: new Set([ofProxy(1)]),
   })
-  t.match(judge(nothing, after, watched), { intruders: [], requests: ['GET /v1/models'] })
+  t.match(judge(nothing, after, watched), { intruders: [], requests: ['api.openai.com GET /v1/models'] })
 })
 
 t.test('anybody else’s connection, packet or datagram is an intruder', async (t) => {

@@ -16,7 +16,16 @@ const supervisor: SupervisorState = {
   vault: 'host key',
   outgrown: [],
   caTooWide: false,
-  enforcement: { fence: true, redirect: true, addresses: 9, addressesKnown: true },
+  enforcement: {
+    fence: true,
+    redirect: true,
+    addresses: 9,
+    addressesKnown: true,
+    uplinks: ['eth0'],
+    watched: true,
+  },
+  missingAccounts: [],
+  sensor: { blind: [], drops: 0 },
   children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
 }
 const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
@@ -29,6 +38,10 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     { ...supervisor, enforcement: { ...supervisor.enforcement, redirect: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, fence: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, addresses: 0 } },
+    { ...supervisor, enforcement: { ...supervisor.enforcement, watched: false } },
+    { ...supervisor, sensor: { blind: [{ device: 'nflog:71', reason: 'no pcap' }], drops: 0 } },
+    { ...supervisor, missingAccounts: ['user ghost'] },
+    { ...supervisor, caTooWide: true },
     {
       ...supervisor,
       children: [{ name: 'recorder', state: 'waiting' as const, restarts: 3, lastExit: 'SIGKILL' }],
@@ -45,7 +58,15 @@ t.test('the status is one screen that says what runs and since when', async (t) 
   const text = statusText(live(supervisor), now)
   t.match(text, /agent-anchor 1\.2\.3 is running for 10 min, pid 42/)
   t.match(text, /redirect stands, fence stands, 9 provider addresses/)
+  t.match(text, /rules watched, sensor sees refusals and uplinks \(eth0\)/)
   t.match(text, /healthy$/)
+})
+
+t.test('rules that somebody changed and that were restored are a note, not an alarm', async (t) => {
+  const lastTamper = { time: now.getTime() - 60_000, by: 'nft', what: 'inet aa_fence: delete table' }
+  const state = live({ ...supervisor, enforcement: { ...supervisor.enforcement, lastTamper } })
+  t.equal(statusCode(state), 0)
+  t.match(statusText(state, now), /nft changed the gateway's rules/)
 })
 
 t.test('ages read in the largest sensible unit and are never negative', async (t) => {

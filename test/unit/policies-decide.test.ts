@@ -89,6 +89,23 @@ t.test('another name is spliced, also towards an address that a provider shares'
   t.equal(see(shipped.standard, { protocol: 'tls', name: 'Example.com' }).name, 'example.com')
 })
 
+t.test(
+  'another name towards a provider’s address leads to the name’s own, unless nothing is refused',
+  async (t) => {
+    for (const protocol of ['tls', 'http'] as const) {
+      const seen = (destinationIsProvider: boolean) => ({
+        protocol,
+        name: 'example.com',
+        destinationIsProvider,
+      })
+      t.equal(see(shipped.standard, seen(true)).pinned, true)
+      t.equal(see(shipped.strict, seen(true)).pinned, true)
+      t.notOk('pinned' in see(shipped.standard, seen(false)))
+      t.notOk('pinned' in see(shipped.observe, seen(true)))
+    }
+  },
+)
+
 const HIDDEN: [what: string, rule: string, seen: Sight][] = [
   ['no SNI', 'no-name', { protocol: 'tls' }],
   ['no Host', 'no-name', { protocol: 'http' }],

@@ -48,7 +48,16 @@ const state: SupervisorState = {
   vault: 'none',
   outgrown: [],
   caTooWide: false,
-  enforcement: { fence: true, redirect: true, addresses: 0, addressesKnown: true },
+  enforcement: {
+    fence: true,
+    redirect: true,
+    addresses: 0,
+    addressesKnown: true,
+    uplinks: ['eth0'],
+    watched: true,
+  },
+  missingAccounts: [],
+  sensor: { blind: [], drops: 0 },
   children: [],
 }
 
@@ -65,18 +74,41 @@ t.test('a state file counts only while the very process that wrote it lives', as
   t.equal(await readState(file), undefined)
 })
 
-t.test('audit events wait for the recorder in order, and an overflow is itself told', async (t) => {
-  const sent: { event: string; detail: Record<string, unknown> }[] = []
-  let up = false
-  const trail = auditTrail((message) => {
-    if (up) sent.push(message as (typeof sent)[number])
-    return up
-  })
-  for (let i = 0; i < 1005; i++) trail.write(`e${i}`, { i })
-  t.equal(sent.length, 0)
-  up = true
-  trail.flush()
-  t.equal(sent.length, 1001)
-  t.equal(sent[0]?.event, 'e0')
-  t.same(sent.at(-1), { ...sent.at(-1), event: 'audit-overflow', detail: { lost: 5 } })
-})
+t.test(
+  'evidence waits for the recorder in order, is kept until confirmed, and an overflow is told',
+  async (t) => {
+    interface Sent {
+      readonly id: string
+      readonly type: string
+      readonly event?: string
+      readonly detail?: Record<string, unknown>
+      readonly cause?: string
+    }
+    let sent: Sent[] = []
+    let up = false
+    const trail = auditTrail((message) => {
+      if (up) sent.push(message as Sent)
+      return up
+    }, 3)
+    for (let i = 0; i < 5; i++) trail.write(`e${i}`, { i })
+    t.equal(sent.length, 0)
+    up = true
+    trail.flush()
+    t.same(
+      sent.map(({ event }) => event),
+      ['e0', 'e1', 'e2'],
+    )
+    const ids = sent.map(({ id }) => id)
+    sent = []
+    trail.lost()
+    trail.flush()
+    t.same(
+      sent.map(({ id }) => id),
+      ids,
+      'the same again, under the same ids',
+    )
+    sent = []
+    trail.recorded(ids)
+    t.match(sent, [{ type: 'gap', cause: 'evidence-overflow', detail: { audit: 2 } }])
+  },
+)

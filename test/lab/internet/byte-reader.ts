@@ -33,6 +33,16 @@ export class ByteReader {
     }
   }
 
+  /** The next byte, which stays to be read; undefined where the stream has ended. */
+  async peek(): Promise<number | undefined> {
+    while (this.#rest.length === 0) {
+      const chunk = await this.#next()
+      if (chunk === undefined) return undefined
+      this.#rest = chunk
+    }
+    return this.#rest[0]
+  }
+
   async exactly(length: number): Promise<Buffer> {
     const pieces = [this.#rest]
     let have = this.#rest.length

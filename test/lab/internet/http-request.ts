@@ -4,6 +4,9 @@ import { type ByteReader, UnexpectedEnd } from './byte-reader.ts'
 const HEAD_LIMIT = 64 * 1024
 const BODY_LIMIT = 64 * 1024 * 1024
 
+/** A method begins with one of these letters here. */
+const [A, Z] = [0x41, 0x5a]
+
 export interface HttpHead {
   readonly method: string
   readonly target: string
@@ -20,6 +23,9 @@ export interface HttpBody {
 
 /** The next request's head on a connection; undefined where the client has closed it. */
 export async function readHead(reader: ByteReader): Promise<HttpHead | undefined> {
+  const first = await reader.peek()
+  // TLS, for one, is told at once rather than when 64 KiB have come without the end of a head.
+  if (first !== undefined && (first < A || first > Z)) throw new Error('this is no HTTP/1.1')
   const raw = await reader.through('\r\n\r\n', HEAD_LIMIT)
   return raw === undefined ? undefined : parseHead(raw)
 }

@@ -8,7 +8,7 @@ import type { LogRecord } from '../../../daemon/recorder/record.ts'
 import { ANTHROPIC, addressesOf, EXAMPLE, PROVIDERS, type Site } from '../../lab/addresses.ts'
 import { curlCommand } from '../../lab/client-commands.ts'
 import type { Outcome } from '../../lab/process.ts'
-import { type Judgement, judge, type Sight } from './judge.ts'
+import { type Judgement, judge } from './judge.ts'
 import type { Wanted } from './records.ts'
 import type { World } from './world.ts'
 
@@ -66,7 +66,7 @@ export async function bypassCase(t: Test, world: World, bypass: BypassCase): Pro
       provider: assertProvider(t, bypass, judgement, records),
       record: assertRecords(t, bypass, records),
       counter: await assertCounter(t, world, bypass, counters),
-      control: await assertControl(t, world),
+      control: await assertControl(t, world, bypass.number),
     }
     const assertions = Object.entries(held).flatMap(([name, passed]) => (passed ? [name] : []))
     const { number, name, result } = bypass
@@ -133,7 +133,7 @@ function assertProvider(t: Test, bypass: BypassCase, judgement: Judgement, recor
 /** Requests that providers saw and no record tells of. */
 function unrecorded(requests: readonly string[], records: readonly LogRecord[]): string[] {
   const told = records.flatMap((record) =>
-    record.kind === 'exchange' ? [`${record.http.method} ${record.http.target}`] : [],
+    record.kind === 'exchange' ? [`${record.server.name} ${record.http.method} ${record.http.target}`] : [],
   )
   return requests.filter((request) => {
     const at = told.indexOf(request)
@@ -165,26 +165,29 @@ async function assertCounter(
   }
 }
 
-/** An honest call right after: captured and answered, while another site shows its own certificate. */
-async function assertControl(t: Test, world: World): Promise<boolean> {
-  const before: Sight = await world.sight()
-  const policy = (await world.gateway.state())?.policy.name
+/** An honest call right after: captured, answered and recorded, while another site shows its own certificate. */
+async function assertControl(t: Test, world: World, number: number): Promise<boolean> {
+  const leaf = world.newestLeaf()
+  const before = await world.sight()
+  const target = `/v1/control-${number}`
+  const lockdown = (await world.gateway.state())?.policy.name === 'lockdown'
   const [call, foreign] = await Promise.all([
-    world.lab.run(
-      'agent2',
-      curlCommand({ url: `https://${ANTHROPIC.name}/v1/models`, headers: { 'x-api-key': 'sk-lab' } }, ['-v']),
-    ),
-    policy === 'lockdown'
-      ? undefined
-      : world.lab.run('agent2', curlCommand({ url: `https://${EXAMPLE.name}/` }, ['-v'])),
+    world.lab.run('agent2', curlCommand({ url: `https://${ANTHROPIC.name}${target}` }, ['-v'])),
+    lockdown ? undefined : world.lab.run('agent2', curlCommand({ url: `https://${EXAMPLE.name}/` }, ['-v'])),
   ])
   const { requests } = judge(before, await world.sight(), new Set(addressesOf(ANTHROPIC)))
   const captured = /^HTTP\/1\.1 \d{3} /.test(call.stdout) && /issuer:.*Agent Anchor/i.test(call.stderr)
-  const foreignOwn =
+  const untouched =
     foreign === undefined || (foreign.code === 0 && /issuer: CN=Laboratory/i.test(foreign.stderr))
-  return t.ok(captured && foreignOwn && requests.length > 0, 'an honest call right after is captured', {
+  const request = `${ANTHROPIC.name} GET ${target}`
+  const end = Date.now() + RECORD_MS
+  while (unrecorded([request], world.recordsAfter(leaf)).length > 0 && Date.now() < end) await sleep(STEP_MS)
+  const recorded = unrecorded([request], world.recordsAfter(leaf)).length === 0
+  const held = captured && untouched && recorded && requests.includes(request)
+  return t.ok(held, 'an honest call right after is captured', {
     call: call.stderr + call.stdout.slice(0, 500),
     foreign: foreign?.stderr,
     requests,
+    recorded,
   })
 }

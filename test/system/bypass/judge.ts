@@ -18,7 +18,7 @@ export interface Judgement {
   readonly intruders: readonly string[]
   /** Connections of the proxy's on which something new came. */
   readonly proxied: readonly WireConnection[]
-  /** What it asked there, as `METHOD target`. */
+  /** What it asked there, as `site METHOD target`. */
   readonly requests: readonly string[]
   /** Bytes it brought where no HTTP is spoken. */
   readonly bytes: number
@@ -57,7 +57,7 @@ export function judge(before: Sight, after: Sight, watched: ReadonlySet<string>,
       continue
     }
     proxied.push(connection)
-    requests.push(...asked.map(({ method, target }) => `${method} ${target}`))
+    requests.push(...asked.map(({ method, target }) => `${connection.site} ${method} ${target}`))
     bytes += received
   }
   for (const packet of after.packets.slice(before.packets.length)) {
