@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, lstat, mkdir, readFile, rm, symlink } from 'node:fs/promises'
 import { AnchorError, messageOf } from '../daemon/base/errors.ts'
 import { type Config, loadConfig } from '../daemon/config/config.ts'
-import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT } from '../daemon/supervisor/accounts.ts'
+import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from '../daemon/supervisor/accounts.ts'
 import { makeDirectories } from '../daemon/supervisor/directories.ts'
 import { openIdentity } from '../daemon/supervisor/identity.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
@@ -40,7 +40,7 @@ const START_MS = 90_000
 const say = (what: string, text: string) => process.stdout.write(`${what.padEnd(12)}${text}\n`)
 
 async function accounts(manifest: OpenManifest): Promise<void> {
-  for (const name of [RECORDER_ACCOUNT, PROXY_ACCOUNT]) {
+  for (const name of [RECORDER_ACCOUNT, PROXY_ACCOUNT, SENSOR_ACCOUNT]) {
     if (await succeeds('getent', 'passwd', name)) continue
     await manifest.add({ kind: 'account', name })
     await run(
@@ -55,7 +55,10 @@ async function accounts(manifest: OpenManifest): Promise<void> {
       name,
     )
   }
-  say('accounts', `${RECORDER_ACCOUNT} (records, chain), ${PROXY_ACCOUNT} (connections)`)
+  say(
+    'accounts',
+    `${RECORDER_ACCOUNT} (records, chain), ${PROXY_ACCOUNT} (connections), ${SENSOR_ACCOUNT} (packets)`,
+  )
 }
 
 async function configuration(manifest: OpenManifest): Promise<Config> {

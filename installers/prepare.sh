@@ -31,6 +31,7 @@ prepare_program_of() {
     dropbear-bin) echo dropbear ;;
     openssh-client) echo ssh ;;
     libnss3-tools) echo certutil ;;
+    libpcap-dev) echo pcap-config ;;
     python3) echo /usr/bin/python3 ;;
     *) echo "$1" ;;
   esac
@@ -138,6 +139,34 @@ prepare_npm() {
   fi
   touch "$prepare_directory/node_modules/.package-lock.json"
   prepare_give_back "$prepare_directory/node_modules"
+}
+
+# need_pcap DIRECTORY: builds the leak sensor's package `pcap`, which comes as C++, against the tree's own Node. Where
+# that can't be done the gateway works without: refusals are counted, the sensor is blind, and `status` says so.
+need_pcap() {
+  prepare_built=$1/node_modules/pcap/build/Release/pcap_binding.node
+  prepare_runtime=$(node_of "$1") || exit 1
+  if [ -f "$prepare_built" ] && "$prepare_runtime" -e 'require(process.argv[1])' "$prepare_built" 2>/dev/null; then
+    return
+  fi
+  echo "npm         building pcap for the leak sensor" >&2
+  prepare_log=$(mktemp)
+  # In a subshell: what is missing ends it, and not the installation.
+  if (
+    need_packages g++ make python3 libpcap-dev npm
+    cd "$1" && PATH=${prepare_runtime%/node}:$PATH npm_config_nodedir=${prepare_runtime%/bin/node} \
+      npm rebuild --no-ignore-scripts --foreground-scripts pcap
+  ) >"$prepare_log" 2>&1 && "$prepare_runtime" -e 'require(process.argv[1])' "$prepare_built" 2>>"$prepare_log"; then
+    rm -f "$prepare_log"
+    # The compiler's intermediate files are nobody's concern.
+    rm -rf "$1/node_modules/pcap/build/Release/obj.target"
+    prepare_give_back "$1/node_modules"
+    return
+  fi
+  tail -n 5 "$prepare_log" >&2
+  rm -f "$prepare_log"
+  echo "WARNING     pcap could not be built: the leak sensor will be blind. It needs g++, make, python3, libpcap-dev" >&2
+  echo "            and npm; run this again when they are there." >&2
 }
 
 # prepare_give_back PATH: to the owner of the directory that holds it, so that a clone which was tested under

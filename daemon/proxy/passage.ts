@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Decision } from '../../policies/decide.ts'
+import { ProxyError } from './proxy-error.ts'
 import { type Question, reasonFor } from './question.ts'
 import { type ConnectionFacts, recordLetThrough, recordRefusal, type Shared } from './relay/facts.ts'
 import { LOCAL } from './relay/governed-by.ts'
@@ -42,14 +43,20 @@ export class Passage {
     this.#note(decision)
     const watch = needsWatching(sniffed) ? this.#watch(sniffed === undefined) : undefined
     if (decision.pinned && decision.name !== undefined) {
-      this.#pinned(socket, decision.name, seen, watch)
+      this.#pinned(socket, decision.name, decision.rule, seen, watch)
       return
     }
     splice(socket, connectTo(facts.originalDestination, shared.dialled), seen, watch)
   }
 
   /** Let through for its name: to one of the name's own addresses, whatever the agent dialled. */
-  async #pinned(socket: Socket, name: string, seen: Buffer, watch: Watch | undefined): Promise<void> {
+  async #pinned(
+    socket: Socket,
+    name: string,
+    rule: string,
+    seen: Buffer,
+    watch: Watch | undefined,
+  ): Promise<void> {
     const { shared, facts } = this.#options
     const { address, port } = facts.originalDestination
     try {
@@ -57,8 +64,11 @@ export class Passage {
       const remote = (await reach(name, addresses, port, shared.dialled)).socket
       if (socket.destroyed) remote.destroy()
       else splice(socket, remote, seen, watch)
-    } catch {
-      // As if the server had refused: the network's failure, and no attempt.
+    } catch (error) {
+      // An invented name is an attempt; a server that doesn't answer is the network's failure.
+      if (error instanceof ProxyError && error.code === 'upstream_unresolved') {
+        recordRefusal(shared, { ...facts, name }, rule, `${error.message}; it is taken to no other address`)
+      }
       socket.resetAndDestroy()
     }
   }

@@ -139,7 +139,7 @@ class Inspected {
     for (const bytes of verdict.forward) if (bytes.length > 0) room = this.#send(bytes)
     if (!room) this.#agent.pause()
     if (verdict.next === 'pass') this.#passOn()
-    else if (this.#watch.inspector.holds) this.#timer = undefined
+    else if (this.#watch.inspector.holds) this.#timer = setTimeout(() => this.#stalled(), HOLD_MS)
     return true
   }
 

@@ -8,7 +8,7 @@ set -eu
 
 suite=bookworm
 base=systemd,systemd-sysv,dbus,libpam-systemd
-wanted='nftables iproute2 util-linux ca-certificates openssl curl npm'
+wanted='nftables iproute2 util-linux ca-certificates openssl curl npm g++ make python3 libpcap-dev'
 
 if [ "${2:-}" != inside ]; then exec unshare --mount --propagation private -- "$0" "$1" inside; fi
 

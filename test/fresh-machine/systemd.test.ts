@@ -89,7 +89,7 @@ cpSync(REPOSITORY, inMachine(SOURCE), {
 t.test('what the installer needs of a bare Debian comes from apt-get', async (t) => {
   const bare = await asRoot('sh', '-c', 'command -v nft || command -v curl || command -v npm')
   t.not(bare.code, 0, `the machine has none of them yet: ${bare.stdout}`)
-  const prepare = `. ${SOURCE}/installers/prepare.sh; need_packages; need_packages npm`
+  const prepare = `. ${SOURCE}/installers/prepare.sh; need_packages; need_packages npm g++ make python3 libpcap-dev`
   const got = await asRoot('sh', '-c', prepare)
   t.equal(got.code, 0, said(got))
 })
@@ -263,7 +263,11 @@ t.test('uninstall --purge leaves nothing', async (t) => {
   for (const unit of UNITS) t.equal((await show(unit)).LoadState, 'not-found', `${unit} is gone`)
   t.equal((await asRoot('systemctl', 'is-system-running')).stdout, 'running\n')
   t.equal(await rules(), rulesBefore, 'the rules are those of before')
-  t.not((await asRoot('getent', 'passwd', 'agent-anchor', 'agent-anchor-proxy')).code, 0, 'no accounts')
+  t.not(
+    (await asRoot('getent', 'passwd', 'agent-anchor', 'agent-anchor-proxy', 'agent-anchor-sensor')).code,
+    0,
+    'no accounts',
+  )
   t.same(compareDisks(before, listDisk(machine.root())), [], 'the disk is as before')
   const direct = await call('without a gateway')
   t.equal(direct.code, 0, said(direct))

@@ -72,6 +72,7 @@ export async function startContainer(options: ContainerOptions): Promise<Contain
     const network = await connect(options, name, number)
     await addresses(name, network)
     const linked = options.kind === 'bridge' || options.kind === 'veth'
+    if (linked) await waitForLink(name, network)
     return made(name, linked ? network : { address4: network.address4, address6: network.address6 }, () =>
       tool(['ip', 'netns', 'delete', name]).then(() => {}),
     )
@@ -126,6 +127,26 @@ async function addresses(name: string, network: Network): Promise<void> {
     `route add default via ${network.gateway6}`,
   ]
   await tool(['ip', '-n', name, '-batch', '-'], commands.join('\n'))
+}
+
+/**
+ * Until the machine answers on its side of a new link: the kernel's link watch may take a second to notice a
+ * bridge's first port, and IPv6 waits for that. A reset of a closed port is an answer.
+ */
+async function waitForLink(name: string, { gateway4, gateway6 }: Network): Promise<void> {
+  const script = `
+import socket, sys, time
+end = time.monotonic() + 5
+for address in sys.argv[1:]:
+    while time.monotonic() < end:
+        try:
+            socket.create_connection((address, 1), timeout=0.5)
+        except ConnectionRefusedError:
+            break
+        except OSError:
+            time.sleep(0.02)
+`
+  await tool(['ip', 'netns', 'exec', name, '/usr/bin/python3', '-c', script, gateway4, gateway6])
 }
 
 async function bridgeCalled(name: string): Promise<{ network: Network; members: number }> {

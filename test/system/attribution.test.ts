@@ -149,6 +149,21 @@ else:
   await Promise.all([one.end(), two.end()])
 })
 
+t.test('a socket that a crowd shares costs no more than a few, and the crowd is counted', async (t) => {
+  const crowd = await actor(`CONNECT
+for i in range(99):
+  if os.fork() == 0: time.sleep(60); os._exit(0)
+print('all', flush=True)`)
+  await crowd.said()
+  const agent = await attribution.agent(flow(crowd))
+  t.equal(agent.processes?.length, 8)
+  t.equal(agent.more, 92)
+  t.ok((await attribution.ask(flow(crowd))).length < 50)
+  const group = readFileSync(`/proc/${crowd.pid}/task/${crowd.pid}/children`, 'utf8')
+  for (const pid of group.trim().split(' ')) process.kill(Number(pid), 'SIGKILL')
+  await crowd.end()
+})
+
 t.test("a process that has changed its user since is told beside the socket's maker", async (t) => {
   const changed = await actor(`os.setgid(4001); os.setegid(4001); CONNECT
 os.setuid(4001); print('down', flush=True)`)
@@ -321,8 +336,8 @@ t.test('a pid that is another process by now is not taken for the first', async 
     .map((fd) => `/proc/${one.pid}/fd/${fd}`)
     .at(-1) as string
   const target = `socket:[${flowOwner(flow(one))?.inode}]`
-  const known = { owner: owner as NonNullable<typeof owner>, started: '1' }
-  t.equal(sameProcess(known, link, target), undefined)
+  const known = { owner: owner as NonNullable<typeof owner>, started: '1', content: undefined }
+  t.equal(sameProcess(known, link, target), false)
   await one.end()
 })
 

@@ -23,7 +23,8 @@ t.teardown(() => lab.stop())
 const NPM = '/var/tmp/npm'
 cpSync(npmCacheOf(REPOSITORY), NPM, { recursive: true })
 // The laboratory has the accounts; the installer shall make them.
-for (const name of ['agent-anchor', 'agent-anchor-proxy']) execFileSync('userdel', [name], { env: { PATH } })
+for (const name of ['agent-anchor', 'agent-anchor-proxy', 'agent-anchor-sensor'])
+  execFileSync('userdel', [name], { env: { PATH } })
 
 const asRoot = (...argv: string[]) =>
   collect(

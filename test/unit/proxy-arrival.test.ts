@@ -16,6 +16,7 @@ t.test('passes TLS to other names through untouched, with the site’s own certi
   const rig = await startRig({
     startRecorder: false,
     provider: () => {},
+    providerAddresses: [],
     destination: () => ({ address: '127.0.0.1', port: (site.address() as AddressInfo).port }),
   })
   t.teardown(() => rig.stop())
@@ -114,6 +115,24 @@ t.test(
     )
   },
 )
+
+t.test('another name towards a provider’s address reaches only the addresses of that name', async (t) => {
+  const rig = await startRig({
+    tls: await identity(internet, 'www.other.example'),
+    provider: (socket) => socket.end('the site'),
+    destination: (port) => ({ address: '203.0.113.5', port }),
+    providerAddresses: ['203.0.113.5'],
+    dns: () => Promise.reject(new Error('ENOTFOUND')),
+    hosts: () => [],
+    staticHosts: { 'www.other.example': { addresses: ['127.0.0.1'] } },
+  })
+  t.teardown(() => rig.stop())
+  const agent = await rig.agent({ servername: 'www.other.example', ca: internet.certificatePem })
+  t.equal(await reading(agent).until('end'), 'the site')
+  await t.rejects(rig.agent({ servername: 'invented.example', ca: internet.certificatePem }))
+  await rig.recorder.until(() => rig.recorder.refusals().length === 1)
+  t.match(rig.recorder.refusals()[0], { rule: 'standard/other-name', serverName: 'invented.example' })
+})
 
 t.test('a ClientHello too long to show its name is refused wherever it goes', async (t) => {
   const rig = await tcpRig(() => t.fail('nothing may be dialled'), false)

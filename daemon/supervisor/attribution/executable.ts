@@ -10,9 +10,10 @@ import { createHash } from 'node:crypto'
 import { closeSync, fstatSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 import type { Pace } from './pace.ts'
 
-export interface Executable {
-  readonly executable: string
-  readonly sha256?: string
+/** What a process runs; `content` names what is in the file, for {@link Executables.sha256}. */
+export interface Running {
+  readonly executable?: string
+  readonly content?: string
 }
 
 /** Generic ABI of Linux. */
@@ -21,59 +22,77 @@ const CHUNK = 1 << 20
 /** Longer files aren't hashed: browsers and runtimes have 100 to 250 MB. */
 const MAX_SIZE = 512n << 20n
 const MAX_REMEMBERED = 1024
+/** Files open until they are hashed; those of processes beyond aren't. */
+const MAX_PENDING = 256
 
 export class Executables {
   readonly #pace: Pace
   readonly #remembered = new Map<string, string>()
+  /** By content. Once its file is open the process may go. */
+  readonly #pending = new Map<string, number>()
   readonly #buffer = Buffer.allocUnsafe(CHUNK)
 
   constructor(pace: Pace) {
     this.#pace = pace
   }
 
-  /** Undefined where the process runs no file (any more). */
-  async of(pid: number): Promise<Executable | undefined> {
+  /** Nothing where the process runs no file (any more). What isn't known yet waits for {@link hash}. */
+  of(pid: number): Running {
     try {
       const executable = readlinkSync(`/proc/${pid}/exe`)
-      const sha256 = await this.#hash(pid)
+      const content = this.#open(pid)
       // It may have run something else meanwhile: then the one isn't the other's.
-      if (readlinkSync(`/proc/${pid}/exe`) !== executable) return undefined
-      return sha256 === undefined ? { executable } : { executable, sha256 }
+      if (readlinkSync(`/proc/${pid}/exe`) !== executable) return {}
+      return content === undefined ? { executable } : { executable, content }
     } catch {
-      return undefined
+      return {}
     }
   }
 
-  async #hash(pid: number): Promise<string | undefined> {
+  /** Hashes what has been seen and isn't known. */
+  async hash(): Promise<void> {
+    for (const [content, file] of this.#pending) {
+      try {
+        const sha256 = await this.#read(file)
+        if (identity(file) === content) this.#remember(content, sha256)
+      } catch {
+        // It can't be read: it stays without.
+      }
+      this.#pending.delete(content)
+      closeSync(file)
+    }
+  }
+
+  sha256(content: string): string | undefined {
+    const sha256 = this.#remembered.get(content)
+    if (sha256 !== undefined) this.#remember(content, sha256)
+    return sha256
+  }
+
+  #open(pid: number): string | undefined {
     if (servedByUser(pid)) return undefined
-    const fd = openSync(`/proc/${pid}/exe`, 'r')
-    try {
-      const before = identity(fd)
-      if (before === undefined) return undefined
-      const known = this.#remembered.get(before)
-      if (known !== undefined) {
-        this.#remember(before, known)
-        return known
-      }
-      const hash = createHash('sha256')
-      for (;;) {
-        const size = readSync(fd, this.#buffer, 0, CHUNK, null)
-        if (size === 0) break
-        hash.update(this.#buffer.subarray(0, size))
-        await this.#pace.rested()
-      }
-      const sha256 = hash.digest('hex')
-      if (identity(fd) !== before) return undefined
-      this.#remember(before, sha256)
-      return sha256
-    } finally {
-      closeSync(fd)
+    const file = openSync(`/proc/${pid}/exe`, 'r')
+    const content = identity(file)
+    const wanted = content !== undefined && !this.#remembered.has(content) && !this.#pending.has(content)
+    if (wanted && this.#pending.size < MAX_PENDING) this.#pending.set(content, file)
+    else closeSync(file)
+    return content
+  }
+
+  async #read(file: number): Promise<string> {
+    const hash = createHash('sha256')
+    for (let at = 0; ; ) {
+      const size = readSync(file, this.#buffer, 0, CHUNK, at)
+      if (size === 0) return hash.digest('hex')
+      hash.update(this.#buffer.subarray(0, size))
+      at += size
+      await this.#pace.rested()
     }
   }
 
-  #remember(key: string, sha256: string): void {
-    this.#remembered.delete(key)
-    this.#remembered.set(key, sha256)
+  #remember(content: string, sha256: string): void {
+    this.#remembered.delete(content)
+    this.#remembered.set(content, sha256)
     if (this.#remembered.size > MAX_REMEMBERED) {
       this.#remembered.delete(this.#remembered.keys().next().value as string)
     }

@@ -12,20 +12,20 @@ export interface Holder {
   readonly link: string
 }
 
-/** By inode of the socket. */
-export type Holders = Map<number, Holder[]>
+/** Called at once for each process that holds a socket: it may be gone a moment later. */
+export type Holds = (inode: number, holder: Holder) => void
 
 const PID = /^\d+$/
 /** Tables of descriptors that one process's threads may have of their own; nothing sane has any. */
 const MAX_TABLES = 64
 
 /** @param inodes sockets that are looked for */
-export async function findHolders(inodes: ReadonlySet<number>, pace: Pace): Promise<Holders> {
-  const search = new Search(inodes, pace)
-  for (const pid of numbers('/proc')) await search.table(pid, `/proc/${pid}/fd`)
-  if (search.complete) return search.found
+export async function findHolders(inodes: ReadonlySet<number>, pace: Pace, holds: Holds): Promise<void> {
+  const search = new Search(inodes, pace, holds)
+  for (const pid of newestFirst()) await search.table(pid, `/proc/${pid}/fd`)
+  if (search.complete) return
   // Some have no holder: a thread may keep descriptors for itself, or outlive its process's first one.
-  for (const pid of numbers('/proc')) {
+  for (const pid of newestFirst()) {
     const tables = [pid]
     for (const task of numbers(`/proc/${pid}/task`)) {
       if (pace.step()) await pace.rested()
@@ -35,21 +35,22 @@ export async function findHolders(inodes: ReadonlySet<number>, pace: Pace): Prom
       await search.table(pid, `/proc/${pid}/task/${task}/fd`)
     }
   }
-  return search.found
 }
 
 class Search {
-  readonly found: Holders = new Map()
+  readonly #pids = new Map<number, Set<number>>()
   readonly #wanted: ReadonlyMap<string, number>
   readonly #pace: Pace
+  readonly #found: Holds
 
-  constructor(inodes: ReadonlySet<number>, pace: Pace) {
+  constructor(inodes: ReadonlySet<number>, pace: Pace, found: Holds) {
     this.#wanted = new Map([...inodes].map((inode) => [socketLink(inode), inode]))
     this.#pace = pace
+    this.#found = found
   }
 
   get complete(): boolean {
-    return this.found.size === this.#wanted.size
+    return this.#pids.size === this.#wanted.size
   }
 
   async table(pid: number, directory: string): Promise<void> {
@@ -64,10 +65,16 @@ class Search {
 
   /** A process counts once, however many descriptors it has of the socket. */
   #holds(inode: number, holder: Holder): void {
-    const holders = this.found.get(inode) ?? []
-    if (!holders.some(({ pid }) => pid === holder.pid)) this.found.set(inode, [...holders, holder])
+    const pids = this.#pids.get(inode) ?? new Set()
+    this.#pids.set(inode, pids)
+    if (pids.has(holder.pid)) return
+    pids.add(holder.pid)
+    this.#found(inode, holder)
   }
 }
+
+/** Who has come last is likely to be who has just connected, and the first to go. */
+const newestFirst = () => numbers('/proc').sort((a, b) => b - a)
 
 /** What a descriptor of that socket leads to. */
 export const socketLink = (inode: number): string => `socket:[${inode}]`

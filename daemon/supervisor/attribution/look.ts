@@ -4,13 +4,13 @@
  */
 import type { FlowOwner } from '../../../firewall/flow-owner.ts'
 import type { Agent } from '../../recorder/record.ts'
+import { Census } from './census.ts'
 import { CgroupTree } from './cgroup-tree.ts'
 import { Executables } from './executable.ts'
-import { findHolders, type Holder, socketLink } from './holders.ts'
+import { findHolders } from './holders.ts'
 import { findInNamespaces, isLocal, otherNamespaces } from './namespaces.ts'
 import { agentOf, agentOfOneAmong, type Owner, type OwnerFlow } from './owner.ts'
 import { Pace } from './pace.ts'
-import { type Described, describeProcess, sameProcess } from './process.ts'
 
 export interface Found {
   /** Empty where nobody could be found. */
@@ -78,17 +78,13 @@ export class Look {
     const candidates = await this.#candidates(batch)
     const inodes = new Set([...candidates.values()].flat().map(({ inode }) => inode))
     if (inodes.size === 0) return
-    const holders = await findHolders(inodes, this.#pace)
-    const described = new Map<number, Described>()
+    const census = new Census(this.#executables, this.#cgroups)
+    await findHolders(inodes, this.#pace, (inode, holder) => census.add(inode, holder))
+    await this.#executables.hash()
     for (const [question, sockets] of candidates) {
-      const owners: Owner[] = []
-      for (const { inode } of sockets) {
-        for (const holder of holders.get(inode) ?? []) {
-          const owner = await this.#describe(holder, inode, described)
-          if (owner) owners.push(owner)
-        }
-      }
-      question.answer({ owners, agent: this.#agent(sockets, owners) })
+      const held = sockets.map(({ inode }) => census.of(inode))
+      const owners = held.flatMap((one) => one.owners)
+      question.answer({ owners, agent: this.#agent(sockets, owners, held[0]?.beyond ?? 0) })
     }
   }
 
@@ -120,26 +116,11 @@ export class Look {
     return this.#flowOwner(flow)
   }
 
-  #agent(sockets: readonly Candidate[], owners: readonly Owner[]): Agent {
+  #agent(sockets: readonly Candidate[], owners: readonly Owner[], beyond: number): Agent {
     const [socket] = sockets
     if (socket === undefined) return {}
     if (sockets.length > 1) return agentOfOneAmong(owners)
     const cgroup = socket.cgroup === undefined ? undefined : this.#cgroups.pathOf(socket.cgroup)
-    return agentOf({ inode: socket.inode, uid: socket.uid, cgroup }, owners)
-  }
-
-  /** A process is described once in a pass, and for each socket of its only where it still holds it. */
-  async #describe(
-    { pid, link }: Holder,
-    inode: number,
-    described: Map<number, Described>,
-  ): Promise<Owner | undefined> {
-    if (this.#pace.step()) await this.#pace.rested()
-    const known = described.get(pid)
-    const found = known
-      ? sameProcess(known, link, socketLink(inode))
-      : await describeProcess(pid, { link, target: socketLink(inode) }, this.#executables, this.#cgroups)
-    if (found) described.set(pid, found)
-    return found?.owner
+    return agentOf({ inode: socket.inode, uid: socket.uid, cgroup }, owners, beyond)
   }
 }

@@ -47,11 +47,14 @@ export interface OwnedSocket {
 
 const PLACE = ['gid', 'cgroup', 'unit', 'container'] as const
 
-/** @param owners every process that was found to hold it */
-export function agentOf({ inode, uid, cgroup }: OwnedSocket, owners: readonly Owner[]): Agent {
+/**
+ * @param owners processes that were found to hold it
+ * @param beyond how many more there are
+ */
+export function agentOf({ inode, uid, cgroup }: OwnedSocket, owners: readonly Owner[], beyond = 0): Agent {
   const socket = { inode, ...(uid === undefined ? {} : { uid }) }
   if (owners.length === 0) return { ...socket, ...placeOf(cgroup) }
-  const shared = { ...common(owners), ...placeOf(cgroup) }
+  const shared = { ...(beyond > 0 ? {} : common(owners)), ...placeOf(cgroup) }
   const processes = owners.slice(0, MAX_PROCESSES).map((owner) => {
     const { pid, process: name, executable, sha256 } = owner
     return {
@@ -67,7 +70,7 @@ export function agentOf({ inode, uid, cgroup }: OwnedSocket, owners: readonly Ow
       ),
     }
   })
-  const more = owners.length - processes.length
+  const more = owners.length - processes.length + beyond
   return { ...socket, ...shared, processes, ...(more > 0 ? { more } : {}) }
 }
 

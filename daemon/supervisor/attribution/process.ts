@@ -4,7 +4,6 @@
  */
 import { readFileSync, readlinkSync } from 'node:fs'
 import { processCgroup } from './cgroup-path.ts'
-import type { CgroupTree } from './cgroup-tree.ts'
 import type { Executables } from './executable.ts'
 import type { Owner } from './owner.ts'
 
@@ -31,15 +30,16 @@ const NAME_END = /\n$/
 export interface Described {
   readonly owner: Owner
   readonly started: string
+  /** What it runs, as {@link Executables} names it. */
+  readonly content: string | undefined
 }
 
 /** What is known of it still holds: the same process has that descriptor. */
-export function sameProcess(known: Described, link: string, target: string): Described | undefined {
+export function sameProcess(known: Described, link: string, target: string): boolean {
   try {
-    if (readlinkSync(link) !== target) return undefined
-    return startTime(read(known.owner.pid, 'stat')) === known.started ? known : undefined
+    return readlinkSync(link) === target && startTime(read(known.owner.pid, 'stat')) === known.started
   } catch {
-    return undefined
+    return false
   }
 }
 
@@ -47,22 +47,21 @@ export function sameProcess(known: Described, link: string, target: string): Des
  * @param link a descriptor of it that must still lead to `target`, so that this is the process that was found
  * @returns undefined where the process is gone, or is another one by now
  */
-export async function describeProcess(
+export function describeProcess(
   pid: number,
-  { link, target }: { readonly link: string; readonly target: string },
+  link: string,
+  target: string,
   executables: Executables,
-  cgroups: CgroupTree,
-): Promise<Described | undefined> {
+): Described | undefined {
   try {
     const started = startTime(read(pid, 'stat'))
     if (started === undefined || readlinkSync(link) !== target) return undefined
+    const { content, ...running } = executables.of(pid)
     const ids = effectiveIds(read(pid, 'status'))
     const place = processCgroup(read(pid, 'cgroup'))
-    const executable = await executables.of(pid)
     const name = read(pid, 'comm').replace(NAME_END, '')
     if (ids === undefined || startTime(read(pid, 'stat')) !== started) return undefined
-    if (place.cgroup !== undefined) cgroups.learn(place.cgroup)
-    return { owner: { pid, ...ids, process: name, ...executable, ...place }, started }
+    return { owner: { pid, ...ids, process: name, ...running, ...place }, started, content }
   } catch {
     return undefined
   }
