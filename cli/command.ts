@@ -1,6 +1,7 @@
 /** What a command is: one file each, gathered in main.ts. */
 import type { Command } from 'commander'
 import type { ExitCode } from './exit-code.ts'
+import { printableJson } from './terminal.ts'
 
 export interface GlobalOptions {
   /** Path of gateway.yaml; the default file where absent. */
@@ -29,5 +30,5 @@ export function printJson(document: object): void {
   const text = JSON.stringify({ schemaVersion: SCHEMA_VERSION, ...document }, (_, value: unknown) =>
     typeof value === 'bigint' ? value.toString() : value,
   )
-  print(text)
+  print(printableJson(text))
 }

@@ -73,6 +73,8 @@ const RECORDER_SILENT: Health = {
   remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
 }
 
+const WITHOUT_WHICH_IT_CAPTURES = new Set(['development-chain', 'sensor'])
+
 /** What the supervisor's own state means for health. */
 export function supervisorHealth(state: SupervisorState): Health[] {
   const { enforcement, children, outgrown, caTooWide, phase, sensor, missingAccounts } = state
@@ -166,7 +168,7 @@ export function supervisorHealth(state: SupervisorState): Health[] {
     if (child.state === 'running') continue
     found.push({
       code: `process.${child.name}`,
-      severity: child.name === 'development-chain' ? 'warning' : 'error',
+      severity: WITHOUT_WHICH_IT_CAPTURES.has(child.name) ? 'warning' : 'error',
       title: `${child.name} is ${child.state}${child.lastExit === undefined ? '' : ` (${child.lastExit})`}`,
       remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
     })

@@ -6,6 +6,10 @@ const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\
 
 export const printable = (text: string): string => text.replace(UNPRINTABLE, '\ufffd')
 
+/** The same for JSON, where nothing is lost by it: as escapes, which mean the same characters. */
+export const printableJson = (json: string): string =>
+  json.replace(UNPRINTABLE, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
+
 /** Columns padded to the widest cell, two spaces between; the last column is not padded. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = []

@@ -7,14 +7,19 @@ import { createInterface } from 'node:readline'
 import { printCanaryReceipt } from '../cli/canary-receipt.ts'
 import type { Config } from '../daemon/config/config.ts'
 import type { StoredAuthority } from '../daemon/supervisor/authority-store.ts'
-import { CANARY_ADDRESS, CANARY_GATEWAY, CANARY_NAME, CANARY_PREFIX } from '../daemon/supervisor/canary.ts'
+import {
+  CANARY_ADDRESS,
+  CANARY_GATEWAY,
+  CANARY_LINK,
+  CANARY_NAME,
+  CANARY_PREFIX,
+} from '../daemon/supervisor/canary.ts'
 import { leafService } from '../daemon/supervisor/leaf-service.ts'
 import { childEnvironment, nodeFlags, programRoot } from '../daemon/supervisor/program.ts'
 import { InstallError } from './install-error.ts'
 import { run, succeeds } from './run.ts'
 
 const NAMESPACE = 'agent-anchor-canary'
-const LINK = 'aa-canary'
 const PEER = 'aa-canary-peer'
 
 /**
@@ -27,9 +32,9 @@ export async function callCanary(authority: StoredAuthority, uid?: number): Prom
   let provider: ChildProcess | undefined
   try {
     await run('ip', 'netns', 'add', NAMESPACE)
-    await run('ip', 'link', 'add', LINK, 'type', 'veth', 'peer', 'name', PEER, 'netns', NAMESPACE)
-    await run('ip', 'addr', 'add', `${CANARY_GATEWAY}/${CANARY_PREFIX}`, 'dev', LINK)
-    await run('ip', 'link', 'set', LINK, 'up')
+    await run('ip', 'link', 'add', CANARY_LINK, 'type', 'veth', 'peer', 'name', PEER, 'netns', NAMESPACE)
+    await run('ip', 'addr', 'add', `${CANARY_GATEWAY}/${CANARY_PREFIX}`, 'dev', CANARY_LINK)
+    await run('ip', 'link', 'set', CANARY_LINK, 'up')
     for (const command of [
       ['addr', 'add', `${CANARY_ADDRESS}/${CANARY_PREFIX}`, 'dev', PEER],
       ['link', 'set', PEER, 'up'],
@@ -108,7 +113,7 @@ async function call(uid?: number): Promise<string> {
 }
 
 async function removeNamespace(): Promise<void> {
-  if (await succeeds('ip', 'link', 'show', LINK)) await succeeds('ip', 'link', 'del', LINK)
+  if (await succeeds('ip', 'link', 'show', CANARY_LINK)) await succeeds('ip', 'link', 'del', CANARY_LINK)
   if ((await run('ip', 'netns', 'list')).split('\n').some((line) => line.split(' ')[0] === NAMESPACE)) {
     await run('ip', 'netns', 'del', NAMESPACE)
   }

@@ -17,6 +17,7 @@ import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './acco
 import { openAddressBook, type Sighted } from './address-book.ts'
 import { startAttribution } from './attribution/attribution.ts'
 import { auditTrail } from './audit-trail.ts'
+import { CANARY_LINK } from './canary.ts'
 import type { Child } from './child.ts'
 import { counterRecords } from './counter-records.ts'
 import { openCoverage } from './coverage.ts'
@@ -175,12 +176,13 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     log,
     changed: () => {
       report.changed()
-      sight?.uplinks(enforcement.uplinks())
+      sight?.uplinks(watched())
     },
     audit: trail.write,
     gap: coverage.gap,
     healthy: () => proxies?.serving() ?? false,
   })
+  const watched = () => enforcement.uplinks().filter((name) => name !== CANARY_LINK)
   await enforcement.raiseFence()
 
   const listeners = openListeners(config.listen.ports.transparent)
@@ -247,7 +249,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     account: accounts.sensor,
     log,
     coverage,
-    uplinks: enforcement.uplinks(),
+    uplinks: watched(),
     start: (uplinks) => ({
       logGroup: policy.enforcement.logGroup,
       ...(dnsSockets ? {} : { dnsLogGroup: policy.enforcement.dnsLogGroup }),

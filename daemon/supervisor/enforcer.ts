@@ -46,6 +46,8 @@ export interface Enforcer {
   startRedirect(): Promise<void>
   /** Takes the book's present addresses into the rules at once; resolves when the kernel's sets hold them. */
   addressesChanged(): Promise<void>
+  /** Resolves when the kernel's sets hold every change that was announced so far. */
+  addressesHeld(): Promise<void>
   counters(): Promise<Record<string, NamedCounter>>
   uplinks(): readonly string[]
   /** Takes the owned tables away and leaves the fence: LLM traffic is refused from here on. */
@@ -233,6 +235,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
     },
     startRedirect: redirect.start,
     addressesChanged: learning.run,
+    addressesHeld: learning.settled,
     counters: () => readCounters(nft),
     uplinks: () => uplinks?.names ?? [],
     async stop() {

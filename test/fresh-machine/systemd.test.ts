@@ -149,10 +149,11 @@ t.test('the children have no capabilities and no way to any; the supervisor has 
   const { supervisor } = JSON.parse((await gateway('status', '--json')).stdout)
   const statusOf = (pid: number) => readFileSync(inMachine(`proc/${pid}/status`), 'utf8')
   const names = supervisor.children.map(({ name }: { name: string }) => name).sort()
-  t.same(names, ['development-chain', 'proxy-1', 'proxy-2', 'recorder'])
+  t.same(names, ['development-chain', 'proxy-1', 'proxy-2', 'recorder', 'sensor'])
   for (const { name, pid } of supervisor.children) {
     const status = statusOf(pid)
-    const account = name.startsWith('proxy') ? 'agent-anchor-proxy' : 'agent-anchor'
+    const own = /^(proxy|sensor)/.exec(name)?.[1]
+    const account = own === undefined ? 'agent-anchor' : `agent-anchor-${own}`
     const { stdout: uid } = await asRoot('id', '--user', account)
     t.equal(field(status, 'Uid'), Array(4).fill(uid.trim()).join('\t'), `${name} runs as ${account}`)
     t.equal(field(status, 'Groups'), '', `${name} has no groups`)
@@ -161,8 +162,9 @@ t.test('the children have no capabilities and no way to any; the supervisor has 
       t.equal(field(status, set), '0000000000000000', `${name}: ${set} is empty`)
     }
   }
-  // capabilities(7): CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, KILL 5, SETGID 6, SETUID 7, SETPCAP 8, NET_ADMIN 12.
-  const own = [0, 1, 3, 5, 6, 7, 8, 12].reduce((mask, bit) => mask | (1 << bit), 0)
+  // capabilities(7): CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, KILL 5, SETGID 6, SETUID 7, SETPCAP 8, NET_ADMIN 12,
+  // NET_RAW 13, SYS_PTRACE 19.
+  const own = [0, 1, 3, 5, 6, 7, 8, 12, 13, 19].reduce((mask, bit) => mask | (1 << bit), 0)
   const status = statusOf(supervisor.pid)
   for (const set of ['CapPrm', 'CapEff', 'CapBnd']) {
     t.equal(Number.parseInt(field(status, set) ?? '', 16), own, `the supervisor's ${set}`)

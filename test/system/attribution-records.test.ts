@@ -1,18 +1,22 @@
-/** The process behind an agent's call, in the record of the call: the whole gateway, real clients, real kernel. */
+/**
+ * The process behind an agent's call, in the record of the call: the whole gateway, real clients, real kernel. The
+ * laboratory's providers answer at once; its clients stay a moment longer, as they do where answers take their time.
+ */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { OPENAI } from '../lab/addresses.ts'
 import { chatCall, curlCommand } from '../lab/client-commands.ts'
+import { startContainer } from '../lab/containers.ts'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
 import { startLab } from '../lab/lab.ts'
-import { spawnIn } from '../lab/network.ts'
-import { collect } from '../lab/process.ts'
 
 t.setTimeout(180_000)
 await enterLab(import.meta.url)
+const BRIDGE = 'br-agents'
 const lab = await startLab()
-const gateway = await startGateway()
+const gateway = await startGateway(`bridges: [${BRIDGE}]\n`)
 t.teardown(async () => {
   await gateway.stop()
   await lab.stop()
@@ -28,25 +32,27 @@ interface Listed {
 async function listed(kind: string, count: number): Promise<Listed[]> {
   const end = Date.now() + 10_000
   for (;;) {
-    const { records } = (await gateway.json('records', '--kind', kind)) as { records: Listed[] }
+    const { records } = (await gateway.json('records', '--kind', kind)) as unknown as { records: Listed[] }
     if (records.length >= count || Date.now() > end) return records
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
 
 const sha256 = createHash('sha256').update(readFileSync('/usr/bin/curl')).digest('hex')
+/** Twice the same, half a second apart, on one connection. */
+const curl = (key: string, ...options: string[]) => {
+  const call = chatCall(key, 'whose call is this?')
+  return curlCommand(call, ['--rate', '2/s', '--url', call.url, ...options])
+}
 
 t.test("a call's record names the program, and so do the listing and `show`", async (t) => {
   for (const family of ['-4', '-6']) {
-    const { code, stdout } = await lab.run(
-      'agent1',
-      curlCommand(chatCall('sk-a', `whose ${family}`), [family]),
-    )
+    const { code, stdout } = await lab.run('agent1', curl('sk-a', family))
     t.equal(code, 0)
     t.match(stdout, /200 OK/)
   }
-  const rows = await listed('exchange', 2)
-  t.equal(rows.length, 2)
+  const rows = await listed('exchange', 4)
+  t.equal(rows.length, 4)
   for (const { uid, record } of rows) {
     t.equal(uid, 4001)
     t.match(record.agent, {
@@ -64,55 +70,62 @@ t.test("a call's record names the program, and so do the listing and `show`", as
 
 t.test('what a program calls itself can not write to the screen', async (t) => {
   const name = '\u001b[2J\u009b\u202e'
-  const script = `import ctypes, urllib.request
+  const script = `import ctypes, time, urllib.error, urllib.request
 ctypes.CDLL(None).prctl(15, ${JSON.stringify(name)}.encode(), 0, 0, 0)
-request = urllib.request.Request('https://api.openai.com/v1/models', headers={'Authorization': 'Bearer sk-b'})
+request = urllib.request.Request('https://${OPENAI.name}/v1/models', headers={'Authorization': 'Bearer sk-b'})
 try:
-  print(urllib.request.urlopen(request).status)
+  answer = urllib.request.urlopen(request)
 except urllib.error.HTTPError as error:
-  print(error.code)`
+  answer = error
+print(answer.status, flush=True)
+time.sleep(0.5)`
   const { stdout, stderr } = await lab.run('agent2', ['/usr/bin/python3', '-c', script])
   t.match(stdout, /^\d{3}$/m, stderr)
-  const [row] = await listed('exchange', 3)
+  const [row] = await listed('exchange', 5)
   t.match(row?.record.agent, { uid: 4002, processes: [{ name, executable: /python3/ }] })
   for (const argv of [['records'], ['show', row?.id as string], ['records', '--json']]) {
     const { stdout } = await gateway.cli(...argv)
-    t.notMatch(stdout, /[\u001b\u009b\u202e]/, argv.join(' '))
+    t.notOk(/[\u001b\u009b\u202e]/.test(stdout), argv.join(' '))
   }
 })
 
 t.test('a refused connection is told with its program too', async (t) => {
-  const command = ['/usr/bin/curl', '-sk', '--max-time', '10', 'https://203.0.113.10/v1/models']
-  t.not((await lab.run('agent1', command)).code, 0)
+  const script = `import socket, time
+s = socket.create_connection(('${OPENAI.address4}', 443))
+s.send(b'not TLS at all\\r\\n\\r\\n')
+try: print(s.recv(9))
+except OSError as error: print(error)
+time.sleep(0.5)`
+  t.match((await lab.run('agent1', ['/usr/bin/python3', '-c', script])).stdout, /reset/)
   const rows = await listed('refusal', 1)
-  t.match(rows[0]?.record.agent, { uid: 4001, processes: [{ name: 'curl', sha256 }] })
+  t.match(rows[0]?.record.agent, { uid: 4001, processes: [{ name: 'python3', executable: /python3/ }] })
 })
 
 t.test("a bridged container's call is told by its socket in there", async (t) => {
-  const command = curlCommand(chatCall('sk-c', 'from the container'), ['-4', '-k'])
-  const { code, stderr } = await collect(spawnIn('container', 'agent1', command, { stdio: 'pipe' }))
+  const container = await startContainer({ kind: 'bridge', bridge: BRIDGE })
+  const address = `${OPENAI.name}:443:${OPENAI.address4}`
+  const { code, stderr } = await container.run(curl('sk-c', '-4', '-k', '--resolve', address))
   t.equal(code, 0, stderr)
-  const rows = await listed('exchange', 4)
-  t.match(rows[0]?.record.agent, { uid: 4001, inode: Number, processes: [{ name: 'curl', sha256 }] })
+  const [row] = await listed('exchange', 7)
+  t.match(row?.record, { client: { address: container.address4 } })
+  t.match(row?.record.agent, { uid: 0, inode: Number, processes: [{ name: 'curl', sha256 }] })
+  await container.stop()
 })
 
-t.test('what was refused and counted before the recorder was killed is in the log after', async (t) => {
-  const state = await gateway.state()
-  const recorder = state?.children.find(({ name }) => name === 'recorder')?.pid as number
-  process.kill(recorder, 'SIGKILL')
+t.test('nothing of the gateway itself is told twice after its recorder was killed', async (t) => {
+  const children = (await gateway.state())?.children ?? []
+  process.kill(children.find(({ name }) => name === 'recorder')?.pid as number, 'SIGKILL')
   const end = Date.now() + 15_000
-  const causes = async () =>
-    (
-      (await gateway.json('records', '--kind', 'gap')) as { records: { record: { cause: string } }[] }
-    ).records.map(({ record }) => record.cause)
-  while (!(await causes()).some((cause) => /did not stop cleanly/.test(cause)) && Date.now() < end) {
+  const events = async () => {
+    const rows = (await listed('audit', 1)) as unknown as { id: string; record: { event: string } }[]
+    return rows.map(({ record }) => record.event)
+  }
+  while (!(await events().catch((): string[] => [])).includes('child-died') && Date.now() < end) {
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
-  t.match((await causes()).join(), /did not stop cleanly/)
-  const audits = (await gateway.json('records', '--kind', 'audit', '--limit', '100')) as {
-    records: { id: string; record: { event: string } }[]
-  }
-  const events = audits.records.map(({ record }) => record.event)
-  t.equal(events.filter((event) => event === 'start').length, 1, 'and nothing twice')
-  t.ok(events.includes('child-died'))
+  const told = await events()
+  t.equal(told.filter((event) => event === 'start').length, 1)
+  t.equal(told.filter((event) => event === 'child-died').length, 1)
+  const gaps = (await listed('gap', 1)) as unknown as { record: { cause: string } }[]
+  t.match(gaps.map(({ record }) => record.cause).join(), /did not stop cleanly/)
 })

@@ -5,6 +5,8 @@
 export interface Repeated {
   /** Resolves when a run that started after this call has succeeded; never rejects, and waits for ever once stopped. */
   run(): Promise<void>
+  /** Resolves when every call so far has been answered. */
+  settled(): Promise<void>
   stop(): void
 }
 
@@ -15,6 +17,7 @@ export function repeated(options: {
   readonly failed: (error: unknown) => void
 }): Repeated {
   let next: PromiseWithResolvers<void> | undefined
+  let latest = Promise.resolve()
   let running = false
   let stopped = false
 
@@ -37,10 +40,11 @@ export function repeated(options: {
   return {
     run() {
       next ??= Promise.withResolvers<void>()
-      const { promise } = next
+      latest = next.promise
       if (!running) void loop()
-      return promise
+      return latest
     },
+    settled: () => latest,
     stop() {
       stopped = true
     },
