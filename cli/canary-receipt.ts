@@ -1,5 +1,6 @@
 /** The installer's proof: the canary's record, verified, as `verify` prints it; then `status`. */
 import { readAnchors } from '../daemon/chain-writer/anchors.ts'
+import { isYoung } from '../daemon/chain-writer/checkpoint.ts'
 import type { Config } from '../daemon/config/config.ts'
 import { type Finding, holds } from '../daemon/receipt/findings.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
@@ -11,7 +12,7 @@ import { readLiveState } from './live-state.ts'
 import { statusText } from './status-text.ts'
 import { verifyRecord } from './verification.ts'
 
-/** A checkpoint is signed within a second; the log's first anchor is sent at once, later ones when they are due. */
+/** A checkpoint is signed within a second; a young log is anchored soon, an older one when it is due. */
 const WAIT_MS = 20_000
 
 /** Prints both. @returns true where the record was found and verified. */
@@ -21,7 +22,8 @@ export async function printCanaryReceipt(
   configFile?: string,
 ): Promise<boolean> {
   const end = Date.now() + WAIT_MS
-  const first = readAnchors(layout(config).chainState).chains.every(({ anchors }) => anchors.length === 0)
+  const { chains } = readAnchors(layout(config).chainState)
+  const young = chains.every(({ anchors }) => isYoung(BigInt(anchors.at(-1)?.size ?? 0)))
   let findings: Finding[] = []
   while (Date.now() < end) {
     const evidence = await openEvidence(
@@ -31,7 +33,7 @@ export async function printCanaryReceipt(
     findings = await verifyNewest(evidence, config, since)
     evidence.index.close()
     const anchored = findings.some(({ check, result }) => check.startsWith('anchor ') && result === 'proved')
-    if (anchored || (findings.length > 0 && !first)) break
+    if (anchored || (findings.length > 0 && !young)) break
     await new Promise((resolve) => setTimeout(resolve, 250))
   }
   print(findings.length === 0 ? 'NO RECORD of the call was found' : findingsText(findings))

@@ -30,7 +30,7 @@ interface Pending {
 const ANSWER_MS = 10_000
 const CLOSE_MS = 2_000
 const MAX_ANSWER = 1 << 20
-const MAX_LINE = 32 << 10
+const MAX_LINE = 4 << 10
 
 /** @throws FirewallError `setpriv-missing`; that nft is missing shows at the first `run` */
 export async function openNftSession(): Promise<NftSession> {
@@ -119,7 +119,8 @@ export async function openNftSession(): Promise<NftSession> {
 
 /**
  * The line that runs a script: one line is one transaction. nft takes a line in a byte at a time (60,000 addresses
- * in a second), so a long one comes from a file, which only root can read.
+ * in a second) and repeats the whole of it with each complaint; so a long one comes from a file that only root can
+ * read.
  */
 function commandFor(script: string): { readonly line: string; readonly done: () => void } {
   const line = script.trim().split('\n').join('; ')

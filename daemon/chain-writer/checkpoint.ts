@@ -30,6 +30,15 @@ export interface Waiting {
   readonly now: number
 }
 
+/**
+ * A log of fewer leaves is young: somebody watches an installation, and waits for its first call to be anchored. At
+ * most so many anchors come early in all.
+ */
+const YOUNG_LEAVES = 32n
+const YOUNG_DELAY_MS = 2000
+
+export const isYoung = (size: bigint): boolean => size < YOUNG_LEAVES
+
 /** Milliseconds until the newest checkpoint is to be anchored: 0 is now. The first ever is anchored at once. */
 export function dueIn(
   { anchored, newest, since, now }: Waiting,
@@ -38,5 +47,6 @@ export function dueIn(
   if (newest <= anchored) return Number.POSITIVE_INFINITY
   if (anchored === 0n || newest - anchored >= BigInt(maxLeaves)) return 0
   // A clock that was set back must not put the anchor off for longer than the delay itself.
-  return Math.max(0, Math.min(since + maxDelayMs - now, maxDelayMs))
+  const delay = isYoung(anchored) ? Math.min(YOUNG_DELAY_MS, maxDelayMs) : maxDelayMs
+  return Math.max(0, Math.min(since + delay - now, delay))
 }

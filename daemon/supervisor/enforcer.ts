@@ -185,8 +185,10 @@ export function enforcer(options: EnforcerOptions): Enforcer {
   const rebuilding = repeated({
     work: () =>
       inTurn(async () => {
+        // First those that stand in front; where they fail for the fence's sake, again after it.
+        const updated = await redirect.update().catch(() => false)
         await raise()
-        await redirect.update()
+        if (!updated) await redirect.update()
         files.writeSoon()
       }),
     failed: (error) => log.error(`the rules could not be renewed: ${messageOf(error)}`),

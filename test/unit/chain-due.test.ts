@@ -3,7 +3,7 @@ import { dueIn } from '../../daemon/chain-writer/checkpoint.ts'
 import { verdictOn } from '../../daemon/chain-writer/head-verdict.ts'
 
 const anchoring = { maxDelayMs: 60_000, maxLeaves: 1000 }
-const waiting = { anchored: 10n, newest: 11n, since: 5_000, now: 5_000 }
+const waiting = { anchored: 100n, newest: 101n, since: 5_000, now: 5_000 }
 const root = (n: number) => n.toString(16).padStart(64, '0')
 
 t.test('anchors the first checkpoint ever at once', async (t) => {
@@ -16,13 +16,21 @@ t.test('anchors when the oldest unanchored leaf has waited long enough', async (
   t.equal(dueIn({ ...waiting, now: 65_000 }, anchoring), 0)
 })
 
+t.test('anchors the first leaves of a young log soon, but not one by one', async (t) => {
+  const young = { ...waiting, anchored: 31n, newest: 32n }
+  t.equal(dueIn(young, anchoring), 2000)
+  t.equal(dueIn({ ...young, now: 7_000 }, anchoring), 0)
+  t.equal(dueIn({ ...young, anchored: 32n, newest: 33n }, anchoring), 60_000)
+  t.equal(dueIn(young, { ...anchoring, maxDelayMs: 1000 }), 1000, 'never later than asked for')
+})
+
 t.test('anchors early when many leaves wait', async (t) => {
-  t.equal(dueIn({ ...waiting, newest: 1009n }, anchoring), 60_000)
-  t.equal(dueIn({ ...waiting, newest: 1010n }, anchoring), 0)
+  t.equal(dueIn({ ...waiting, newest: 1099n }, anchoring), 60_000)
+  t.equal(dueIn({ ...waiting, newest: 1100n }, anchoring), 0)
 })
 
 t.test('has nothing to anchor when the chain has it all', async (t) => {
-  t.equal(dueIn({ ...waiting, newest: 10n }, anchoring), Number.POSITIVE_INFINITY)
+  t.equal(dueIn({ ...waiting, newest: 100n }, anchoring), Number.POSITIVE_INFINITY)
   t.equal(dueIn({ ...waiting, anchored: 0n, newest: 0n }, anchoring), Number.POSITIVE_INFINITY)
 })
 

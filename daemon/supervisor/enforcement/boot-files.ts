@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import type { Enforcement } from '../../../firewall/enforcement.ts'
-import { renderFence } from '../../../firewall/nftables.ts'
+import { renderBootFence } from '../../../firewall/nftables.ts'
 import { writeFileAtomic } from '../../base/durable.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { AddressBook } from '../address-book.ts'
@@ -30,8 +30,7 @@ export function bootFiles(options: {
   let timer: NodeJS.Timeout | undefined
   let tail: Promise<void> = Promise.resolve()
   const writeNow = async () => {
-    // At boot no device is there yet, and some kernels refuse a chain on one that isn't.
-    const script = formatFenceScript(renderFence({ ...options.wanted(), uplinks: [] }))
+    const script = formatFenceScript(renderBootFence(options.wanted()))
     const stored = await readFile(options.fenceScript, 'utf8').catch(() => '')
     if (stored !== script) await writeFileAtomic(options.fenceScript, Buffer.from(script), { mode: 0o600 })
     await options.book.save()

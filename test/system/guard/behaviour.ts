@@ -294,10 +294,10 @@ export async function prove(): Promise<void> {
     sh('ip', 'link', 'add', 'late', 'type', 'veth', 'peer', 'name', 'late-far')
     t.same(enforcer.uplinks(), ['uplink'], 'a device that is down carries nothing')
     sh('ip', 'link', 'set', 'late', 'up')
-    const stands = () =>
-      ['aa_fence', 'aa_redirect'].every((table) =>
-        /hook egress.*\blate\b/.test(nft('list', 'table', 'netdev', table)),
-      )
+    const stands = async () => {
+      const tables = ['aa_fence', 'aa_redirect'].map((table) => nftAside('list', 'table', 'netdev', table))
+      return (await Promise.all(tables)).every((text) => /hook egress.*\blate\b/.test(text))
+    }
     const ms = await until(stands)
     t.comment(`guarded after ${ms.toFixed(0)} ms`)
     t.ok(ms < PROMISE_MS)
@@ -305,7 +305,7 @@ export async function prove(): Promise<void> {
     t.equal(world.counted('uplinks-changed'), 1)
     sh('ip', 'link', 'delete', 'late')
     t.ok((await until(() => enforcer.uplinks().join() === 'uplink')) < PROMISE_MS)
-    t.ok((await until(() => !stands())) < PROMISE_MS)
+    t.ok((await until(async () => !(await stands()))) < PROMISE_MS)
     sh('ip', 'link', 'add', 'br-late', 'type', 'bridge')
     sh('ip', 'link', 'set', 'br-late', 'up')
     await later(REST_MS)

@@ -62,9 +62,13 @@ async function tcp({ address, port, pieces, stay }: Order): Promise<Omit<Sent, '
 async function udp({ address, port, pieces, times = 1, stay }: Order): Promise<Omit<Sent, 'id'>> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
   socket.on('error', () => {})
-  await new Promise<void>((resolve) => socket.connect(port, address, resolve))
+  const unreachable = await new Promise<unknown>((resolve) => socket.connect(port, address, resolve))
   let sent = 0
   let refused = 0
+  if (unreachable) {
+    socket.close()
+    return { localAddress: '', localPort: 0, sent, refused: times * pieces.length }
+  }
   for (let i = 0; i < times; i += 1) {
     for (const piece of pieces) {
       const error = await new Promise((resolve) => socket.send(piece, resolve))
