@@ -54,6 +54,25 @@ const nameOfDevice = library.func('void *if_indextoname(uint32_t, void *)') as (
   name: Buffer,
 ) => unknown
 
+const mapMemory = library.func('void *mmap(void *, size_t, int, int, int, int64_t)') as unknown as (
+  address: null,
+  size: number,
+  protection: number,
+  flags: number,
+  fd: number,
+  offset: number,
+) => unknown
+
+/** Address of fresh, zeroed memory that begins with a page and stays mapped until the process ends. */
+export function mapPages(size: number): bigint {
+  const PROT_READ_WRITE = 3
+  const MAP_PRIVATE_ANONYMOUS = 0x22
+  const address = koffi.address(mapMemory(null, size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0))
+  // MAP_FAILED is the highest address.
+  if (address < 2n ** 63n) return address
+  throw callFailed('mmap', -koffi.errno(), 'free memory and try again')
+}
+
 const indexOfDevice = library.func('uint32_t if_nametoindex(const char *)') as (name: string) => number
 
 /** Index of the network device of that name, `undefined` where there is none. */

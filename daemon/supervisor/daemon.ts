@@ -182,6 +182,8 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     gap: coverage.gap,
     healthy: () => proxies?.serving() ?? false,
   })
+  // Its nft children would keep a start that failed from ending; the second time it does nothing.
+  stack.defer(() => enforcement.stop())
   const watched = () => enforcement.uplinks().filter((name) => name !== CANARY_LINK)
   await enforcement.raiseFence()
 
@@ -192,7 +194,8 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   stack.defer(() => dnsSockets?.close())
 
   const learn = async (entries: readonly Sighted[]): Promise<void> => {
-    if (!book.learn(entries, Date.now())) return
+    // Known already, but perhaps still on its way into the kernel's sets.
+    if (!book.learn(entries, Date.now())) return enforcement.addressesHeld()
     const addresses = [...book.addresses4, ...book.addresses6]
     proxies?.addresses(addresses)
     sight?.child.send({ type: 'addresses', addresses })

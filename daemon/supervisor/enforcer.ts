@@ -23,7 +23,7 @@ import { fenceKeeper } from './enforcement/fence-keeper.ts'
 import { redirectKeeper } from './enforcement/redirect-keeper.ts'
 import { repeated } from './enforcement/repeated.ts'
 import { restorer } from './enforcement/restorer.ts'
-import { rulesetGuard, type Tampering } from './enforcement/ruleset-guard.ts'
+import { rulesetGuard } from './enforcement/ruleset-guard.ts'
 import { rulesetWriter } from './enforcement/ruleset-writer.ts'
 import type { Log } from './log.ts'
 
@@ -88,7 +88,6 @@ export function enforcer(options: EnforcerOptions): Enforcer {
   let fenced = false
   /** The uplinks or control groups are others than those that the fence was raised for. */
   let outdated = false
-  let lastTamper: EnforcerState['lastTamper']
   const wanted = (): Enforcement => ({
     ...base,
     addresses4: book.addresses4,
@@ -115,19 +114,20 @@ export function enforcer(options: EnforcerOptions): Enforcer {
     fenced = true
     options.changed()
   }
-  const tampered = (change: Tampering) => {
-    lastTamper = { time: Date.now(), by: change.by, what: `${change.table}: ${change.what}` }
-    records.tampered(change, lastTamper.time)
-  }
+  let looked = 0
   const restoration = restorer({
     inTurn,
     async difference(thorough) {
+      looked = performance.now()
       // Older kernels take the chains of a device away with it: that is nobody's doing.
       uplinks?.look()
       return outdated ? undefined : await fence.difference({ elements: thorough })
     },
     raise,
-    found: (table, what, by = { by: 'unknown', pid: undefined }) => tampered({ ...by, table, what }),
+    found(table, what, by) {
+      if (by) records.tampered({ ...by, table, what })
+      else records.found(table, what, looked)
+    },
     restored(from, to, what) {
       records.exposed('ruleset-changed', from, to, what)
       options.changed()
@@ -159,10 +159,10 @@ export function enforcer(options: EnforcerOptions): Enforcer {
     ownerLives: redirect.owned,
     log,
     tampered(changes) {
-      for (const change of changes) tampered(change)
+      for (const change of changes) records.tampered(change)
       restoration.changed(`${changes[0]?.table}: ${changes[0]?.what}`)
     },
-    foreign: (change) => records.foreign(change, Date.now()),
+    foreign: records.foreign,
     suspicious: (_why, by) => restoration.suspect(true, by),
     unwatched: (from, to, why) => records.exposed('ruleset-unwatched', from, to, why),
   })
@@ -197,25 +197,28 @@ export function enforcer(options: EnforcerOptions): Enforcer {
   const expiry = setInterval(() => {
     if (book.expire(Date.now())) void rebuilding.run()
   }, EXPIRE_MS)
-  let looked = performance.now()
+  let lastLook = performance.now()
   const looking = setInterval(() => {
     const due = guard.watching() ? LOOK_MS : BLIND_LOOK_MS
-    if (!fenced || performance.now() - looked < due) return
-    looked = performance.now()
+    if (!fenced || performance.now() - lastLook < due) return
+    lastLook = performance.now()
     restoration.suspect(false)
   }, BLIND_LOOK_MS)
   // A start that fails must not be kept from ending.
   for (const timer of [expiry, looking]) timer.unref()
 
   return {
-    state: () => ({
-      fence: fenced,
-      redirect: redirect.stands(),
-      addresses: book.addresses4.length + book.addresses6.length,
-      uplinks: uplinks?.names ?? [],
-      watched: guard.watching(),
-      ...(lastTamper ? { lastTamper } : {}),
-    }),
+    state() {
+      const lastTamper = records.last()
+      return {
+        fence: fenced,
+        redirect: redirect.stands(),
+        addresses: book.addresses4.length + book.addresses6.length,
+        uplinks: uplinks?.names ?? [],
+        watched: guard.watching(),
+        ...(lastTamper ? { lastTamper } : {}),
+      }
+    },
     async raiseFence() {
       uplinks ??= parts.watchUplinks({
         bridges: base.bridges,

@@ -9,6 +9,7 @@ import { type Container, startContainer } from '../lab/containers.ts'
 import { enterLab } from '../lab/enter.ts'
 import { LabError } from '../lab/lab-error.ts'
 import { collect, type Outcome } from '../lab/process.ts'
+import { allowTunnels, withPasta, withSlirp } from '../lab/rootless.ts'
 import { plugIn, SECOND_LINK, startGuest } from '../lab/uplink.ts'
 import { answered, bytesCall, chat, get, httpsCall, inTurn, printed } from './bypass/attempts.ts'
 import { type BypassCase, notRun } from './bypass/case.ts'
@@ -22,6 +23,7 @@ await enterLab(import.meta.url)
 const world = await openWorld()
 const { lab } = world
 t.teardown(() => world.stop())
+await allowTunnels()
 
 const AGENT = 4001
 const SECOND_AGENT = 4002
@@ -96,28 +98,6 @@ async function inside(container: Container, ...commands: string[][]): Promise<Ou
   const outcomes: Outcome[] = []
   for (const argv of commands) outcomes.push(await container.run(argv))
   return outcomes
-}
-
-/** A rootless container's network is a process of its user's. */
-const rootless = {
-  pasta: (argv: string[]): string[] => ['/usr/bin/pasta', '--config-net', '--quiet', '--', ...argv],
-  slirp: (argv: string[]): string[] => [
-    ...['/bin/sh', '-c'],
-    `set -eu
-     unshare --user --map-root-user --net sh -c '
-       until [ -e /sys/class/net/tap0 ]; do sleep 0.05; done
-       sleep 0.3
-       exec "$@"' sh "$@" &
-     inner=$!
-     sleep 0.2
-     slirp4netns --configure --mtu=65520 --enable-ipv6 "$inner" tap0 >/dev/null 2>&1 &
-     slirp=$!
-     code=0
-     wait "$inner" || code=$?
-     kill "$slirp"
-     exit "$code"`,
-    ...['sh', ...argv],
-  ],
 }
 
 /** Names of bridges, a new one each time. */
@@ -213,9 +193,9 @@ const standard: readonly BypassCase[] = [
     attempt: () =>
       all(
         'agent1',
-        rootless.pasta(httpsCall({ address: address4, sni: name, host: name })),
-        rootless.pasta(httpsCall({ address: address6, sni: name, host: name })),
-        rootless.slirp(httpsCall({ address: address4, sni: name, host: name })),
+        withPasta(httpsCall({ address: address4, sni: name, host: name })),
+        withPasta(httpsCall({ address: address6, sni: name, host: name })),
+        withSlirp(httpsCall({ address: address4, sni: name, host: name })),
       ),
     client: answered,
     records: [

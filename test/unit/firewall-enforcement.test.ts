@@ -4,8 +4,17 @@ import { type Enforcement, validateEnforcement } from '../../firewall/enforcemen
 import { FirewallError } from '../../firewall/errors.ts'
 
 const plain: Enforcement = {
-  mode: 'standard',
-  exemptUids: [1002],
+  fence: 'providers',
+  redirect: 'ports',
+  subjects: 'everyone',
+  exempt: { uids: [], gids: [], cgroups: [] },
+  allowed: [],
+  localPorts: [],
+  dnsLogGroup: 72,
+  resolversRefused: false,
+  uplinks: ['eth0'],
+  leaseMs: 10_000,
+  proxyUids: [1002],
   ports: [80, 443],
   addresses4: ['203.0.113.10'],
   addresses6: ['2001:db8::1'],
@@ -23,7 +32,7 @@ const refuses = (t: Test, change: object, field: RegExp) =>
 t.test('sorts, deduplicates and writes addresses in their canonical form', async (t) => {
   const e = validateEnforcement({
     ...plain,
-    exemptUids: [2000, 999, 2000],
+    proxyUids: [2000, 999, 2000],
     ports: [443, 80, 443],
     addresses4: ['203.0.113.20', '203.0.113.10', '203.0.113.10'],
     addresses6: ['2001:0DB8:0::0001', '2001:db8::1', '2001:db8::'],
@@ -32,7 +41,7 @@ t.test('sorts, deduplicates and writes addresses in their canonical form', async
       { port: 8000, uids: [] },
     ],
   })
-  t.same(e.exemptUids, [999, 2000])
+  t.same(e.proxyUids, [999, 2000])
   t.same(e.ports, [80, 443])
   t.same(e.addresses4, ['203.0.113.10', '203.0.113.20'])
   t.same(e.addresses6, ['2001:db8::', '2001:db8::1'])
@@ -97,10 +106,23 @@ t.test('refuses numbers out of range', async (t) => {
     refuses(t, { redirectPort: port }, /redirectPort/)
     refuses(t, { guardedPorts: [{ port, uids: [] }] }, /guardedPorts/)
   }
-  refuses(t, { exemptUids: [0xffff_ffff] }, /exemptUids/)
+  refuses(t, { proxyUids: [0xffff_ffff] }, /proxyUids/)
   refuses(t, { guardedPorts: [{ port: 1, uids: [-1] }] }, /guardedPorts/)
   refuses(t, { logGroup: 65536 }, /logGroup/)
-  refuses(t, { mode: 'strict' }, /mode/)
+  refuses(t, { dnsLogGroup: -1 }, /dnsLogGroup/)
+  refuses(t, { leaseMs: 1 }, /leaseMs/)
+  refuses(t, { fence: 'strict' }, /fence/)
+  refuses(t, { redirect: 'some' }, /redirect/)
+})
+
+t.test('refuses control groups and devices that nft would read as something else', async (t) => {
+  for (const cgroup of ['', '../x', 'a/../b', 'a"', 'a b', 'a\n', `${'a'.repeat(1100)}`]) {
+    refuses(t, { exempt: { uids: [], gids: [], cgroups: [cgroup] } }, /exempt|cgroup/)
+    refuses(t, { subjects: { uids: [], gids: [], cgroups: [cgroup] } }, /subjects|cgroup/)
+  }
+  for (const device of ['', 'a"', 'a b', 'a/b', '..', 'x'.repeat(16)]) {
+    refuses(t, { uplinks: [device] }, /uplinks/)
+  }
 })
 
 t.test('refuses ports that would shadow one another', async (t) => {

@@ -1,16 +1,27 @@
 import t from 'tap'
 import type { Enforcement } from '../../firewall/enforcement.ts'
 import {
+  addressChange,
   removeFenceScript,
-  renderAdditions,
-  renderDeletions,
+  renderAddressChange,
+  renderBeat,
+  renderBootFence,
   renderFence,
-  renderRedirect,
+  renderOwned,
 } from '../../firewall/nftables.ts'
 
 const e: Enforcement = {
-  mode: 'standard',
-  exemptUids: [1002, 7],
+  fence: 'providers',
+  redirect: 'ports',
+  subjects: 'everyone',
+  exempt: { uids: [], gids: [], cgroups: [] },
+  allowed: [],
+  localPorts: [],
+  dnsLogGroup: 72,
+  resolversRefused: false,
+  uplinks: ['eth0'],
+  leaseMs: 10_000,
+  proxyUids: [1002, 7],
   ports: [443, 80],
   addresses4: ['203.0.113.20', '203.0.113.10'],
   addresses6: ['2001:db8::2', '2001:db8::1'],
@@ -25,7 +36,7 @@ const e: Enforcement = {
 const reversed = (list: readonly string[]) => [...list].reverse()
 const shuffled: Enforcement = {
   ...e,
-  exemptUids: [7, 1002, 7],
+  proxyUids: [7, 1002, 7],
   ports: [80, 443],
   addresses4: reversed(e.addresses4),
   addresses6: reversed(e.addresses6),
@@ -34,7 +45,7 @@ const shuffled: Enforcement = {
 }
 const bare: Enforcement = {
   ...e,
-  exemptUids: [],
+  proxyUids: [],
   ports: [],
   addresses4: [],
   addresses6: [],
@@ -44,38 +55,39 @@ const bare: Enforcement = {
 
 t.test('says the same whatever the order of its input', async (t) => {
   t.equal(renderFence(shuffled), renderFence(e))
-  t.equal(renderRedirect(shuffled), renderRedirect(e))
+  t.equal(renderOwned(shuffled), renderOwned(e))
 })
 
 t.test('writes one command a line and nothing else', async (t) => {
   for (const script of [
     renderFence(e),
-    renderRedirect(e),
+    renderOwned(e),
     removeFenceScript(),
     renderFence(bare),
-    renderRedirect(bare),
+    renderOwned(bare),
   ]) {
     t.ok(script.endsWith('\n'))
     for (const line of script.trim().split('\n'))
-      t.match(line, /^(add|flush|delete) (table|set|chain|rule|counter|element) inet aa_/)
+      t.match(line, /^(add|flush|delete) (table|set|chain|rule|counter|element) (inet|netdev) aa_/)
   }
 })
 
 t.test('writes no empty list, which nft refuses', async (t) => {
-  for (const script of [renderFence(bare), renderRedirect(bare)]) t.notMatch(script, /\{ *\}/)
+  for (const script of [renderFence(bare), renderOwned(bare)]) t.notMatch(script, /\{ *\}/)
 })
 
 t.test('replaces a fence in place: what it removes are rules and elements, not chains', async (t) => {
-  t.notMatch(renderFence(e), /^delete/m)
+  // The chain that hangs on the devices is the one exception, and stands anew in the same transaction.
+  t.same(renderFence(e).match(/^delete .*/gm), ['delete chain netdev aa_fence egress'])
   t.match(renderFence(e), /^flush table inet aa_fence$/m)
   t.ok(renderFence(e).indexOf('flush table') < renderFence(e).indexOf('add rule'))
 })
 
 t.test('keeps the exempt users, and only those, out of the redirect', async (t) => {
-  const script = renderRedirect(e)
-  t.match(script, 'add element inet aa_redirect exempt_uids { 7, 1002 }')
-  const rules = script.split('\n').filter((line) => line.startsWith('add rule inet aa_redirect output'))
-  t.match(rules[0], 'meta skuid @exempt_uids accept')
+  const script = renderOwned(e)
+  t.match(script, 'add element inet aa_redirect proxy_uids { 7, 1002 }')
+  const rules = script.split('\n').filter((line) => line.startsWith('add rule inet aa_redirect nat_output'))
+  t.match(rules[0], 'meta skuid @proxy_uids accept')
   t.notMatch(script, /meta mark/)
   t.match(script, 'tcp dport { 80, 443 } counter name redirected redirect to :18443')
 })
@@ -93,18 +105,61 @@ t.test('shuts a guarded port that has no users to everybody', async (t) => {
   t.match(script, 'tcp dport 18546 fib daddr type local counter')
 })
 
-t.test('renders only the elements that change', async (t) => {
-  t.equal(renderAdditions('aa_fence', [], []), '\n')
-  t.equal(
-    renderAdditions('aa_fence', ['2.2.2.2', '1.1.1.1'], []),
-    'add element inet aa_fence llm4 { 1.1.1.1, 2.2.2.2 }\n',
+t.test('renders only the addresses that change, in both families', async (t) => {
+  const change = addressChange(
+    { addresses4: ['1.1.1.1', '2.2.2.2'], addresses6: ['::2'] },
+    { addresses4: ['2.2.2.2', '3.3.3.3'], addresses6: ['::2'] },
   )
-  t.equal(renderDeletions('aa_redirect', [], ['::2']), 'delete element inet aa_redirect llm6 { ::2 }\n')
-  t.throws(() => renderAdditions('aa_fence', ['1.1.1.1 }; flush ruleset'], []), {
-    code: 'invalid-enforcement',
-  })
+  const lines = renderAddressChange('aa_redirect', change, { certain: true, egress: true }).trim().split('\n')
+  t.same(lines, [
+    'add element inet aa_redirect llm4 { 3.3.3.3 }',
+    'delete element inet aa_redirect llm4 { 1.1.1.1 }',
+    'add element netdev aa_redirect llm4 { 3.3.3.3 }',
+    'delete element netdev aa_redirect llm4 { 1.1.1.1 }',
+  ])
+  // What may not be there is put in first: taking out what isn't there is an error.
+  const unsure = renderAddressChange('aa_fence', change, { certain: false, egress: false })
+  t.ok(unsure.indexOf('add element inet aa_fence llm4 { 1.1.1.1 }') < unsure.indexOf('delete element'))
+  const none = addressChange(
+    { addresses4: ['1.1.1.1'], addresses6: [] },
+    { addresses4: ['1.1.1.1'], addresses6: [] },
+  )
+  t.equal(renderAddressChange('aa_fence', none, { certain: true, egress: true }), '')
+})
+
+t.test('an allowance for nobody opens nothing', async (t) => {
+  const wide: Enforcement = { ...e, fence: 'everything' }
+  const nobody = { protocol: 'udp', ports: [1123], uids: [] } as const
+  t.notMatch(renderFence({ ...wide, allowed: [nobody] }), /1123/)
+  t.match(renderFence({ ...wide, allowed: [{ ...nobody, uids: [1400] }] }), /1123/)
+})
+
+t.test('the redirect stands on a lease, which a beat renews in one transaction', async (t) => {
+  t.match(renderOwned(e), /timeout/)
+  const beat = renderBeat(e.leaseMs).trim().split('\n')
+  t.ok(beat.length >= 2, beat.join('; '))
+  t.match(beat.at(-1), /^add element inet aa_redirect lease .*timeout 10000ms/)
+  t.ok(beat.some((line) => line === 'flush set inet aa_redirect lease'))
+})
+
+t.test('the fence of the next boot names no device, and has the refusals all the same', async (t) => {
+  t.notMatch(renderBootFence(e), /eth0|netdev/)
+  t.match(renderBootFence(e), /refused_tcp/)
+})
+
+t.test('the owned tables refuse what the fence refuses, so that flushing that opens nothing', async (t) => {
+  for (const counter of ['refused_tcp', 'refused_quic', 'refused_udp', 'direct_dial']) {
+    t.match(renderFence(e), counter)
+    t.match(renderOwned(e), counter)
+  }
 })
 
 t.test('removes a fence whether it stands or not', async (t) => {
-  t.equal(removeFenceScript(), 'add table inet aa_fence\ndelete table inet aa_fence\n')
+  const script = removeFenceScript().trim().split('\n')
+  t.same(script, [
+    'add table inet aa_fence',
+    'delete table inet aa_fence',
+    'add table netdev aa_fence',
+    'delete table netdev aa_fence',
+  ])
 })

@@ -219,7 +219,7 @@ t.test('a change whose maker isn’t known is judged by what stands', async (t) 
   t.equal(raised(), 1, 'all is as it was made')
   await nft.apply(`insert rule inet ${FENCE_TABLE} output accept`)
   commit(undefined, 'inet', FENCE_TABLE)
-  await later(100)
+  await later(400)
   t.equal(raised(), 2)
   t.match(audit, [['ruleset-changed', { by: 'unknown', what: 'chain output is another', count: 1 }]])
   t.notMatch(await nft.listText('inet', FENCE_TABLE, { elements: true }), /^\t\taccept$/m)
@@ -246,7 +246,7 @@ t.test('without a watch the rules are looked at, and its absence is a gap', asyn
   await it.raiseFence()
   watches[0]?.die('SIGKILL')
   await nft.apply(`insert rule inet ${FENCE_TABLE} output accept`)
-  await later(100)
+  await later(400)
   t.equal(watches.length, 2)
   t.equal(it.state().watched, true)
   t.match(gaps, [['ruleset-unwatched'], ['ruleset-changed']])
@@ -389,6 +389,26 @@ t.test('a gap that is told for several covers them all', async (t) => {
   t.same(gaps, [
     ['ruleset-changed', 10, 20, { what: 'x', count: 1 }],
     ['ruleset-changed', 25, 50, { what: 'y', count: 2 }],
+  ])
+})
+
+t.test('a change that a look finds before its news arrives is told once, by its maker', async (t) => {
+  const audit: unknown[][] = []
+  const records = evidence({ audit: (...told) => void audit.push(told), gap: () => {} })
+  const change = { by: 'nft', pid: 7, table: 'inet aa_fence', what: 'x' }
+  let looked = performance.now()
+  records.found('inet aa_fence', 'chain output is another', looked)
+  records.tampered(change)
+  looked = performance.now()
+  records.tampered(change)
+  records.found('inet aa_fence', 'chain output is another', looked)
+  t.equal(records.last()?.by, 'nft')
+  records.found('inet aa_fence', 'it is gone', performance.now() + 1)
+  records.flush()
+  t.match(audit, [
+    ['ruleset-changed', { by: 'nft', count: 1 }],
+    ['ruleset-changed', { by: 'unknown', what: 'it is gone', count: 1 }],
+    ['ruleset-changed', { by: 'nft', count: 1 }],
   ])
 })
 

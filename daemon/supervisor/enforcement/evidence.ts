@@ -8,9 +8,17 @@ export type Audit = (event: string, detail: Detail) => void
 export type Gap = (cause: GapCause, from: number, to: number, detail?: Detail) => void
 
 export interface Evidence {
-  tampered(change: Tampering, at: number): void
+  /** The last change by somebody else to tables of ours. */
+  last(): { readonly time: number; readonly by: string; readonly what: string } | undefined
+  /** A change to tables of ours. */
+  tampered(change: Tampering): void
+  /**
+   * A look that began at `since` (`performance.now()`) found a change. News of it may be on its way, and says who
+   * made it: then it isn't told twice.
+   */
+  found(table: string, what: string, since: number): void
   /** Changes of other people's tables: who works on the ruleset beside us. */
-  foreign(change: Tampering, at: number): void
+  foreign(change: Tampering): void
   /** Our rules were not known to stand from `from` to `to`. */
   exposed(cause: 'ruleset-changed' | 'ruleset-unwatched', from: number, to: number, why: string): void
   flush(): void
@@ -18,6 +26,8 @@ export interface Evidence {
 
 /** Of changes to our tables and of what came of them. */
 const WINDOW_MS = 10_000
+/** How long the news of a change may take to arrive. */
+const NEWS_MS = 250
 /** Container engines change their tables all day long. */
 const FOREIGN_WINDOW_MS = 600_000
 
@@ -34,11 +44,39 @@ export function evidence({ audit, gap }: { readonly audit: Audit; readonly gap: 
   const spans = tally<{ cause: GapCause; why: string }>(WINDOW_MS, ({ sample, count, from, to }) =>
     gap(sample.cause, from, to, { what: sample.why, count }),
   )
+  let last: ReturnType<Evidence['last']>
+  let lastNamed = Number.NEGATIVE_INFINITY
+  let unnamed: { readonly change: Tampering; readonly timer: NodeJS.Timeout } | undefined
+  const tell = (change: Tampering) => {
+    const time = Date.now()
+    last = { time, by: change.by, what: `${change.table}: ${change.what}` }
+    ours.add(`${change.by} ${change.table}`, change, time, time)
+  }
+  const tellUnnamed = () => {
+    if (!unnamed) return
+    const { change, timer } = unnamed
+    clearTimeout(timer)
+    unnamed = undefined
+    tell(change)
+  }
   return {
-    tampered: (change, at) => ours.add(`${change.by} ${change.table}`, change, at, at),
-    foreign: (change, at) => theirs.add(`${change.by} ${change.table}`, change, at, at),
+    last: () => last,
+    tampered(change) {
+      lastNamed = performance.now()
+      clearTimeout(unnamed?.timer)
+      unnamed = undefined
+      tell(change)
+    },
+    found(table, what, since) {
+      if (lastNamed >= since) return
+      tellUnnamed()
+      const change = { by: 'unknown', pid: undefined, table, what }
+      unnamed = { change, timer: setTimeout(tellUnnamed, NEWS_MS).unref() }
+    },
+    foreign: (change) => theirs.add(`${change.by} ${change.table}`, change, Date.now(), Date.now()),
     exposed: (cause, from, to, why) => spans.add(cause, { cause, why }, from, to),
     flush() {
+      tellUnnamed()
       for (const each of [ours, theirs, spans]) each.flush()
     },
   }
