@@ -49,7 +49,7 @@ export async function applyFence(nft: Nft, enforcement: Enforcement): Promise<Ra
  * one transaction too; the counts are lost.
  * @throws FirewallError
  */
-export function replaceFence(nft: Nft, enforcement: Enforcement): Promise<Raised> {
+function replaceFence(nft: Nft, enforcement: Enforcement): Promise<Raised> {
   return apply(nft, enforcement, removeFenceScript())
 }
 
@@ -61,7 +61,7 @@ async function apply(nft: Nft, enforcement: Enforcement, before: string): Promis
 }
 
 /** What there was when a ruleset was loaded. */
-export interface Loaded {
+interface Loaded {
   readonly present: Enforcement
   readonly cgroups: ReadonlyMap<string, number>
   readonly egress: boolean

@@ -7,7 +7,7 @@
  */
 import type { Enforcement } from './enforcement.ts'
 import { exemptMatches, judgeSockets, type PresentCgroups, subjectMatches } from './nftables-senders.ts'
-import { oneOf, SYN, type TableText, TCP_OR_UDP } from './nftables-text.ts'
+import { ENCRYPTED_DNS_PORT, oneOf, SYN, TCP_OR_UDP, type TableText } from './nftables-text.ts'
 import { counterOf, tells } from './refusal-rules.ts'
 
 /** The redirect stands while the packet's protocol is an element of the lease, which runs out by itself. */
@@ -92,6 +92,10 @@ function scope(e: Enforcement): { what: string; verdict: 'redirect' | 'accept' }
               what: `tcp dport ${oneOf(ports)} meta skuid ${oneOf(uids)}`,
               verdict: 'accept' as const,
             })),
+          // Encrypted DNS is refused by address and port, see nftables-refusals.ts.
+          ...(e.resolversRefused
+            ? [{ what: `tcp dport ${ENCRYPTED_DNS_PORT}`, verdict: 'accept' as const }]
+            : []),
           redirect('meta l4proto 6'),
         ]
       : []),

@@ -14,15 +14,13 @@ import {
   type PresentCgroups,
   subjectMatches,
 } from './nftables-senders.ts'
-import { HAS_SOCKET, oneOf, type TableText, TCP_OR_UDP } from './nftables-text.ts'
+import { ENCRYPTED_DNS_PORT, HAS_SOCKET, oneOf, type TableText, TCP_OR_UDP } from './nftables-text.ts'
 import { counterOf, type RefusalRule, tells } from './refusal-rules.ts'
 
 /** Port-unreachable is what every QUIC client takes for "no HTTP/3 here" at once (RFC 9000, 14.2.1). */
 const UNREACHABLE = 'reject with icmpx port-unreachable'
 const PROHIBITED = 'reject with icmpx admin-prohibited'
 const RESET = 'reject with tcp reset'
-/** DNS over TLS (RFC 7858) and over QUIC (RFC 9250). */
-const ENCRYPTED_DNS_PORT = 853
 /** Long header of QUIC v1 (RFC 9000) and v2 (RFC 9369): the two top bits, then the version. */
 const QUIC_OPENING = 'meta l4proto 17 @th,64,8 & 0xc0 == 0xc0 @th,72,32 { 0x00000001, 0x6b3343cf }'
 /** Neighbour and router discovery that user-space network managers send; link-local, so that no router passes it on. */

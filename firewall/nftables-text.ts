@@ -42,3 +42,5 @@ export const HAS_SOCKET = 'meta skuid >= 0'
 export const WAS_ROUTED = 'meta rtclassid >= 0'
 /** A lone SYN: the opening of a connection. */
 export const SYN = 'tcp flags & (fin | syn | rst | ack) == syn'
+/** Of DNS over TLS (RFC 7858) and over QUIC (RFC 9250). */
+export const ENCRYPTED_DNS_PORT = 853

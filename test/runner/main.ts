@@ -6,6 +6,7 @@ import {
   bypassMarkdown,
   findProblems,
   readBypassComment,
+  untried,
 } from './bypass-report.ts'
 import { runChecks } from './checks.ts'
 import { runNode } from './command.ts'
@@ -90,8 +91,9 @@ async function test(suite: Suite, pattern: string): Promise<void> {
 
 const bypassTests = (): string[] => globSync('test/system/bypass-*.test.ts')
 
-function documentBypasses(entries: readonly BypassEntry[]): void {
-  const problems = findProblems(entries)
+function documentBypasses(tried: readonly BypassEntry[]): void {
+  const problems = findProblems(tried)
+  const entries = [...tried, ...untried(tried)]
   for (const problem of problems) fail(`bypass ${problem}`)
   if (problems.length > 0) return
   for (const [file, text] of [
@@ -101,7 +103,7 @@ function documentBypasses(entries: readonly BypassEntry[]): void {
     // An unchanged file keeps its owner and its time.
     if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text)
   }
-  console.log(`  docs/bypass.md: ${entries.length} ways round`)
+  console.log(`  docs/bypass.md: ${tried.length} of ${entries.length} ways round were tried`)
 }
 
 function tell({ name, passed, failures, milliseconds }: FileResult): void {

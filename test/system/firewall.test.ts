@@ -14,8 +14,20 @@ if (role === 'agent') runAgent()
 else if (role === 'far-side')
   runFarSide([80, 443, 8080, 9999], [...Object.values(LLM), ...Object.values(FOREIGN)])
 else if (role === 'owner') (await import('./firewall/owner.ts')).runOwner()
-else if (role === 'inside') await (await import('./firewall/behaviour.ts')).prove(script)
+else if (role === 'inside') await proveAll()
 else process.exitCode = enterNamespaces()
+
+async function proveAll(): Promise<void> {
+  const cast = await (await import('./firewall/cast.ts')).assemble(script)
+  try {
+    await (await import('./firewall/behaviour.ts')).prove(cast)
+    await (await import('./firewall/frames.ts')).proveFrames(cast)
+    await (await import('./firewall/modes.ts')).proveModes(cast)
+    await (await import('./firewall/senders.ts')).proveSenders(cast)
+  } finally {
+    await cast.stop()
+  }
+}
 
 function enterNamespaces(): number {
   const passed = Object.entries(process.env).filter(

@@ -1,7 +1,8 @@
 """Whole packets from a packet's own maker: IP_HDRINCL, and AF_PACKET below all of IP.
 
 usage: raw_packets.py '{"how": "hdrincl" | "packet", "what": "syn" | "udp" | "icmp", "source": …, "address": …, "port": …,
-                        "device": "eth0", "text": …, "sourcePort": …, "flags": of a segment, "gateway": address of the next hop}'
+                        "device": "eth0", "text": …, "sourcePort": …, "flags": of a segment, "corrupt": a segment that its receiver
+                        drops, "gateway": address of the next hop}'
 stdout: one line of JSON: {"sent": bool, "error"}. Takes CAP_NET_RAW.
 """
 
@@ -33,7 +34,8 @@ def above(asked, source, destination):
         return 17, bare[:6] + struct.pack("!H", internet_checksum(pseudo + bare)) + bare[8:]
     bare = struct.pack("!HHIIBBHHH", own, port, 1, 0, 5 << 4, asked.get("flags", SYN), 64240, 0, 0)
     pseudo = pseudo_header(source, destination, 6, len(bare))
-    return 6, bare[:16] + struct.pack("!H", internet_checksum(pseudo + bare)) + bare[18:]
+    checksum = internet_checksum(pseudo + bare) ^ (1 if asked.get("corrupt") else 0)
+    return 6, bare[:16] + struct.pack("!H", checksum) + bare[18:]
 
 
 def pseudo_header(source, destination, protocol, length):

@@ -11,6 +11,8 @@ export interface Packet {
   readonly sourcePort: number
   /** Of a TCP segment, in place of SYN. */
   readonly flags?: number
+  /** With a checksum that makes its receiver drop it. */
+  readonly corrupt?: boolean
   readonly text?: string
   readonly device?: string
   /** Address of the next hop. */

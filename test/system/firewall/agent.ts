@@ -4,6 +4,7 @@
  */
 import { createSocket } from 'node:dgram'
 import { connect, type Socket } from 'node:net'
+import { type Frame, type Packet, sendFrame, sendPacket } from './packets.ts'
 
 export interface Attempt {
   readonly protocol: 'tcp' | 'udp'
@@ -13,10 +14,15 @@ export interface Attempt {
   readonly keep?: string
   /** Sends so many bytes and closes at once, without waiting for anything. */
   readonly dump?: number
+  readonly localPort?: number
+  /** How long an answer may take. */
+  readonly patienceMs?: number
 }
 export type Order =
   | { readonly id: number; readonly attempt: Attempt }
   | { readonly id: number; readonly use: string }
+  | { readonly id: number; readonly frame: Frame }
+  | { readonly id: number; readonly packet: Packet }
 export interface Outcome {
   readonly id: number
   /** What the far end said first, or `error CODE`, or `silence`. */
@@ -39,23 +45,25 @@ export function runAgent(): void {
 
 function obey(order: Order): Promise<{ answer: string; localPort?: number }> {
   if ('use' in order) return use(order.use)
+  if ('frame' in order) return Promise.resolve({ answer: sendFrame(order.frame) })
+  if ('packet' in order) return Promise.resolve({ answer: sendPacket(order.packet) })
   return order.attempt.protocol === 'udp' ? udp(order.attempt) : tcp(order.attempt)
 }
 
-function tcp({ address, port, keep, dump }: Attempt) {
+function tcp({ address, port, keep, dump, localPort, patienceMs = PATIENCE_MS }: Attempt) {
   return new Promise<{ answer: string; localPort?: number }>((resolve) => {
-    const socket = connect(port, address)
-    let localPort = 0
+    const socket = connect({ port, host: address, ...(localPort === undefined ? {} : { localPort }) })
+    let ownPort = 0
     const done = (answer: string) => {
       clearTimeout(timer)
       if (keep && !answer.startsWith('error')) kept.set(keep, socket)
       else socket.destroy()
-      resolve({ answer, localPort })
+      resolve({ answer, localPort: ownPort })
     }
-    const timer = setTimeout(() => done('silence'), PATIENCE_MS)
+    const timer = setTimeout(() => done('silence'), patienceMs)
     socket.on('error', (error: NodeJS.ErrnoException) => done(`error ${error.code}`))
     socket.on('connect', () => {
-      localPort = socket.localPort ?? 0
+      ownPort = socket.localPort ?? 0
       if (dump) socket.write(Buffer.alloc(dump), () => done('dumped'))
     })
     if (!dump) {
@@ -81,7 +89,7 @@ function use(name: string) {
   })
 }
 
-function udp({ address, port }: Attempt) {
+function udp({ address, port, patienceMs = PATIENCE_MS }: Attempt) {
   return new Promise<{ answer: string }>((resolve) => {
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
     const done = (answer: string) => {
@@ -89,7 +97,7 @@ function udp({ address, port }: Attempt) {
       socket.close()
       resolve({ answer })
     }
-    const timer = setTimeout(() => done('silence'), PATIENCE_MS)
+    const timer = setTimeout(() => done('silence'), patienceMs)
     socket.once('error', (error: NodeJS.ErrnoException) => done(`error ${error.code}`))
     socket.once('message', (message) => done(message.toString().trim()))
     socket.connect(port, address, () => socket.send('hello'))

@@ -51,28 +51,9 @@ table inet firewalld {
 }
 `
 
-export async function prove(script: string): Promise<void> {
-  makeWorld()
-  const nft = systemNft()
-  const farSide = startRole(script, 'far-side', { namespace: 'internet' })
-  await message(farSide)
-  const proxy = await startProxy()
-  const service = createServer((socket) => void socket.on('error', () => {}).end('service'))
-  await new Promise<void>((listening) => service.listen(GUARDED_PORT, '::', listening))
-  const agent = new Agent(script, { uid: AGENT_UID })
-  const root = new Agent(script, { uid: 0 })
-  const exempt = new Agent(script, { uid: PROXY_UID })
-  const member = new Agent(script, { uid: SERVICE_UID })
-  const container = new Agent(script, { uid: AGENT_UID, namespace: 'container' })
-  const outsider = new Agent(script, { uid: AGENT_UID, namespace: 'internet' })
+export async function prove(cast: Cast): Promise<void> {
+  const { script, nft, farSide, proxy, agent, root, exempt, member, container, outsider } = cast
   let redirect: Redirect
-
-  t.teardown(() => {
-    for (const each of [agent, root, exempt, member, container, outsider]) each.stop()
-    farSide.disconnect()
-    service.close()
-    return proxy.close()
-  })
 
   await t.test('without rules everybody reaches the far side', async (t) => {
     for (const f of FAMILIES) {

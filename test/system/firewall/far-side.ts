@@ -31,6 +31,9 @@ export function runFarSide(ports: readonly number[], addresses: readonly string[
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
     socket.on('message', (_, peer) => socket.send(`far side saw ${peer.address}`, peer.port, peer.address))
     socket.bind(443, address)
+    const other = createSocket(address.includes(':') ? 'udp6' : 'udp4')
+    other.on('message', (_, peer) => other.send(`far side saw ${peer.address}`, peer.port, peer.address))
+    other.bind(123, address)
   }
   Promise.all(servers.map((server) => new Promise((listening) => server.once('listening', listening)))).then(
     () => process.send?.('ready'),

@@ -11,8 +11,8 @@ const SOL_PACKET = 263
 const PACKET_QDISC_BYPASS = 20
 const IPPROTO_IP = 0
 const IP_TTL = 2
-const IPPROTO_RAW = 255
 
+export const IPPROTO_RAW = 255
 export const TCP = 6
 export const UDP = 17
 export const ACK = 0x10
@@ -28,7 +28,7 @@ export interface Frame {
 
 export interface Packet {
   readonly address: string
-  /** IPPROTO_RAW: the bytes begin with an IP header. */
+  /** {@link IPPROTO_RAW}: the bytes begin with an IP header. */
   readonly protocol: number
   readonly bytes: string
   readonly ttl?: number

@@ -1,13 +1,25 @@
 /**
- * Three network namespaces: `host` (this process's own), `internet` with an LLM provider and a foreign host,
- * `container` behind a bridge of the host. Made inside `unshare --net --mount`, so nothing reaches the machine.
+ * Four network namespaces: `host` (this process's own), `internet` with an LLM provider and a foreign host,
+ * `container` behind a bridge of the host, `virtual` on a macvlan of its uplink. Made inside `unshare --net --mount`, so nothing reaches the machine.
  */
 
-import type { ChildProcess, StdioOptions } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import type { Attempt, Order, Outcome } from './agent.ts'
-import { BRIDGE, CONTAINER, FOREIGN, HOST, LLM, PATH } from './places.ts'
+import type { Frame, Packet } from './packets.ts'
+import {
+  BRIDGE,
+  BRIDGE_DEVICE,
+  CONTAINER,
+  FOREIGN,
+  HOST,
+  LLM,
+  PATH,
+  ROUTER,
+  UPLINK,
+  VIRTUAL,
+} from './places.ts'
 
 export function sh(program: string, ...args: string[]): string {
   return execFileSync(program, args, { env: { PATH, LC_ALL: 'C' }, encoding: 'utf8', maxBuffer: 64 << 20 })
@@ -26,7 +38,7 @@ export function makeWorld(): void {
   mkdirSync('/run/netns', { recursive: true })
   sh('mount', '-t', 'tmpfs', 'tmpfs', '/run/netns')
   sh('ip', 'link', 'set', 'lo', 'up')
-  for (const namespace of ['internet', 'container']) {
+  for (const namespace of ['internet', 'container', 'virtual']) {
     sh('ip', 'netns', 'add', namespace)
     sh('ip', '-n', namespace, 'link', 'set', 'lo', 'up')
   }
@@ -37,21 +49,28 @@ export function makeWorld(): void {
   const internet = ['-n', 'internet']
   const container = ['-n', 'container']
 
-  sh('ip', 'link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'host', 'netns', 'internet')
-  address([], 'uplink', `${HOST[4]}/24`, `${HOST[6]}/64`)
-  address(internet, 'host', '192.0.2.1/24', '2001:db8:1::1/64')
+  sh('ip', 'link', 'add', UPLINK, 'type', 'veth', 'peer', 'name', 'host', 'netns', 'internet')
+  address([], UPLINK, `${HOST[4]}/24`, `${HOST[6]}/64`)
+  address(internet, 'host', `${ROUTER[4]}/24`, `${ROUTER[6]}/64`)
   address(internet, 'lo', `${LLM[4]}/32`, `${LLM[6]}/128`, `${FOREIGN[4]}/32`, `${FOREIGN[6]}/128`)
-  sh('ip', 'link', 'set', 'uplink', 'up')
+  sh('ip', 'link', 'set', UPLINK, 'up')
   sh('ip', ...internet, 'link', 'set', 'host', 'up')
-  sh('ip', 'route', 'add', 'default', 'via', '192.0.2.1')
-  sh('ip', '-6', 'route', 'add', 'default', 'via', '2001:db8:1::1')
+  sh('ip', 'route', 'add', 'default', 'via', ROUTER[4])
+  sh('ip', '-6', 'route', 'add', 'default', 'via', ROUTER[6])
 
-  sh('ip', 'link', 'add', 'br-lab', 'type', 'bridge')
+  sh('ip', 'link', 'add', 'virtual0', 'link', UPLINK, 'type', 'macvlan', 'mode', 'bridge')
+  sh('ip', 'link', 'set', 'virtual0', 'netns', 'virtual')
+  address(['-n', 'virtual'], 'virtual0', `${VIRTUAL[4]}/24`, `${VIRTUAL[6]}/64`)
+  sh('ip', '-n', 'virtual', 'link', 'set', 'virtual0', 'up')
+  sh('ip', '-n', 'virtual', 'route', 'add', 'default', 'via', ROUTER[4])
+  sh('ip', '-n', 'virtual', '-6', 'route', 'add', 'default', 'via', ROUTER[6])
+
+  sh('ip', 'link', 'add', BRIDGE_DEVICE, 'type', 'bridge')
   sh('ip', 'link', 'add', 'veth-c', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', 'container')
-  sh('ip', 'link', 'set', 'veth-c', 'master', 'br-lab')
-  address([], 'br-lab', `${BRIDGE[4]}/24`, `${BRIDGE[6]}/64`)
+  sh('ip', 'link', 'set', 'veth-c', 'master', BRIDGE_DEVICE)
+  address([], BRIDGE_DEVICE, `${BRIDGE[4]}/24`, `${BRIDGE[6]}/64`)
   address(container, 'eth0', `${CONTAINER[4]}/24`, `${CONTAINER[6]}/64`)
-  sh('ip', 'link', 'set', 'br-lab', 'up')
+  sh('ip', 'link', 'set', BRIDGE_DEVICE, 'up')
   sh('ip', 'link', 'set', 'veth-c', 'up')
   sh('ip', ...container, 'link', 'set', 'eth0', 'up')
   sh('ip', ...container, 'route', 'add', 'default', 'via', BRIDGE[4])
@@ -64,20 +83,31 @@ export function makeWorld(): void {
 
 export interface Where {
   readonly uid?: number
+  /** Default: of the same number as the user. */
+  readonly gid?: number
   readonly namespace?: string
+  /** With CAP_NET_RAW, as containers have by default. */
+  readonly raw?: boolean
+  /** A control group, below the root. */
+  readonly cgroup?: string
 }
 
+/** Where the control groups of the test lie; the hierarchy is the machine's. */
+export const CGROUP = `aa-firewall-test-${process.pid}`
+
 /** This script again, in one of its roles, with an IPC channel. */
-export function startRole(script: string, role: string, { uid = 0, namespace }: Where): ChildProcess {
-  const node = [process.execPath, script, role]
-  const [program = '', ...args] = [
-    ...['setpriv', '--reuid', `${uid}`, '--regid', `${uid}`, '--clear-groups', '--pdeathsig', 'KILL', '--'],
-    ...node,
+export function startRole(script: string, role: string, where: Where): ChildProcess {
+  const { uid = 0, gid = uid, namespace, raw = false, cgroup } = where
+  const join = ['sh', '-c', 'echo $$ > "$0" && exec "$@"', `/sys/fs/cgroup/${cgroup}/cgroup.procs`]
+  const command = [
+    ...(cgroup === undefined ? [] : join),
+    ...(namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace]),
+    ...['setpriv', '--reuid', `${uid}`, '--regid', `${gid}`, '--clear-groups', '--pdeathsig', 'KILL'],
+    ...(raw && uid !== 0 ? ['--inh-caps', '+net_raw', '--ambient-caps', '+net_raw'] : []),
+    ...['--', process.execPath, script, role],
   ]
-  const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc']
-  return namespace
-    ? spawn('ip', ['netns', 'exec', namespace, program, ...args], { env: { PATH }, stdio })
-    : spawn(program, args, { env: { PATH }, stdio })
+  const [program = '', ...args] = command
+  return spawn(program, args, { env: { PATH }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 }
 
 export function message(child: ChildProcess): Promise<unknown> {
@@ -96,8 +126,18 @@ export class Agent {
     return this.#order({ id: ++this.#last, attempt: { protocol: 'tcp', address, port, ...more } })
   }
 
-  udp(address: string, port: number): Promise<Outcome> {
-    return this.#order({ id: ++this.#last, attempt: { protocol: 'udp', address, port } })
+  udp(address: string, port: number, more: Partial<Attempt> = {}): Promise<Outcome> {
+    return this.#order({ id: ++this.#last, attempt: { protocol: 'udp', address, port, ...more } })
+  }
+
+  /** Sends a frame of one's own making. */
+  frame(frame: Frame): Promise<Outcome> {
+    return this.#order({ id: ++this.#last, frame })
+  }
+
+  /** Sends by a raw socket. */
+  packet(packet: Packet): Promise<Outcome> {
+    return this.#order({ id: ++this.#last, packet })
   }
 
   /** Writes on a connection that was kept, and gives what comes back. */
@@ -105,8 +145,10 @@ export class Agent {
     return this.#order({ id: ++this.#last, use: kept })
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
+    const gone = new Promise((exited) => this.#child.once('exit', exited))
     this.#child.disconnect()
+    await gone
   }
 
   #order(order: Order): Promise<Outcome> {
@@ -120,4 +162,40 @@ export class Agent {
       this.#child.send(order)
     })
   }
+}
+
+/** Packets that came to the far side so far, by where they were sent. */
+export function arrivals(): Record<'llm' | 'foreign' | 'broadcast', number> {
+  const listing = JSON.parse(sh('ip', 'netns', 'exec', 'internet', 'nft', '-j', 'list', 'counters')) as {
+    nftables: { counter?: { name: string; packets: number } }[]
+  }
+  const of = (name: string) =>
+    listing.nftables.find(({ counter }) => counter?.name === name)?.counter?.packets ?? 0
+  return { llm: of('llm'), foreign: of('foreign'), broadcast: of('broadcast') }
+}
+
+/** What the far side counts, before anything of its own looks at it. */
+export function countArrivals(): void {
+  const rules = `table inet seen {
+    counter llm { }
+    counter foreign { }
+    counter broadcast { }
+    chain in {
+      type filter hook prerouting priority -300;
+      ip daddr ${LLM[4]} counter name llm
+      ip6 daddr ${LLM[6]} counter name llm
+      ip daddr ${FOREIGN[4]} counter name foreign
+      ip6 daddr ${FOREIGN[6]} counter name foreign
+      ip daddr 255.255.255.255 counter name broadcast
+    }
+  }
+`
+  execFileSync('ip', ['netns', 'exec', 'internet', 'nft', '-f', '-'], { env: { PATH }, input: rules })
+}
+
+/** Hardware address of a device. */
+export function hardwareAddress(device: string, namespace?: string): string {
+  const of = namespace === undefined ? [] : ['-n', namespace]
+  const [link] = JSON.parse(sh('ip', ...of, '-j', 'link', 'show', device)) as { address: string }[]
+  return link?.address ?? ''
 }

@@ -434,7 +434,6 @@ export async function prove(script: string): Promise<void> {
     sh('ip', 'link', 'delete', 'uplink2')
     const blind = await until(() => states.at(-1)?.blind.find(({ device }) => device === 'uplink2'))
     t.match(blind, { reason: /gone/ })
-    t.comment(sh('sh','-c','ip -s link show uplink | tail -2; ip -n internet -s link show host | tail -4; tc -s qdisc show dev uplink; grep Udp: /proc/net/snmp; cat /proc/net/packet; ls -la /proc/'+sensor.state().pid+'/fd | wc -l'))
     await agent.send({
       protocol: 'udp',
       address: FOREIGN[4],
@@ -445,7 +444,6 @@ export async function prove(script: string): Promise<void> {
       await find(({ serverName }) => serverName === 'still.openai.azure.com'),
       'the other device is watched on',
     )
-    t.comment(sh('sh','-c','ip -s link show uplink | tail -2; ip -n internet -s link show host | tail -4; tc -s qdisc show dev uplink; grep Udp: /proc/net/snmp; cat /proc/net/packet; ls -la /proc/'+sensor.state().pid+'/fd | wc -l'))
   })
 
   t.test('a link that goes down for a moment is watched on when it is back', async (t) => {
