@@ -11,8 +11,10 @@ import { endianness } from 'node:os'
 import type { PacketWithHeader, PcapSession } from 'pcap'
 import { deviceIndex } from '../../firewall/libc.ts'
 import { messageOf } from '../base/errors.ts'
-import { configureLog, type LogSettings, netlinkSockets } from './kernel-log.ts'
+import { configureLog, type LogSettings } from './kernel-log.ts'
 import type { Blindness } from './messages.ts'
+import { AF_NETLINK, AF_PACKET, withNewSocket } from './new-socket.ts'
+import { keepOutgoingOnly } from './outgoing-only.ts'
 import type { Link } from './sensor.ts'
 import { SensorError } from './sensor-error.ts'
 import { uplinkFilter } from './uplink-filter.ts'
@@ -141,14 +143,15 @@ function openGroup(
   handle: (bytes: Buffer, group: number) => void,
 ): Capture {
   const device = `nflog:${group}`
-  const before = netlinkSockets()
-  const session = pcap.createSession(device, {
-    snap_length: LOG_SNAPSHOT,
-    buffer_size: LOG_BUFFER,
-    buffer_timeout: 0,
-    promiscuous: false,
-  })
-  configureLog(group, before, settings)
+  const { opened: session, fd } = withNewSocket(AF_NETLINK, () =>
+    pcap.createSession(device, {
+      snap_length: LOG_SNAPSHOT,
+      buffer_size: LOG_BUFFER,
+      buffer_timeout: 0,
+      promiscuous: false,
+    }),
+  )
+  configureLog(fd, group, settings)
   const capture = { device, session, index: undefined, received: 0, gone: false }
   session.on('packet', (packet: PacketWithHeader) => {
     capture.received += 1
@@ -162,13 +165,16 @@ function openUplink(pcap: Pcap, device: string, handle: Handlers['left']): Captu
   if (index === undefined) {
     throw new SensorError('CAPTURE_FAILED', 'there is no such device', 'It is opened when it is there.')
   }
-  const session = pcap.createSession(device, {
-    filter: uplinkFilter(),
-    snap_length: UPLINK_SNAPSHOT,
-    buffer_size: UPLINK_BUFFER,
-    buffer_timeout: UPLINK_WAIT_MS,
-    promiscuous: false,
-  })
+  const { opened: session, fd } = withNewSocket(AF_PACKET, () =>
+    pcap.createSession(device, {
+      filter: uplinkFilter(),
+      snap_length: UPLINK_SNAPSHOT,
+      buffer_size: UPLINK_BUFFER,
+      buffer_timeout: UPLINK_WAIT_MS,
+      promiscuous: false,
+    }),
+  )
+  keepOutgoingOnly(fd)
   const link = LINKS[session.link_type]
   if (link === undefined) {
     throw new SensorError(

@@ -5,9 +5,8 @@
  * A full buffer is no error on the socket any more: libuv never polls a descriptor again that had one (uv__poll_io), and
  * the sensor would be deaf from its first overrun on (measured).
  *
- * The kernel takes them only from the socket that has the group, hence the search for it.
+ * The kernel takes them only from the socket that has the group.
  */
-import { readdirSync } from 'node:fs'
 import { endianness } from 'node:os'
 import { callFailed, int, libc, SOL_SOCKET } from '../../firewall/libc.ts'
 
@@ -22,7 +21,6 @@ export interface LogSettings {
   readonly bufferBytes: number
 }
 
-const AF_NETLINK = 16
 const NFNL_SUBSYS_ULOG = 4
 const NFULNL_MSG_CONFIG = 1
 const NLM_F_REQUEST = 1
@@ -33,30 +31,16 @@ const NFULA_CFG_QTHRESH = 5
 const NFULA_CFG_FLAGS = 6
 const NFULNL_CFG_F_SEQ = 1
 const SO_RCVBUFFORCE = 33
-const SO_DOMAIN = 39
 const SOL_NETLINK = 270
 const NETLINK_NO_ENOBUFS = 5
 const LITTLE = endianness() === 'LE'
 const REMEDY = 'run the sensor with CAP_NET_ADMIN on a kernel with nfnetlink_log'
 
-/** Descriptors of this process's netlink sockets. */
-export function netlinkSockets(): ReadonlySet<number> {
-  const domain = int(0)
-  const descriptors = readdirSync('/proc/self/fd').map(Number)
-  return new Set(
-    descriptors.filter((fd) => {
-      const known = libc.getsockopt(fd, SOL_SOCKET, SO_DOMAIN, domain, int(domain.length)) === 0
-      return known && domain.equals(int(AF_NETLINK))
-    }),
-  )
-}
-
 /**
- * @param before netlink sockets that were there before the group was opened
+ * @param fd the capture's netlink socket
  * @throws FirewallError `system-call`
  */
-export function configureLog(group: number, before: ReadonlySet<number>, settings: LogSettings): void {
-  const fd = [...netlinkSockets()].find((each) => !before.has(each)) ?? -1
+export function configureLog(fd: number, group: number, settings: LogSettings): void {
   const set = (level: number, option: number, value: number, name: string) => {
     const result = libc.setsockopt(fd, level, option, int(value), int(value).length)
     if (result < 0) throw callFailed(`setsockopt ${name}`, result, REMEDY)

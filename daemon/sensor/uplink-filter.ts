@@ -1,6 +1,6 @@
 /**
  * What of an uplink's traffic the kernel hands over, as a pcap filter expression (pcap-filter(7)): pure. A machine
- * may send gigabits; the filter lets pass, of what goes out,
+ * may send gigabits; the filter lets pass, of what goes out (outgoing-only.ts),
  *
  * - TCP segments that begin like a TLS handshake, or like the alerts that may stand before one;
  * - small TCP segments from a higher port to a lower one, as a client's go to a server: the rest of a ClientHello that
@@ -48,7 +48,7 @@ export function uplinkFilter(): string {
       all(`ip6[6] = ${UDP}`, quic(past)),
     ),
   )
-  return all('outbound', any(four, six))
+  return any(four, six)
 }
 
 type Field = (at: string, size: string) => string

@@ -21,6 +21,8 @@ export type GapCause =
   | 'sensor-blind'
   /** Connections whose owner could not be told. */
   | 'attribution-unknown'
+  /** The recorder could not take exchanges, and the policy let them go on all the same. */
+  | 'unrecorded'
   /** The kernel had more to tell the sensor than it could take. */
   | 'sensor-overrun'
 

@@ -313,6 +313,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     providerAddresses: () => [...book.addresses4, ...book.addresses6],
     learned: (entries) => void learn(entries),
     owner: (flow) => attribution.agent(flow),
+    unrecorded: (exchanges, since) => coverage.gap('unrecorded', since, Date.now(), { exchanges }),
     dialled: (flows) => void eyes.child.send({ type: 'dialled', flows }),
     changed: report.changed,
     died: (child, how) => trail.write('child-died', { child, how }),

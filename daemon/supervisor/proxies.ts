@@ -40,6 +40,7 @@ export interface ProxyOptions {
   /** Rejects never. */
   readonly owner: (flow: OwnerFlow) => Promise<Agent>
   readonly dialled: (flows: readonly DialledFlow[]) => void
+  readonly unrecorded: (count: number, since: number) => void
   readonly changed: () => void
   readonly died: (worker: string, how: string) => void
 }
@@ -66,6 +67,7 @@ export function startProxies(options: ProxyOptions): Proxies {
       learned: options.learned,
       owner: options.owner,
       dialled: options.dialled,
+      unrecorded: options.unrecorded,
       resolved: resolve,
       start: () => ({
         rules,

@@ -46,7 +46,8 @@ const FromWorker = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('beat') }),
   z.object({ type: z.literal('resolved') }),
-  z.object({ type: z.literal('state') }).loose(),
+  /** `unrecorded`: exchanges that the policy let through without a record, since the worker's start. */
+  z.object({ type: z.literal('state'), unrecorded: z.int().nonnegative() }).loose(),
 ])
 
 export interface Listener {
@@ -87,6 +88,8 @@ export interface WorkerOptions {
   readonly owner: (flow: OwnerFlow) => Promise<Agent>
   /** Connections of the worker to servers, before anything was sent on them. */
   readonly dialled: (flows: readonly DialledFlow[]) => void
+  /** More exchanges went through without a record, as the policy wants it: how many, and since when (ms since the epoch). */
+  readonly unrecorded: (count: number, since: number) => void
   /** The worker has been through the whole catalogue once. */
   readonly resolved: () => void
   readonly changed: (state: ChildState) => void
@@ -98,6 +101,8 @@ const FIRST_LISTENER_FD = 4
 
 export function startWorker(options: WorkerOptions): Child {
   const { name, log } = options
+  let unrecorded = 0
+  let looked = Date.now()
   return supervise({
     name,
     log,
@@ -113,6 +118,7 @@ export function startWorker(options: WorkerOptions): Child {
         stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.listeners.map((listener) => listener.fd)],
       }),
     started: (child) => {
+      unrecorded = 0
       const listeners = options.listeners.map(({ family }, i) => ({ family, fd: FIRST_LISTENER_FD + i }))
       child.send({ type: 'start', listeners, ...options.start() }, () => {})
     },
@@ -136,6 +142,12 @@ export function startWorker(options: WorkerOptions): Child {
           agent: await options.owner({ protocol: 'tcp', ...flow }),
         }))
         Promise.all(answers).then((all) => child.send({ type: 'owner', answers: all }, () => {}))
+      }
+      if (message.type === 'resolved') options.resolved()
+      if (message.type === 'state') {
+        if (message.unrecorded > unrecorded) options.unrecorded(message.unrecorded - unrecorded, looked)
+        unrecorded = message.unrecorded
+        looked = Date.now()
       }
       if (message.type === 'leaf?') {
         const { request } = message

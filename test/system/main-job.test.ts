@@ -108,6 +108,13 @@ for (const { script, site, provider, model } of providers) {
     for (const families of ['4', '6'] as const) {
       for (const stream of [false, true]) {
         const what = `${script} ${stream ? 'SSE' : 'JSON'} by ${user.name} over IPv${families}`
+        t.test(
+          'it captures once the catalogue is looked up, and does not wait in vain for that',
+          async (t) => {
+            t.equal((await gateway.state())?.enforcement.addressesKnown, true)
+          },
+        )
+
         t.test(`captures the unmodified SDK: ${what}`, async (t) => {
           await lab.ask({ type: 'resolve', name: site, families })
           const prompt = `question of ${what}`
