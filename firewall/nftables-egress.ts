@@ -48,6 +48,8 @@ export function egressChains(text: TableText, e: Enforcement): { declare: string
   const tell = (name: RefusalRule) => tells(seeing ? 'seen-egress' : name, e.logGroup)
   const verdict = seeing ? 'accept' : 'drop'
   const refuse = [
+    // As the inet hooks judge it.
+    ...(e.fence === 'everything' ? [] : ['meta l4proto { 1, 58 } accept']),
     `meta l4proto 6 ${tell('egress-tcp')} ${verdict}`,
     `meta l4proto 17 ${tell('egress-udp')} ${verdict}`,
     `${tell('egress-other')} ${verdict}`,

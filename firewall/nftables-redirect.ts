@@ -7,7 +7,7 @@
  */
 import type { Enforcement } from './enforcement.ts'
 import { exemptMatches, judgeSockets, type PresentCgroups, subjectMatches } from './nftables-senders.ts'
-import { ENCRYPTED_DNS_PORT, oneOf, SYN, TCP_OR_UDP, type TableText } from './nftables-text.ts'
+import { ENCRYPTED_DNS_PORT, oneOf, SYN, type TableText, TCP_OR_UDP } from './nftables-text.ts'
 import { counterOf, tells } from './refusal-rules.ts'
 
 /** The redirect stands while the packet's protocol is an element of the lease, which runs out by itself. */

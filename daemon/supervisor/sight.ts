@@ -82,13 +82,12 @@ export function startSight(options: SightOptions): Sight {
 }
 
 /**
- * Anybody may ask a server of his own, which says what he likes: to believe it would let every user have any
- * address treated as a provider's. What the machine's own resolvers say is what its programs go by.
+ * Anybody may ask a server of his own, which says what he likes, and anybody may call a governed name at any address:
+ * to believe either would let every user have any address treated as a provider's, a resolver's for instance, and
+ * so cut off. What the machine's own resolvers say is what its programs go by. A leak is a record, and no more.
  */
 function trusted({ from, server }: SensorLearned, resolvers: () => readonly Upstream[]): boolean {
-  // Somebody called the name there, with our own eyes seen.
-  if (from === 'leak') return true
-  if (server === undefined) return false
+  if (from === 'leak' || server === undefined) return false
   return (
     server.startsWith('127.') || server === '::1' || resolvers().some(({ address }) => address === server)
   )

@@ -342,6 +342,7 @@ const strict: readonly BypassCase[] = [
           ]),
           peers: [RELAY.address4, RELAY.address6].map((address) => ({ address, port: FAR_END })),
           vxlan: { address: FOREIGN_RESOLVER.address4, inner: '198.19.9.1' },
+          settle: world.isEnforcing() ? 4 : 0,
         }),
       )
     },

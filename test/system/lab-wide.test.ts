@@ -29,7 +29,9 @@ for (const kind of ['bridge', 'veth', 'macvlan', 'host-network'] satisfies Conta
         ['-4', container.address4],
         ['-6', container.address6],
       ] as const) {
-        const { code, stderr } = await container.run(curlCommand(models, [family]))
+        const { code, stderr } = await container.run(
+          curlCommand(models, [family, '--retry', '3', '--retry-all-errors']),
+        )
         t.equal(code, 0, stderr)
         t.equal((await lab.wireLog()).at(-1)?.remoteAddress, own)
       }

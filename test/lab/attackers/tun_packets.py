@@ -1,7 +1,7 @@
 """A tunnel device of one's own: packets that come out of it as if from a peer, and datagrams to the tunnel's far end.
 
-usage: tun_packets.py '{"device": "tun9", "address4": …, "address6": …, "packets": [as in raw_packets.py…], "peer": {"address", "port"},
-                        "vxlan": {"address": of the far end, "inner": …}}'
+usage: tun_packets.py '{"device": "tun9", "address4": …, "address6": …, "packets": [as in raw_packets.py…],
+                       "peers": [{"address", "port"}…], "vxlan": {"address": of the far end, "inner": …}, "settle": seconds}'
 stdout: a line of JSON each: {"what", "sent": bool, "error"}. Takes CAP_NET_ADMIN.
 """
 
@@ -37,32 +37,31 @@ def datagram(peer):
     sock.send(b"a packet, encrypted")
 
 
-def vxlan(asked):
-    run(f"ip link add vx9 type vxlan id 9 remote {asked['address']} dstport 4789")
-    run(f"ip addr add {asked['inner']}/24 dev vx9")
-    run("ip link set vx9 up")
-    inner = asked["inner"].rsplit(".", 1)[0] + ".99"
-    run(f"ip neigh replace {inner} lladdr 02:00:00:00:00:01 dev vx9")
-    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"within", (inner, 9))
-    time.sleep(0.05)
-    run("ip link del vx9")
-
-
 def main():
     asked = arguments()
-    device = asked["device"]
+    device, far = asked["device"], asked["vxlan"]
     tun = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TUN | IFF_NO_PI))
-    run(f"ip addr add {asked['address4']}/24 dev {device}")
-    run(f"ip addr add {asked['address6']}/64 dev {device} nodad")
-    run(f"ip link set {device} up")
-    time.sleep(0.3)
+    run(f"ip link add vx9 type vxlan id 9 remote {far['address']} dstport 4789")
+    neighbour = far["inner"].rsplit(".", 1)[0] + ".99"
+    for command in (
+        f"addr add {asked['address4']}/24 dev {device}",
+        f"addr add {asked['address6']}/64 dev {device} nodad",
+        f"link set {device} up",
+        f"addr add {far['inner']}/24 dev vx9",
+        "link set vx9 up",
+        f"neigh replace {neighbour} lladdr 02:00:00:00:00:01 dev vx9",
+    ):
+        run(f"ip {command}")
+    # Whoever watches devices has seen these by then.
+    time.sleep(asked["settle"])
     for each in asked["packets"]:
         attempt("packet", lambda: os.write(tun, packet(each)))
     for peer in asked["peers"]:
         attempt("datagram", lambda: datagram(peer))
-    attempt("vxlan", lambda: vxlan(asked["vxlan"]))
+    attempt("vxlan", lambda: datagram({"address": neighbour, "port": 9}))
     time.sleep(0.1)
+    run("ip link del vx9")
 
 
 main()

@@ -35,6 +35,8 @@ export const tunPackets = (asked: {
   readonly packets: readonly Packet[]
   readonly peers: readonly Peer[]
   readonly vxlan: { readonly address: string; readonly inner: string }
+  /** Seconds between the devices and the packets. */
+  readonly settle: number
 }): string[] => attacker('tun_packets', asked)
 
 /** A proxy for CONNECT on all of the machine's addresses, until it is killed. */
@@ -43,3 +45,10 @@ export const forwardProxy = (port: number): string[] => attacker('forward_proxy'
 function attacker(program: string, asked: unknown): string[] {
   return ['/usr/bin/python3', '-B', `${REPOSITORY}/test/lab/attackers/${program}.py`, JSON.stringify(asked)]
 }
+
+/** Connections that are held until stdin ends; says so once they stand. */
+export const heldConnections = (asked: Peer & { readonly count: number }): string[] =>
+  attacker('many_connections', asked)
+
+/** A server of local models on all of the machine's addresses, until it is killed. */
+export const localModels = (port: number): string[] => attacker('local_llm', port)

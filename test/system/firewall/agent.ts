@@ -3,7 +3,7 @@
  * became of them.
  */
 import { createSocket } from 'node:dgram'
-import { connect, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { type Frame, type Packet, sendFrame, sendPacket } from './packets.ts'
 
 export interface Attempt {
@@ -23,6 +23,7 @@ export type Order =
   | { readonly id: number; readonly use: string }
   | { readonly id: number; readonly frame: Frame }
   | { readonly id: number; readonly packet: Packet }
+  | { readonly id: number; readonly serve: number }
 export interface Outcome {
   readonly id: number
   /** What the far end said first, or `error CODE`, or `silence`. */
@@ -45,6 +46,7 @@ export function runAgent(): void {
 
 function obey(order: Order): Promise<{ answer: string; localPort?: number }> {
   if ('use' in order) return use(order.use)
+  if ('serve' in order) return serve(order.serve)
   if ('frame' in order) return Promise.resolve({ answer: sendFrame(order.frame) })
   if ('packet' in order) return Promise.resolve({ answer: sendPacket(order.packet) })
   return order.attempt.protocol === 'udp' ? udp(order.attempt) : tcp(order.attempt)
@@ -101,5 +103,12 @@ function udp({ address, port, patienceMs = PATIENCE_MS }: Attempt) {
     socket.once('error', (error: NodeJS.ErrnoException) => done(`error ${error.code}`))
     socket.once('message', (message) => done(message.toString().trim()))
     socket.connect(port, address, () => socket.send('hello'))
+  })
+}
+
+function serve(port: number) {
+  return new Promise<{ answer: string }>((resolve) => {
+    const server = createServer((socket) => void socket.on('error', () => {}).end('served'))
+    server.listen(port, '::', () => resolve({ answer: 'serving' }))
   })
 }

@@ -1,6 +1,6 @@
 /** Who takes part: the world, its servers, and agents under every uid, group and namespace that matters. */
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, rmdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { type Nft, systemNft } from '../../../firewall/nft.ts'
 import { startGuard } from './guard.ts'
@@ -92,7 +92,14 @@ export async function assemble(script: string): Promise<Cast> {
       for (const server of servers) server.close()
       await guard.close()
       await proxy.close()
-      rmdirSync(`/sys/fs/cgroup/${CGROUP}`)
+      removeGroup(`/sys/fs/cgroup/${CGROUP}`)
     },
   }
+}
+
+/** With what a test that failed left in it. */
+function removeGroup(path: string): void {
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) removeGroup(`${path}/${entry.name}`)
+  rmdirSync(path)
 }

@@ -9,8 +9,6 @@ const AF_PACKET = 17
 const SOCK_RAW = 3
 const SOL_PACKET = 263
 const PACKET_QDISC_BYPASS = 20
-const IPPROTO_IP = 0
-const IP_TTL = 2
 
 export const IPPROTO_RAW = 255
 export const TCP = 6
@@ -31,7 +29,6 @@ export interface Packet {
   /** {@link IPPROTO_RAW}: the bytes begin with an IP header. */
   readonly protocol: number
   readonly bytes: string
-  readonly ttl?: number
 }
 
 export function sendFrame({ device, protocol, bytes, bypassQdisc }: Frame): string {
@@ -47,10 +44,9 @@ export function sendFrame({ device, protocol, bytes, bypassQdisc }: Frame): stri
   return sent(fd, libc.bind(fd, address, address.length), bytes)
 }
 
-export function sendPacket({ address, protocol, bytes, ttl }: Packet): string {
+export function sendPacket({ address, protocol, bytes }: Packet): string {
   const fd = libc.socket(isIPv6(address) ? AF_INET6 : AF_INET, SOCK_RAW, protocol)
   if (fd < 0) return failure(fd)
-  if (ttl !== undefined) libc.setsockopt(fd, IPPROTO_IP, IP_TTL, int(ttl), 4)
   const to = formatSockaddr({ address, port: 0 })
   return sent(fd, libc.connect(fd, to.bytes, to.bytes.length), bytes)
 }
@@ -86,10 +82,13 @@ export function tcp({ from, to }: Ends, { source = 5353, port }: Ports, flags: n
   return body
 }
 
-/** An echo request (RFC 792); the kernel sums up those of ICMPv6 itself. */
-export function echo(): Buffer {
-  const body = Buffer.concat([words(0x0800, 0, 7, 1), Buffer.from('secret payload!!')])
-  body.writeUInt16BE(checksum(body), 2)
+/** An echo request (RFC 792, RFC 4443); the kernel sums up those of ICMPv6 itself. */
+export function echo(family: 4 | 6): Buffer {
+  const body = Buffer.concat([
+    words(family === 4 ? 0x0800 : 0x8000, 0, 7, 1),
+    Buffer.from('secret payload!!'),
+  ])
+  if (family === 4) body.writeUInt16BE(checksum(body), 2)
   return body
 }
 

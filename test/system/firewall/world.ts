@@ -5,6 +5,7 @@
 
 import type { ChildProcess } from 'node:child_process'
 import { execFileSync, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import type { Attempt, Order, Outcome } from './agent.ts'
 import type { Frame, Packet } from './packets.ts'
@@ -77,6 +78,8 @@ export function makeWorld(): void {
   sh('ip', ...container, '-6', 'route', 'add', 'default', 'via', BRIDGE[6])
   sh('ip', ...internet, 'route', 'add', '198.51.100.0/24', 'via', HOST[4])
   sh('ip', ...internet, '-6', 'route', 'add', '2001:db8:51::/64', 'via', HOST[6])
+  // Tests ask more often than six times at once; the kernel would answer containers no more.
+  writeFileSync('/proc/sys/net/ipv4/icmp_ratelimit', '0')
   writeFileSync('/proc/sys/net/ipv4/ip_forward', '1')
   writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1')
 }
@@ -93,7 +96,7 @@ export interface Where {
 }
 
 /** Where the control groups of the test lie; the hierarchy is the machine's. */
-export const CGROUP = `aa-firewall-test-${process.pid}`
+export const CGROUP = `aa-firewall-test-${randomBytes(6).toString('hex')}`
 
 /** This script again, in one of its roles, with an IPC channel. */
 export function startRole(script: string, role: string, where: Where): ChildProcess {
@@ -145,7 +148,13 @@ export class Agent {
     return this.#order({ id: ++this.#last, use: kept })
   }
 
+  /** Listens on a port and says `served` to whoever calls. */
+  serve(port: number): Promise<Outcome> {
+    return this.#order({ id: ++this.#last, serve: port })
+  }
+
   async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const gone = new Promise((exited) => this.#child.once('exit', exited))
     this.#child.disconnect()
     await gone
@@ -174,7 +183,7 @@ export function arrivals(): Record<'llm' | 'foreign' | 'broadcast', number> {
   return { llm: of('llm'), foreign: of('foreign'), broadcast: of('broadcast') }
 }
 
-/** What the far side counts, before anything of its own looks at it. */
+/** What the far side counts: not the host's own replies to its answers. */
 export function countArrivals(): void {
   const rules = `table inet seen {
     counter llm { }
@@ -182,6 +191,11 @@ export function countArrivals(): void {
     counter broadcast { }
     chain in {
       type filter hook prerouting priority -300;
+      icmp type destination-unreachable return
+      icmpv6 type destination-unreachable return
+      tcp flags & rst == rst return
+      # A packet that dies on the way, after conntrack of the host has seen it.
+      tcp flags & (fin | syn | rst | ack) == ack tcp sequence 1 drop
       ip daddr ${LLM[4]} counter name llm
       ip6 daddr ${LLM[6]} counter name llm
       ip daddr ${FOREIGN[4]} counter name foreign

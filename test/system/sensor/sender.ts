@@ -62,7 +62,9 @@ async function tcp({ address, port, pieces, stay }: Order): Promise<Omit<Sent, '
 async function udp({ address, port, pieces, times = 1, stay }: Order): Promise<Omit<Sent, 'id'>> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
   socket.on('error', () => {})
-  const unreachable = await new Promise<unknown>((resolve) => socket.connect(port, address, resolve))
+  const unreachable = await new Promise<unknown>((resolve) =>
+    socket.connect(port, address, (...[error]: unknown[]) => resolve(error)),
+  )
   let sent = 0
   let refused = 0
   if (unreachable) {

@@ -1,0 +1,83 @@
+import t from 'tap'
+import type { Sighted } from '../../daemon/supervisor/address-book.ts'
+import type { SensorChild, SensorOptions, SensorState } from '../../daemon/supervisor/sensor-process.ts'
+import { startSight } from '../../daemon/supervisor/sight.ts'
+
+function rig() {
+  let options: SensorOptions | undefined
+  const learned: Sighted[] = []
+  const told: string[] = []
+  const renewals: unknown[] = []
+  const child = { renew: async () => void renewals.push(options?.start()), stop: async () => {} }
+  const sight = startSight({
+    begin: (given) => {
+      options = given
+      return child as unknown as SensorChild
+    },
+    account: { name: 'agent-anchor-sensor', uid: 4103, gid: 4103 },
+    log: undefined as never,
+    coverage: {
+      lost: (cause, detail) => told.push(`lost ${cause} ${detail?.why}`),
+      regained: (cause) => told.push(`regained ${cause}`),
+      gap: (cause, _from, _to, detail) => told.push(`gap ${cause} ${detail?.packets}`),
+    },
+    start: (uplinks) => ({ uplinks }),
+    uplinks: ['eth0'],
+    resolvers: () => [{ address: '192.0.2.53', port: 53, local: false }],
+    learned: (entries) => learned.push(...entries),
+    sighting: () => {},
+    stateChanged: () => {},
+    changed: () => {},
+    died: () => {},
+  })
+  const state = (change: Partial<SensorState>) =>
+    options?.state({ received: 0, kernelDrops: 0, unread: 0, blind: [], ...change })
+  const hear = (from: 'answer' | 'leak', server?: string) =>
+    options?.learned({
+      name: 'api.openai.com',
+      entries: [{ address: '8.8.8.8', ttlSeconds: 60 }],
+      from,
+      ...(server === undefined ? {} : { server }),
+    })
+  return { sight, learned, told, renewals, state, hear }
+}
+
+t.test('only the answers of the machine’s own resolvers teach addresses', async (t) => {
+  const { learned, hear } = rig()
+  hear('leak')
+  hear('leak', '192.0.2.53')
+  hear('answer')
+  hear('answer', '203.0.113.99')
+  t.same(learned, [], 'anybody may call a governed name at any address, or run a server that lies')
+  hear('answer', '192.0.2.53')
+  hear('answer', '127.0.0.53')
+  const entry = { address: '8.8.8.8', ttlSeconds: 60, name: 'api.openai.com', passive: true }
+  t.same(learned, [entry, entry])
+})
+
+t.test('blindness is told from its beginning to its end, losses by their number', async (t) => {
+  const { sight, told, state } = rig()
+  state({ blind: [{ device: 'eth0', reason: 'gone' }] })
+  state({ kernelDrops: 3 })
+  state({ kernelDrops: 5 })
+  // A sensor that was started again counts from 0.
+  state({ kernelDrops: 1 })
+  t.same(told, [
+    'lost sensor-blind eth0: gone',
+    'gap sensor-overrun 3',
+    'regained sensor-blind',
+    'gap sensor-overrun 2',
+    'regained sensor-blind',
+    'gap sensor-overrun 1',
+    'regained sensor-blind',
+  ])
+  t.equal(sight.drops(), 6)
+})
+
+t.test('other uplinks are a new sensor, the same ones are not', async (t) => {
+  const { sight, renewals } = rig()
+  sight.uplinks(['eth0'])
+  t.same(renewals, [])
+  sight.uplinks(['eth0', 'wlan0'])
+  t.same(renewals, [{ uplinks: ['eth0', 'wlan0'] }])
+})
