@@ -15,8 +15,17 @@ import { spawnIn } from '../lab/network.ts'
 import { PATH, REPOSITORY } from '../lab/places.ts'
 import { collect, type Outcome, tool } from '../lab/process.ts'
 import { childrenOf } from '../lab/processes.ts'
-import { answered, bytesCall, get, hello, httpsCall, inTurn, printed, quic } from './bypass/attempts.ts'
-import type { BypassCase } from './bypass/case.ts'
+import {
+  answered,
+  bytesCall,
+  get,
+  hello,
+  httpsCall,
+  inTurn,
+  printed,
+  quic,
+} from '../system/bypass/attempts.ts'
+import type { BypassCase } from '../system/bypass/case.ts'
 import {
   answeredOrRefused,
   asRoot,
@@ -28,11 +37,11 @@ import {
   refusedAtOnce,
   until,
   visit,
-} from './bypass/lifecycle.ts'
-import { forwardProxy, heldConnections, localModels } from './bypass/packets.ts'
-import { exchange, refusal } from './bypass/records.ts'
-import { runSuites } from './bypass/suite.ts'
-import { openWorld } from './bypass/world.ts'
+} from '../system/bypass/lifecycle.ts'
+import { forwardProxy, heldConnections, localModels } from '../system/bypass/packets.ts'
+import { exchange, refusal } from '../system/bypass/records.ts'
+import { runSuites } from '../system/bypass/suite.ts'
+import { openWorld } from '../system/bypass/world.ts'
 
 t.setTimeout(300_000)
 await enterLab(import.meta.url)

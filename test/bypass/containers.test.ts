@@ -11,12 +11,12 @@ import { LabError } from '../lab/lab-error.ts'
 import { collect, type Outcome } from '../lab/process.ts'
 import { allowTunnels, withPasta, withSlirp } from '../lab/rootless.ts'
 import { plugIn, SECOND_LINK, startGuest } from '../lab/uplink.ts'
-import { answered, bytesCall, chat, get, httpsCall, inTurn, printed } from './bypass/attempts.ts'
-import { type BypassCase, notRun } from './bypass/case.ts'
-import { forwardProxy, frames, type Packet, rawPacket, tunPackets } from './bypass/packets.ts'
-import { exchange, refusal } from './bypass/records.ts'
-import { runSuites } from './bypass/suite.ts'
-import { openWorld } from './bypass/world.ts'
+import { answered, bytesCall, chat, get, httpsCall, inTurn, printed } from '../system/bypass/attempts.ts'
+import { type BypassCase, notRun } from '../system/bypass/case.ts'
+import { forwardProxy, frames, type Packet, rawPacket, tunPackets } from '../system/bypass/packets.ts'
+import { exchange, refusal } from '../system/bypass/records.ts'
+import { runSuites } from '../system/bypass/suite.ts'
+import { openWorld } from '../system/bypass/world.ts'
 
 t.setTimeout(300_000)
 await enterLab(import.meta.url)
