@@ -71,7 +71,8 @@ const filesOf = (state: string): string[] =>
 /** SQLite's index of its WAL (locks and a cache, made anew by the first to open the database); what anvil saves. */
 const OTHERS = /^(recorder\/index\.sqlite-shm|chain\/development\/.*)$/
 /** May be gone: caches, what an in-flight transaction left, a mark that only says that there must be a segment. */
-const DISPENSABLE = /^(firewall\/(addresses\.json|alive)|chain\/[a-z]+\.journal\.json|recorder\/journal\/open)$/
+const DISPENSABLE =
+  /^(firewall\/(addresses\.json|alive)|chain\/[a-z]+\.journal\.json|recorder\/journal\/open)$/
 const INDEX = /^recorder\/index\.sqlite(-wal)?$/
 
 /** A partial tile that a wider one has replaced: nothing needs it any more, and it may go at any time. */
