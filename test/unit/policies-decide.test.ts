@@ -361,12 +361,12 @@ const allow = (rule: object) => ({
 })
 
 t.test('an allow by name binds the connection to the name’s own address', async (t) => {
-  const byName = changed('lockdown', allow({ hosts: ['deb.debian.org'] }))
-  t.match(see(byName, { protocol: 'tls', name: 'deb.debian.org' }), { action: 'splice', pinned: true })
+  const byName = changed('lockdown', allow({ hosts: ['packages.example.org'] }))
+  t.match(see(byName, { protocol: 'tls', name: 'packages.example.org' }), { action: 'splice', pinned: true })
   t.match(see(byName, { protocol: 'tls', name: 'example.com' }), { rule: 'mine/traffic-default' })
-  t.match(see(byName, { ...call, name: 'deb.debian.org' }), { action: 'intercept', pinned: true })
-  const byBoth = changed('lockdown', allow({ hosts: ['deb.debian.org'], addresses: ['192.0.2.0/24'] }))
-  t.notOk('pinned' in see(byBoth, { protocol: 'tls', name: 'deb.debian.org' }))
+  t.match(see(byName, { ...call, name: 'packages.example.org' }), { action: 'intercept', pinned: true })
+  const byBoth = changed('lockdown', allow({ hosts: ['packages.example.org'], addresses: ['192.0.2.0/24'] }))
+  t.notOk('pinned' in see(byBoth, { protocol: 'tls', name: 'packages.example.org' }))
   t.notOk(
     'pinned' in see(changed('lockdown', allow({ ports: [443] })), { protocol: 'tls', name: 'a.example' }),
   )
@@ -385,13 +385,16 @@ t.test('a name told to somebody’s proxy allows nothing', async (t) => {
   const connect: Sight = {
     protocol: 'http',
     method: 'CONNECT',
-    target: 'deb.debian.org:443',
-    name: 'deb.debian.org',
-    tunnelTarget: 'deb.debian.org',
+    target: 'packages.example.org:443',
+    name: 'packages.example.org',
+    tunnelTarget: 'packages.example.org',
   }
-  const rules = changed('lockdown', { ...allow({ hosts: ['deb.debian.org'] }), proxy: { tunnel: 'inspect' } })
+  const rules = changed('lockdown', {
+    ...allow({ hosts: ['packages.example.org'] }),
+    proxy: { tunnel: 'inspect' },
+  })
   t.match(see(rules, connect), { action: 'refuse', rule: 'mine/traffic-default' })
-  t.match(see(rules, { protocol: 'tls', name: 'deb.debian.org', inTunnel: true }), { action: 'refuse' })
+  t.match(see(rules, { protocol: 'tls', name: 'packages.example.org', inTunnel: true }), { action: 'refuse' })
   const way = changed('lockdown', { ...allow({ addresses: ['192.0.2.80'] }), proxy: { tunnel: 'inspect' } })
   t.match(see(way, connect), { action: 'inspect', rule: 'mine/tunnel' })
 })

@@ -1,6 +1,7 @@
 /** The finaliser as a worker thread: hashing, compressing and parsing off the thread that acknowledges. */
-import { setPriority } from 'node:os'
+
 import { parentPort, workerData } from 'node:worker_threads'
+import { workInBackground } from '../../base/background.ts'
 import { realFileSystem } from '../../base/durable.ts'
 import type { Health } from '../../base/health.ts'
 import { Finaliser, type Job } from './finaliser.ts'
@@ -35,11 +36,8 @@ export type FromFinaliser =
 
 const STATE_MS = 500
 
-/** Below the threads that agents wait for. setpriority(2) with 0 is of the calling thread alone, on Linux. */
-const NICENESS = 10
-
 async function run(): Promise<void> {
-  setPriority(0, NICENESS)
+  workInBackground()
   const port = parentPort!
   const send = (message: FromFinaliser) => port.postMessage(message)
   // Buffers arrive as plain Uint8Arrays.

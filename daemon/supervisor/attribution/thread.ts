@@ -1,7 +1,8 @@
 /** The look as a worker thread: /proc is read synchronously, beside the thread that answers everybody else. */
-import { setPriority } from 'node:os'
+
 import { parentPort } from 'node:worker_threads'
 import { flowOwner } from '../../../firewall/flow-owner.ts'
+import { workInBackground } from '../../base/background.ts'
 import { type Found, Look } from './look.ts'
 import type { OwnerFlow } from './owner.ts'
 
@@ -12,10 +13,7 @@ export interface Asked {
 
 export type Answered = { readonly request: number } & Found
 
-/** Below the threads that agents wait for. setpriority(2) with 0 is of the calling thread alone, on Linux. */
-const NICENESS = 10
-
-setPriority(0, NICENESS)
+workInBackground()
 const look = new Look({ flowOwner })
 
 parentPort?.on('message', ({ request, flow }: Asked) => {
