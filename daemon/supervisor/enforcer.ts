@@ -143,6 +143,9 @@ export function enforcer(options: EnforcerOptions): Enforcer {
   const redirect = redirectKeeper({
     startRedirect: parts.startRedirect,
     wanted,
+    async fenced(enforcement) {
+      if (!fence.holds(enforcement)) await fence.raise(enforcement)
+    },
     healthy: options.healthy,
     inTurn,
     log,

@@ -285,6 +285,27 @@ t.test('addresses reach the rules at once, as many together as came meanwhile', 
   t.ok(updates.length - before <= 2)
 })
 
+t.test('an address that came before the owned tables stood is in the fence too', async (t) => {
+  const { it, book, nft, updates, redirects } = await rig(t)
+  const inFence = async () =>
+    (await nft.listText('inet', FENCE_TABLE, { elements: true }))?.match(/203\.0\.113\.\d+/g)?.sort()
+  await it.raiseFence()
+  const started = it.startRedirect()
+  book.learn([{ address: '203.0.113.1' }], Date.now())
+  await Promise.all([started, it.addressesChanged()])
+  book.learn([{ address: '203.0.113.2' }], Date.now())
+  // Nobody has announced it when the next owner begins with it.
+  redirects[0]?.die(1)
+  while (redirects.length < 2) await later(5)
+  await it.addressesChanged()
+  t.same(updates.at(-1)?.addresses4, ['203.0.113.1', '203.0.113.2'])
+  t.same(
+    await inFence(),
+    ['203.0.113.1', '203.0.113.2'],
+    'what is redirected is refused once the daemon is dead',
+  )
+})
+
 t.test('an update that the kernel refuses is made again, with the fence', async (t) => {
   const { it, book, updates, raised, state } = await rig(t)
   await it.raiseFence()

@@ -11,6 +11,8 @@ export interface FenceKeeper {
   raise(enforcement: Enforcement): Promise<void>
   /** The fence's sets hold the addresses of `enforcement` by now, by another way; all else is as it was. */
   extended(enforcement: Enforcement): void
+  /** Whether the fence was given the addresses of `enforcement`, by a raise or by another way. */
+  holds(enforcement: Enforcement): boolean
   /**
    * What is not as it was right after the last {@link raise}; undefined where nothing is. Elements of sets are
    * looked at only where asked for: 10,000 of them take a tenth of a second.
@@ -26,6 +28,8 @@ const TABLES = OWN_TABLES.filter(({ name }) => name === FENCE_TABLE)
 export function fenceKeeper(nft: Nft): FenceKeeper {
   let expected = new Map<string, TableListing | undefined>()
   let extension: Enforcement | undefined
+  /** The last that was raised or extended. */
+  let given: Enforcement | undefined
 
   const listed = async (elements: boolean) => {
     const listings = await Promise.all(
@@ -50,6 +54,7 @@ export function fenceKeeper(nft: Nft): FenceKeeper {
       }
       await applyFence(recorded, enforcement)
       extension = undefined
+      given = enforcement
       expected = await listed(true)
       const script = scripts.join('')
       const strange = TABLES.some(({ family, name }) => {
@@ -63,7 +68,12 @@ export function fenceKeeper(nft: Nft): FenceKeeper {
     },
     extended(enforcement) {
       extension = enforcement
+      given = enforcement
     },
+    holds: (enforcement) =>
+      given !== undefined &&
+      same(given.addresses4, enforcement.addresses4) &&
+      same(given.addresses6, enforcement.addresses6),
     async difference({ elements }) {
       const addresses = elements && extension ? renderFence(extension) : undefined
       for (const { family, name } of TABLES) {
@@ -80,6 +90,9 @@ export function fenceKeeper(nft: Nft): FenceKeeper {
     },
   }
 }
+
+const same = (a: readonly string[], b: readonly string[]) =>
+  a === b || (a.length === b.length && a.every((each, i) => each === b[i]))
 
 /** The listing with the addresses that the script would put into its sets. */
 function withAddresses(

@@ -24,6 +24,11 @@ export interface RedirectKeeper {
 export interface RedirectKeeperOptions {
   readonly startRedirect: typeof startRedirect
   readonly wanted: () => Enforcement
+  /**
+   * Makes the fence hold the addresses that the owned tables begin with. Later ones reach it with each update, as
+   * what differs from those: one that it lacked now it would lack for ever, and be open once the daemon is dead.
+   */
+  readonly fenced: (enforcement: Enforcement) => Promise<void>
   /** Whether what is redirected can be served. */
   readonly healthy: () => boolean
   /** One change at a time. */
@@ -73,7 +78,9 @@ export function redirectKeeper(options: RedirectKeeperOptions): RedirectKeeper {
     starting = true
     let mine: Redirect
     try {
-      mine = await options.startRedirect(options.wanted())
+      const enforcement = options.wanted()
+      await options.fenced(enforcement)
+      mine = await options.startRedirect(enforcement)
     } finally {
       starting = false
     }
