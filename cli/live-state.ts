@@ -119,6 +119,16 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       remedy: 'The watch is started again by itself; if this stays, read the log for what nft says.',
     })
   }
+  if (enforcement.openQueues.length > 0) {
+    const [first] = enforcement.openQueues
+    found.push({
+      code: 'enforcement.driver-queues',
+      severity: 'warning',
+      title: `AF_XDP sockets can send past the rules by ${enforcement.openQueues.map(({ device }) => device).join(', ')}: ${first?.reason}`,
+      remedy:
+        'Find the program that holds the queue (ss --xdp -p) and end it: the gateway takes the queue within seconds. Where the kernel refuses, the gateway needs CAP_NET_RAW, AF_XDP in RestrictAddressFamilies and a higher LimitMEMLOCK.',
+    })
+  }
   if (enforcement.lastTamper !== undefined) {
     const { time, by, what } = enforcement.lastTamper
     found.push({

@@ -6,10 +6,13 @@
  *
  * Copy mode: the driver isn't touched, no XDP program is involved, nothing is received. What it costs: other users
  * of AF_XDP on the uplinks, and the number of a device's queues can't be lowered (ethtool -L) while it lasts. It
- * ends with this process, and who bound a queue before keeps it: {@link XdpQueues.hold} names those.
+ * ends with this process, and who bound a queue before keeps it: {@link XdpQueues.hold} names those. Devices may be
+ * deleted, renamed and moved to other namespaces meanwhile: the kernel unbinds the sockets then.
  */
+import { readFileSync } from 'node:fs'
 import { constants, endianness } from 'node:os'
-import { callFailed, deviceIndex, int, libc, mapPages, SOCK_CLOEXEC } from './libc.ts'
+import { getSystemErrorName } from 'node:util'
+import { deviceIndex, deviceName, int, libc, mapPages, SOCK_CLOEXEC, SOL_SOCKET } from './libc.ts'
 
 /** linux/if_xdp.h. */
 const AF_XDP = 44
@@ -20,74 +23,102 @@ const XDP_UMEM_FILL_RING = 5
 const XDP_UMEM_COMPLETION_RING = 6
 const XDP_COPY = 2
 const SOCK_RAW = 3
+const SO_ERROR = 4
 /** The least that the kernel takes: one chunk, in one page. */
 const CHUNK = 4096
 const PAGE = 65_536
 const { EAFNOSUPPORT, EBUSY, EINVAL, ENODEV } = constants.errno
-const REMEDY = 'let the gateway have CAP_NET_RAW and raise its limit of locked memory (LimitMEMLOCK)'
 /** More than any driver has (TC_MAX_QUEUE is 16 × 65,535, cards have some hundred). */
 const MAX_QUEUES = 4096
 
-export interface TakenQueue {
+/** A queue by which others may still send past the rules. */
+export interface OpenQueue {
   readonly device: string
   readonly queue: number
+  /** `taken`: another process has it. Else how the kernel refused, by its error's name; later queues weren't tried. */
+  readonly why: 'taken' | string
 }
 
 export interface XdpQueues {
   /**
    * Holds every queue of these devices, and no longer those of others; idempotent, and takes in queues and
-   * devices that came since. Gives the queues that another process has.
-   * @throws FirewallError `system-call`
+   * devices that came since. Gives the queues that it could not have.
    */
-  hold(devices: readonly string[]): TakenQueue[]
+  hold(devices: readonly string[]): OpenQueue[]
+  /** Names of the devices of which it holds a queue. */
+  devices(): string[]
   close(): void
 }
 
-interface Held {
-  readonly index: number
-  /** Descriptor by queue; absent where another process has it. */
-  readonly sockets: Map<number, number>
-}
+/** Descriptor by queue; absent where another process has it. */
+type Sockets = Map<number, number>
 
+/** Holds nothing where the kernel knows no AF_XDP: there is nothing to hold then. */
 export function xdpQueues(): XdpQueues {
-  const held = new Map<string, Held>()
+  /** By index: a name may come to be another device's. */
+  const held = new Map<number, Sockets>()
   let memory: bigint | undefined
-  const release = (device: string) => {
-    for (const fd of held.get(device)?.sockets.values() ?? []) libc.close(fd)
-    held.delete(device)
+  const release = (index: number) => {
+    for (const fd of held.get(index)?.values() ?? []) libc.close(fd)
+    held.delete(index)
   }
 
-  const holdDevice = (device: string, index: number): TakenQueue[] => {
-    // Another device of that name: the sockets died with the one before.
-    if (held.get(device)?.index !== index) release(device)
-    const sockets = held.get(device)?.sockets ?? new Map<number, number>()
-    held.set(device, { index, sockets })
-    const taken: TakenQueue[] = []
+  const holdDevice = (device: string, index: number): OpenQueue[] => {
+    // A device that went to another network namespace and came back has its index, and our sockets no more.
+    if ([...(held.get(index)?.values() ?? [])].some(isUnbound)) release(index)
+    const sockets: Sockets = held.get(index) ?? new Map()
+    held.set(index, sockets)
+    const open: OpenQueue[] = []
     for (let queue = 0; queue < MAX_QUEUES; queue++) {
       if (sockets.has(queue)) continue
       memory ??= mapPages(PAGE)
       const result = bindQueue(index, queue, memory)
-      if (result >= 0) sockets.set(queue, result)
-      else if (result === -EBUSY) taken.push({ device, queue })
-      else if (result === -EINVAL || result === -ENODEV || result === -EAFNOSUPPORT) break
-      else throw callFailed(`AF_XDP socket on ${device}`, result, REMEDY)
+      if (result >= 0) {
+        sockets.set(queue, result)
+        continue
+      }
+      if (result === -EINVAL || result === -ENODEV) break
+      if (result === -EAFNOSUPPORT && !kernelHasXdp()) break
+      open.push({ device, queue, why: result === -EBUSY ? 'taken' : getSystemErrorName(result) })
+      if (result !== -EBUSY) break
     }
-    return taken
+    return open
   }
 
   return {
     hold(devices) {
-      for (const device of [...held.keys()]) if (!devices.includes(device)) release(device)
-      return devices.flatMap((device) => {
+      const indexes = new Map<string, number>()
+      for (const device of devices) {
         const index = deviceIndex(device)
-        if (index !== undefined) return holdDevice(device, index)
-        release(device)
-        return []
-      })
+        if (index !== undefined) indexes.set(device, index)
+      }
+      const wanted = new Set(indexes.values())
+      for (const index of [...held.keys()]) if (!wanted.has(index)) release(index)
+      return [...indexes].flatMap(([device, index]) => holdDevice(device, index))
     },
+    devices: () =>
+      [...held].flatMap(([index, sockets]) => (sockets.size > 0 ? (deviceName(index) ?? []) : [])),
     close() {
-      for (const device of [...held.keys()]) release(device)
+      for (const index of [...held.keys()]) release(index)
     },
+  }
+}
+
+/** The kernel leaves an error on the sockets of a device that it takes out of this namespace (xsk_notifier). */
+function isUnbound(fd: number): boolean {
+  const error = int(0)
+  return (
+    libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, error, int(error.length)) !== 0 ||
+    error.some((byte) => byte !== 0)
+  )
+}
+
+/** A filter of system calls (RestrictAddressFamilies) answers like a kernel without: its own list tells them apart. */
+function kernelHasXdp(): boolean {
+  try {
+    return /^XDP\s/m.test(readFileSync('/proc/net/protocols', 'latin1'))
+  } catch {
+    return true
   }
 }
 

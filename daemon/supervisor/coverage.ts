@@ -17,6 +17,8 @@ export type GapCause =
   | 'ruleset-changed'
   /** Changes of the rules went unseen; that they stand was looked at before and after. */
   | 'ruleset-unwatched'
+  /** Others could send past every rule by AF_XDP sockets: a queue of an uplink's driver could not be held. */
+  | 'driver-queues'
   /** The sensor doesn't see one of its sources, or isn't there. */
   | 'sensor-blind'
   /** Connections whose owner could not be told. */

@@ -15,9 +15,11 @@ import { FENCE_TABLE, OWN_TABLES } from '../../firewall/nftables.ts'
 import { startRedirect } from '../../firewall/redirect-owner.ts'
 import { watchRuleset } from '../../firewall/ruleset-watch.ts'
 import { type UplinkWatch, watchUplinks } from '../../firewall/uplinks.ts'
+import { xdpQueues } from '../../firewall/xdp-queues.ts'
 import { messageOf } from '../base/errors.ts'
 import type { AddressBook } from './address-book.ts'
 import { bootFiles } from './enforcement/boot-files.ts'
+import { driverQueues, type OpenDevice } from './enforcement/driver-queues.ts'
 import { type Audit, evidence, type Gap } from './enforcement/evidence.ts'
 import { fenceKeeper } from './enforcement/fence-keeper.ts'
 import { redirectKeeper } from './enforcement/redirect-keeper.ts'
@@ -34,6 +36,8 @@ export interface EnforcerState {
   readonly uplinks: readonly string[]
   /** Whether changes by others are seen as they happen. */
   readonly watched: boolean
+  /** Devices by which frames can leave past every rule, since a driver's queue could not be held. */
+  readonly openQueues: readonly OpenDevice[]
   /** The last change by somebody else to tables of ours; milliseconds since the epoch. */
   readonly lastTamper?: { readonly time: number; readonly by: string; readonly what: string }
 }
@@ -71,7 +75,7 @@ export interface EnforcerOptions {
   readonly parts?: Partial<typeof machine>
 }
 
-const machine = { openNftSession, startRedirect, watchCgroups, watchRuleset, watchUplinks }
+const machine = { openNftSession, startRedirect, watchCgroups, watchRuleset, watchUplinks, xdpQueues }
 
 /** A second eye beside the watch: whether the rules stand as they were made. */
 const LOOK_MS = 5000
@@ -105,6 +109,16 @@ export function enforcer(options: EnforcerOptions): Enforcer {
 
   const writer = rulesetWriter(nft, parts.openNftSession)
   const fence = fenceKeeper(writer)
+  const queues =
+    base.fence === 'nothing'
+      ? undefined
+      : driverQueues({
+          queues: parts.xdpQueues(),
+          log,
+          audit: options.audit,
+          gap: options.gap,
+          changed: options.changed,
+        })
   const files = bootFiles({ fenceScript: options.fenceScript, book, wanted, log })
   const raise = async () => {
     outdated = false
@@ -219,6 +233,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
         addresses: book.addresses4.length + book.addresses6.length,
         uplinks: uplinks?.names ?? [],
         watched: guard.watching(),
+        openQueues: queues?.open() ?? [],
         ...(lastTamper ? { lastTamper } : {}),
       }
     },
@@ -227,6 +242,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
         bridges: base.bridges,
         changed(names) {
           outdated = true
+          queues?.hold(names)
           options.audit('uplinks-changed', { uplinks: names.join(' ') })
           options.changed()
           void rebuilding.run()
@@ -237,6 +253,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
         outdated = true
         void rebuilding.run()
       })
+      queues?.hold(uplinks.names)
       await guard.start()
       await inTurn(raise)
       await files.write()
@@ -254,6 +271,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
       await queue
       await redirect.stop()
       await guard.stop()
+      queues?.stop()
       await writer.close()
       records.flush()
       await files.write()

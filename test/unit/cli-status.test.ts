@@ -23,6 +23,7 @@ const supervisor: SupervisorState = {
     addressesKnown: true,
     uplinks: ['eth0'],
     watched: true,
+    openQueues: [],
   },
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
@@ -39,6 +40,13 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     { ...supervisor, enforcement: { ...supervisor.enforcement, fence: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, addresses: 0 } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, watched: false } },
+    {
+      ...supervisor,
+      enforcement: {
+        ...supervisor.enforcement,
+        openQueues: [{ device: 'eth0', reason: 'another program holds queue 0' }],
+      },
+    },
     { ...supervisor, sensor: { blind: [{ device: 'nflog:71', reason: 'no pcap' }], drops: 0 } },
     { ...supervisor, missingAccounts: ['user ghost'] },
     { ...supervisor, caTooWide: true },

@@ -21,7 +21,7 @@ const WRITER = 70
 const OWNER = 71
 const LEASE_MS = 300
 
-async function rig(t: Test) {
+async function rig(t: Test, fence: Enforcement['fence'] = 'providers') {
   const directory = await mkdtemp(join(tmpdir(), 'aa-enforcer-'))
   const nft = fakeNft()
   const book = await openAddressBook(join(directory, 'addresses.json'), Date.now())
@@ -33,12 +33,13 @@ async function rig(t: Test) {
   const redirects: { die: (code: number | null) => void }[] = []
   const uplinks = { names: [] as string[], changed: (_: string[]) => {} }
   const state = { well: true, beats: 0, updateFails: 0 }
+  const queues = { held: [] as string[], closed: false }
   const word = (text: string) => void log.push(text)
 
   const it = enforcer({
     nft,
     base: {
-      fence: 'providers',
+      fence,
       redirect: 'ports',
       ports: [443],
       bridges: ['docker0'],
@@ -98,6 +99,16 @@ async function rig(t: Test) {
           stop: async () => exited.resolve('stopped'),
         }
       },
+      xdpQueues: () => ({
+        hold(devices) {
+          queues.held = [...devices]
+          return []
+        },
+        devices: () => queues.held,
+        close() {
+          queues.closed = true
+        },
+      }),
       watchUplinks(options) {
         uplinks.changed = (names) => {
           uplinks.names = names
@@ -153,6 +164,7 @@ async function rig(t: Test) {
     watches,
     redirects,
     uplinks,
+    queues,
     state,
     commit,
     raised,
@@ -318,7 +330,7 @@ t.test('an update that the kernel refuses is made again, with the fence', async 
 })
 
 t.test('other uplinks are taken into all rules', async (t) => {
-  const { it, uplinks, updates, audit } = await rig(t)
+  const { it, uplinks, updates, audit, queues, stop } = await rig(t)
   await it.raiseFence()
   await it.startRedirect()
   uplinks.changed(['eth0', 'wg0'])
@@ -326,6 +338,19 @@ t.test('other uplinks are taken into all rules', async (t) => {
   t.same(updates.at(-1)?.uplinks, ['eth0', 'wg0'])
   t.same(it.uplinks(), ['eth0', 'wg0'])
   t.match(audit, [['uplinks-changed', { uplinks: 'eth0 wg0' }]])
+  t.same(queues.held, ['eth0', 'wg0'])
+  uplinks.changed(['wg0'])
+  t.same(queues.held, ['eth0', 'wg0'], 'what may come up again stays held')
+  await stop()
+  t.ok(queues.closed)
+})
+
+t.test('under a policy that refuses nothing the queues of drivers are left to others', async (t) => {
+  const { it, uplinks, queues } = await rig(t, 'nothing')
+  await it.raiseFence()
+  uplinks.changed(['eth0'])
+  t.same(queues.held, [])
+  t.same(it.state().openQueues, [])
 })
 
 t.test('the owner of the redirect is replaced, and the span without it told', async (t) => {

@@ -55,6 +55,7 @@ const state: SupervisorState = {
     addressesKnown: true,
     uplinks: ['eth0'],
     watched: true,
+    openQueues: [],
   },
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },

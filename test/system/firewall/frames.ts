@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import type { Enforcement } from '../../../firewall/enforcement.ts'
 import { applyFence, removeFence } from '../../../firewall/fence.ts'
 import { type Redirect, startRedirect } from '../../../firewall/redirect-owner.ts'
-import { xdpQueues } from '../../../firewall/xdp-queues.ts'
+import { type XdpQueues, xdpQueues } from '../../../firewall/xdp-queues.ts'
 import type { Cast } from './cast.ts'
 import { enforcement } from './enforcement.ts'
 import { FAMILIES, growth, IN_VAIN, REFUSED } from './expectations.ts'
@@ -301,19 +301,45 @@ export async function proveFrames(cast: Cast): Promise<void> {
     const [holder, rival] = [xdpQueues(), xdpQueues()]
     t.same(holder.hold([UPLINK, 'not-there']), [])
     t.same(holder.hold([UPLINK]), [], 'holding again is nothing new')
-    t.same(rival.hold([UPLINK])[0], { device: UPLINK, queue: 0 })
+    t.same(rival.hold([UPLINK])[0], { device: UPLINK, queue: 0, why: 'taken' })
     t.equal((await agent.tcp(FOREIGN[4], 8080)).answer, `far side saw ${HOST[4]}`, 'traffic goes on')
     holder.hold([])
-    // The kernel lets go of it a moment after the socket is closed.
-    let taken = rival.hold([UPLINK])
-    for (let tries = 0; taken.length > 0 && tries < 100; tries++) {
-      await pause(10)
-      taken = rival.hold([UPLINK])
-    }
-    t.same(taken, [], 'until it is let go')
+    t.same(await heldAtLast(rival, UPLINK), [], 'until it is let go')
     rival.close()
     holder.close()
   })
 
+  await t.test(
+    'a held device can be renamed, moved and deleted; one that comes back is held again',
+    async (t) => {
+      const [holder, rival] = [xdpQueues(), xdpQueues()]
+      sh('ip', 'link', 'add', 'spare', 'type', 'veth', 'peer', 'name', 'spare-far')
+      t.same(holder.hold(['spare']), [])
+      sh('ip', 'link', 'set', 'spare', 'name', 'renamed')
+      t.same(holder.devices(), ['renamed'])
+      t.same(holder.hold(['renamed']), [])
+      t.match(rival.hold(['renamed']), [{ why: 'taken' }], 'under another name')
+      sh('ip', 'link', 'set', 'renamed', 'netns', 'container')
+      sh('ip', '-n', 'container', 'link', 'set', 'renamed', 'netns', `${process.pid}`)
+      t.same(holder.hold(['renamed']), [])
+      t.match(rival.hold(['renamed']), [{ why: 'taken' }], 'after a journey')
+      sh('ip', 'link', 'delete', 'renamed')
+      t.same(holder.hold(['renamed']), [])
+      t.same(holder.devices(), [])
+      rival.close()
+      holder.close()
+    },
+  )
+
   await removeFence(nft)
+}
+
+/** The kernel lets go of a queue a moment after its socket is closed. */
+async function heldAtLast(queues: XdpQueues, device: string) {
+  let open = queues.hold([device])
+  for (let tries = 0; open.length > 0 && tries < 100; tries++) {
+    await pause(10)
+    open = queues.hold([device])
+  }
+  return open
 }
