@@ -5,10 +5,10 @@ import { Sensor, type SensorOptions } from '../../daemon/sensor/sensor.ts'
 import { loadCatalogue } from '../../policies/catalogue.ts'
 import { shippedDirectory } from '../../policies/shipped.ts'
 import {
+  cooked,
   cryptoFrame,
   ENDS,
   ENDS6,
-  cooked,
   helloMessage,
   ipPacket,
   type LoggedAs,

@@ -23,7 +23,10 @@ t.test('binds one capture to each uplink, and parks it when the uplink goes', as
   pool.want(['eth0', 'tun0'], 0)
   t.same(bound(), [2, 7, 'parked'])
   t.same(pool.devices, ['eth0', 'tun0'])
-  t.same(captures.map((each) => pool.deviceOf(each)), ['eth0', 'tun0', undefined])
+  t.same(
+    captures.map((each) => pool.deviceOf(each)),
+    ['eth0', 'tun0', undefined],
+  )
   pool.want(['tun0'], 10)
   t.same(bound(), ['parked', 7, 'parked'])
   t.equal(pool.deviceOf(captures[0]!), 'eth0', 'what it caught before is still read')
@@ -66,18 +69,21 @@ t.test('is short where there are more uplinks than captures', async (t) => {
   t.notOk(pool.short)
 })
 
-t.test('a wanted device that is not there is blindness after a moment, one that is gone in between is none', async (t) => {
-  const devices: Record<string, number> = { eth0: 2 }
-  const { pool, bound } = rig(1, devices)
-  pool.want(['eth0'], 0)
-  delete devices.eth0
-  pool.look(100)
-  t.same(bound(), ['parked'])
-  t.same(pool.blind(600), [], 'the supervisor may be about to say so')
-  t.same(pool.blind(1200), [{ device: 'eth0', reason: 'the device is gone' }])
-  pool.want([], 1300)
-  t.same(pool.blind(5000), [])
-})
+t.test(
+  'a wanted device that is not there is blindness after a moment, one that is gone in between is none',
+  async (t) => {
+    const devices: Record<string, number> = { eth0: 2 }
+    const { pool, bound } = rig(1, devices)
+    pool.want(['eth0'], 0)
+    delete devices.eth0
+    pool.look(100)
+    t.same(bound(), ['parked'])
+    t.same(pool.blind(600), [], 'the supervisor may be about to say so')
+    t.same(pool.blind(1200), [{ device: 'eth0', reason: 'the device is gone' }])
+    pool.want([], 1300)
+    t.same(pool.blind(5000), [])
+  },
+)
 
 t.test('a capture that can not be bound is blindness, and tried again', async (t) => {
   const devices: Record<string, number> = { eth0: 666 }

@@ -79,13 +79,16 @@ t.test('blindness is told from its beginning to its end, losses by their number'
   t.equal(sight.drops(), 6)
 })
 
-t.test('other uplinks are told to the sensor, which is started again only where it asks for it', async (t) => {
-  const { sight, renewals, sent, short } = rig()
-  sight.uplinks(['eth0'])
-  t.same(sent, [], 'the same ones are no news')
-  sight.uplinks(['eth0', 'wlan0'])
-  t.same(sent, [{ type: 'uplinks', uplinks: ['eth0', 'wlan0'] }])
-  t.same(renewals, [])
-  short()
-  t.same(renewals, [{ uplinks: ['eth0', 'wlan0'] }], 'with the uplinks of now')
-})
+t.test(
+  'other uplinks are told to the sensor, which is started again only where it asks for it',
+  async (t) => {
+    const { sight, renewals, sent, short } = rig()
+    sight.uplinks(['eth0'])
+    t.same(sent, [], 'the same ones are no news')
+    sight.uplinks(['eth0', 'wlan0'])
+    t.same(sent, [{ type: 'uplinks', uplinks: ['eth0', 'wlan0'] }])
+    t.same(renewals, [])
+    short()
+    t.same(renewals, [{ uplinks: ['eth0', 'wlan0'] }], 'with the uplinks of now')
+  },
+)

@@ -140,15 +140,18 @@ export async function prove(script: string): Promise<void> {
     t.same(told, [])
   })
 
-  t.test('more uplinks than there are captures left: the sensor starts anew, and says when it was blind', async (t) => {
-    const devices = Array.from({ length: MANY }, (_, each) => each)
-    for (const each of devices) plugIn(`many${each}`, 100 + each)
-    for (const each of devices) {
-      const name = `many${each}.openai.azure.com`
-      t.match(await seenAt(`198.18.${100 + each}.1`, name), { via: `many${each}` })
-    }
-    t.match(told[0], /^lost sensor-blind /)
-  })
+  t.test(
+    'more uplinks than there are captures left: the sensor starts anew, and says when it was blind',
+    async (t) => {
+      const devices = Array.from({ length: MANY }, (_, each) => each)
+      for (const each of devices) plugIn(`many${each}`, 100 + each)
+      for (const each of devices) {
+        const name = `many${each}.openai.azure.com`
+        t.match(await seenAt(`198.18.${100 + each}.1`, name), { via: `many${each}` })
+      }
+      t.match(told[0], /^lost sensor-blind /)
+    },
+  )
 
   t.test('a device that stays on the list and is not there is blindness', async (t) => {
     sight.uplinks([...watch.names, 'nowhere0'])

@@ -124,4 +124,3 @@ export async function until<T>(find: () => T | undefined, ms = 4000): Promise<T 
   }
 }
 export const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-
