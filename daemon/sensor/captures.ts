@@ -1,6 +1,9 @@
 /**
  * The captures, by the npm package `pcap`: opened as root, read by whoever the process is then. One that can't be
- * opened, or whose device goes away, is blind, and says so; it never takes the others down.
+ * opened is blind, and says so; it never takes the others down.
+ *
+ * Those of uplinks are opened on pcap's device `any`, whose frames have the same short header whatever the device, and
+ * bound to one device each, which can be done again later without any privilege (uplink-pool.ts).
  *
  * What node-pcap does, read in its source and measured: it hands over every packet in the same buffer; it reads until
  * nothing is left without returning to the event loop; a device that is deleted ends in silence, without an error; after
@@ -15,9 +18,10 @@ import { configureLog, type LogSettings } from './kernel-log.ts'
 import type { Blindness } from './messages.ts'
 import { AF_NETLINK, AF_PACKET, withNewSocket } from './new-socket.ts'
 import { keepOutgoingOnly } from './outgoing-only.ts'
-import type { Link } from './sensor.ts'
+import { bindPacketSocket, parkPacketSocket } from './packet-binding.ts'
 import { SensorError } from './sensor-error.ts'
 import { uplinkFilter } from './uplink-filter.ts'
+import { type Movable, UplinkPool } from './uplink-pool.ts'
 
 type Pcap = typeof import('pcap')
 
@@ -29,9 +33,13 @@ interface Internals {
 }
 
 export interface Captures {
-  /** Names of those that are open: devices, `nflog:<group>`. */
+  /** Names of what is captured: devices, `nflog:<group>`. */
   readonly devices: readonly string[]
-  /** Reads what nobody was woken for; to be called several times a second. */
+  /** Watches these uplinks from now on, and no others. */
+  uplinks(devices: readonly string[]): void
+  /** An uplink isn't watched that would be, were more captures open. */
+  short(): boolean
+  /** Reads what nobody was woken for, and looks for other devices under the same names; to be called several times a second. */
   read(): void
   state(): { received: number; dropped: number; blind: Blindness[] }
 }
@@ -39,7 +47,7 @@ export interface Captures {
 export interface Handlers {
   readonly refused: (bytes: Buffer, group: number) => void
   readonly answered: (bytes: Buffer, group: number) => void
-  readonly left: (frame: Buffer, link: Link, device: string) => void
+  readonly left: (frame: Buffer, device: string) => void
 }
 
 export interface Wanted {
@@ -49,17 +57,20 @@ export interface Wanted {
 }
 
 interface Capture {
-  readonly device: string
   readonly session: PcapSession
-  /** Of the device when it was opened; undefined for a group of the log. */
-  readonly index: number | undefined
   received: number
-  gone: boolean
 }
+
+interface UplinkCapture extends Capture, Movable {}
 
 /** Whole ClientHellos, also where the kernel shows what the network card is yet to cut up. */
 const UPLINK_SNAPSHOT = 20_000
 const UPLINK_BUFFER = 4 << 20
+/** For uplinks that appear: tunnels, a second card, a radio. More of them cost a new start of the sensor. */
+const SPARES = 8
+const SPARE_BUFFER = 2 << 20
+/** By then the first block of a capture's buffer has been read, whatever clocks do. */
+const OPENING_MS = 1000
 /** How long a packet may lie in the kernel's buffer until somebody is woken: fewer wake-ups for more packets. */
 const UPLINK_WAIT_MS = 20
 /** libpcap reads into a buffer of this size: the largest packet below, and what the kernel writes around it. */
@@ -68,12 +79,6 @@ const LOG_BUFFER = 4 << 20
 /** Refused packets may come a little later and many at once; a DNS answer must be learned before its asker connects. */
 const REFUSED: LogSettings = { copyBytes: 2048, gather: 32, waitCentiseconds: 5, bufferBytes: LOG_BUFFER }
 const ANSWERS: LogSettings = { copyBytes: 16_384, gather: 1, waitCentiseconds: 1, bufferBytes: LOG_BUFFER }
-/** pcap's names of link types that an uplink may have. */
-const LINKS: Readonly<Record<string, Link>> = {
-  LINKTYPE_ETHERNET: 'ethernet',
-  LINKTYPE_LINUX_SLL: 'cooked',
-  LINKTYPE_RAW: 'raw',
-}
 const NATIVE = endianness() === 'LE' ? 'readUInt32LE' : 'readUInt32BE'
 
 /** @throws SensorError PCAP_MISSING */
@@ -95,43 +100,55 @@ export async function loadPcap(): Promise<Pcap> {
 
 /** Opens all that is wanted, as far as it can be opened. Synchronous: no packet is read before the caller returns. */
 export function openCaptures(pcap: Pcap, wanted: Wanted, handlers: Handlers): Captures {
-  const captures: Capture[] = []
+  const groups = new Map<string, Capture>()
   const failed: Blindness[] = []
-  const attempt = (device: string, open: () => Capture) => {
+  const group = (number: number, settings: LogSettings, handle: (bytes: Buffer, group: number) => void) => {
+    const device = `nflog:${number}`
     try {
-      captures.push(open())
+      groups.set(device, openGroup(pcap, number, settings, handle))
     } catch (error) {
       failed.push({ device, reason: messageOf(error) })
     }
   }
-  const group = (number: number, settings: LogSettings, handle: (bytes: Buffer, group: number) => void) =>
-    attempt(`nflog:${number}`, () => openGroup(pcap, number, settings, handle))
-
   group(wanted.logGroup, REFUSED, handlers.refused)
   if (wanted.dnsLogGroup !== undefined) group(wanted.dnsLogGroup, ANSWERS, handlers.answered)
-  for (const device of wanted.uplinks) attempt(device, () => openUplink(pcap, device, handlers.left))
+
+  const { captures, problem } = openUplinks(pcap, wanted.uplinks.length, (frame, capture) => {
+    const device = pool.deviceOf(capture)
+    if (device !== undefined) handlers.left(frame, device)
+  })
+  const pool = new UplinkPool(captures, deviceIndex)
+  pool.want(wanted.uplinks, performance.now())
+  const all = [...groups.values(), ...captures]
 
   return {
-    devices: captures.map(({ device }) => device),
+    devices: [...groups.keys(), ...pool.devices],
+    uplinks: (devices) => pool.want(devices, performance.now()),
+    // Where opening them failed, more would fail too.
+    short: () => pool.short && problem === undefined,
     read() {
-      for (const { session } of captures) {
+      for (const { session } of all) {
         const { session: binding, buf, header } = session as unknown as Internals
         binding.dispatch(buf, header)
       }
+      pool.look(performance.now())
     },
     state() {
-      let received = 0
       let dropped = 0
-      const blind = [...failed]
-      for (const capture of captures) {
-        received += capture.received
-        const { ps_drop, ps_ifdrop } = capture.session.stats()
-        // Of a group's losses pcap knows the occasions only: numbers in the packets tell how many (see sensor.ts).
-        if (capture.index !== undefined) dropped += ps_drop + ps_ifdrop
-        capture.gone ||= capture.index !== undefined && deviceIndex(capture.device) !== capture.index
-        if (capture.gone) blind.push({ device: capture.device, reason: 'the device is gone' })
+      // Of a group's losses pcap knows the occasions only: numbers in the packets tell how many (see sensor.ts).
+      for (const { session } of captures) {
+        const { ps_drop, ps_ifdrop } = session.stats()
+        dropped += ps_drop + ps_ifdrop
       }
-      return { received, dropped, blind }
+      const blind = pool.blind(performance.now())
+      return {
+        received: all.reduce((sum, { received }) => sum + received, 0),
+        dropped,
+        blind: [
+          ...failed,
+          ...blind.map((each) => (problem === undefined ? each : { ...each, reason: problem })),
+        ],
+      }
     },
   }
 }
@@ -152,7 +169,7 @@ function openGroup(
     }),
   )
   configureLog(fd, group, settings)
-  const capture = { device, session, index: undefined, received: 0, gone: false }
+  const capture = { session, received: 0 }
   session.on('packet', (packet: PacketWithHeader) => {
     capture.received += 1
     handle(bytesOf(packet), group)
@@ -160,33 +177,58 @@ function openGroup(
   return capture
 }
 
-function openUplink(pcap: Pcap, device: string, handle: Handlers['left']): Capture {
-  const index = deviceIndex(device)
-  if (index === undefined) {
-    throw new SensorError('CAPTURE_FAILED', 'there is no such device', 'It is opened when it is there.')
+/** Parked captures for so many uplinks and some more; fewer, and what was the matter, where they can't be opened. */
+function openUplinks(
+  pcap: Pcap,
+  uplinks: number,
+  handle: (frame: Buffer, capture: UplinkCapture) => void,
+): { captures: UplinkCapture[]; problem?: string } {
+  const captures: UplinkCapture[] = []
+  try {
+    for (let number = 0; number < uplinks + SPARES; number += 1)
+      captures.push(openUplink(pcap, number < uplinks ? UPLINK_BUFFER : SPARE_BUFFER, handle))
+    return { captures }
+  } catch (error) {
+    return { captures, problem: messageOf(error) }
   }
+}
+
+function openUplink(
+  pcap: Pcap,
+  bufferBytes: number,
+  handle: (frame: Buffer, capture: UplinkCapture) => void,
+): UplinkCapture {
   const { opened: session, fd } = withNewSocket(AF_PACKET, () =>
-    pcap.createSession(device, {
+    pcap.createSession('any', {
       filter: uplinkFilter(),
       snap_length: UPLINK_SNAPSHOT,
-      buffer_size: UPLINK_BUFFER,
+      buffer_size: bufferBytes,
       buffer_timeout: UPLINK_WAIT_MS,
       promiscuous: false,
     }),
   )
-  keepOutgoingOnly(fd)
-  const link = LINKS[session.link_type]
-  if (link === undefined) {
+  if (session.link_type !== 'LINKTYPE_LINUX_SLL') {
     throw new SensorError(
       'CAPTURE_FAILED',
       `frames of ${session.link_type} can't be read`,
-      'Report this device.',
+      'Install a libpcap whose device any gives cooked frames (DLT_LINUX_SLL).',
     )
   }
-  const capture = { device, session, index, received: 0, gone: false }
+  parkPacketSocket(fd)
+  keepOutgoingOnly(fd)
+  const capture: UplinkCapture = {
+    session,
+    received: 0,
+    bind: (index) => bindPacketSocket(fd, index),
+    park: () => parkPacketSocket(fd),
+  }
+  // Until it was parked it heard every device, in both directions: that is still to be read, and nobody's.
+  const parked = Date.now() + 1
+  const read = performance.now() + OPENING_MS
   session.on('packet', (packet: PacketWithHeader) => {
+    if (performance.now() < read && stampOf(packet) < parked) return
     capture.received += 1
-    handle(bytesOf(packet), link, device)
+    handle(bytesOf(packet), capture)
   })
   return capture
 }
@@ -195,3 +237,6 @@ function openUplink(pcap: Pcap, device: string, handle: Handlers['left']): Captu
 function bytesOf({ buf, header }: PacketWithHeader): Buffer {
   return buf.subarray(0, header[NATIVE](8))
 }
+
+/** When the kernel saw it; milliseconds since the epoch. */
+const stampOf = ({ header }: PacketWithHeader): number => header[NATIVE](0) * 1000 + header[NATIVE](4) / 1000

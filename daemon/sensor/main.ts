@@ -15,6 +15,8 @@ import { Sensor } from './sensor.ts'
 import { SensorError } from './sensor-error.ts'
 
 const TICK_MS = 250
+/** What nobody was woken for, and devices made anew under an old name, wait for so long. */
+const READ_MS = 100
 const STATE_MS = 1000
 /** The machine's own addresses seldom change, and are asked for seldom. */
 const ADDRESSES_MS = 5000
@@ -26,6 +28,7 @@ const say = (message: FromSensor) => {
 interface Running {
   readonly sensor: Sensor
   readonly captures: Captures
+  readonly uplinks: (devices: readonly string[]) => void
   readonly sayState: () => void
 }
 
@@ -55,7 +58,16 @@ async function run(start: Start): Promise<Running> {
   work.begin(captures)
   say({ type: 'ready', devices: captures.devices })
   work.sayState()
-  return { sensor, captures, sayState: work.sayState }
+  return {
+    sensor,
+    captures,
+    uplinks(devices) {
+      captures.uplinks(devices)
+      sensor.uplinks(devices)
+      work.often()
+    },
+    sayState: work.sayState,
+  }
 }
 
 /**
@@ -67,6 +79,7 @@ function housekeeping(sensor: Sensor) {
   let ticked = 0
   let stated = 0
   let last = ''
+  let short = false
   const sayState = () => {
     if (!captures) return
     const { received, dropped, blind } = captures.state()
@@ -87,6 +100,10 @@ function housekeeping(sensor: Sensor) {
     if (Math.abs(now - ticked) < TICK_MS) return
     ticked = now
     sensor.tick(now)
+    if (captures && captures.short() !== short) {
+      short = !short
+      if (short) say({ type: 'short' })
+    }
     if (Math.abs(now - stated) < STATE_MS) return
     stated = now
     say({ type: 'beat' })
@@ -100,7 +117,7 @@ function housekeeping(sensor: Sensor) {
       setInterval(() => {
         opened.read()
         often()
-      }, TICK_MS)
+      }, READ_MS)
     },
   }
 }
@@ -125,15 +142,26 @@ function guarded(sensor: Sensor, often: () => void) {
   return {
     refused: guard((now, bytes: Buffer, group: number) => sensor.refused(bytes, group, now)),
     answered: guard((now, bytes: Buffer, group: number) => sensor.answered(bytes, group, now)),
-    left: guard((now, ...[frame, link, device]: LeftArguments) => sensor.left(frame, link, device, now)),
+    left: guard((now, frame: Buffer, device: string) => sensor.left(frame, device, now)),
   }
 }
-type LeftArguments = [frame: Buffer, link: Parameters<Sensor['left']>[1], device: string]
 
 function blindCaptures({ logGroup, dnsLogGroup, uplinks }: Start, reason: string): Captures {
   const groups = dnsLogGroup === undefined ? [logGroup] : [logGroup, dnsLogGroup]
-  const blind = [...groups.map((group) => `nflog:${group}`), ...uplinks].map((device) => ({ device, reason }))
-  return { devices: [], read: () => {}, state: () => ({ received: 0, dropped: 0, blind: [...blind] }) }
+  let devices: readonly string[] = uplinks
+  return {
+    devices: [],
+    uplinks(now) {
+      devices = now
+    },
+    short: () => false,
+    read: () => {},
+    state: () => ({
+      received: 0,
+      dropped: 0,
+      blind: [...groups.map((group) => `nflog:${group}`), ...devices].map((device) => ({ device, reason })),
+    }),
+  }
 }
 
 /** Where the kernel can't be asked, nobody's word is left but the proxy's. */
@@ -194,6 +222,7 @@ process.on('message', (raw) => {
   if (message.type === 'start') running ??= run(message)
   if (message.type === 'dialled') running?.then(({ sensor }) => sensor.dialled(message.flows, Date.now()))
   if (message.type === 'addresses') running?.then(({ sensor }) => sensor.addresses(message.addresses))
+  if (message.type === 'uplinks') running?.then(({ uplinks }) => uplinks(message.uplinks))
   if (message.type === 'stop') {
     if (running) running.then(stop, () => process.exit(1))
     else process.exit(0)

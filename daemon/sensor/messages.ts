@@ -6,6 +6,7 @@ import type { Sighting } from './tally.ts'
 const Uid = z.int().min(0).max(0xffff_fffe)
 const Group = z.int().min(0).max(65_535)
 const Device = z.string().min(1).max(15)
+const Uplinks = z.array(Device).max(256)
 const Endpoint = z.strictObject({ address: z.string().max(64), port: z.int().min(0).max(65_535) })
 
 const Start = z.strictObject({
@@ -18,7 +19,7 @@ const Start = z.strictObject({
   /** Of DNS answers; absent where the DNS guard sees them. */
   dnsLogGroup: Group.optional(),
   /** Devices by which packets leave the machine. */
-  uplinks: z.array(Device).max(256),
+  uplinks: Uplinks,
   /** Devices of containers: DNS answers that come from there teach nothing. `*` at the end stands for any rest. */
   bridges: z.array(z.string().max(15)).max(256).default([]),
   /** Checked when it was loaded, by the schema of policies/; here only that it is there. */
@@ -42,6 +43,8 @@ export const ToSensor = z.discriminatedUnion('type', [
   }),
   /** All known addresses of providers. */
   z.strictObject({ type: z.literal('addresses'), addresses: z.array(z.string().max(64)) }),
+  /** The devices by which packets leave from now on. */
+  z.strictObject({ type: z.literal('uplinks'), uplinks: Uplinks }),
   z.strictObject({ type: z.literal('stop') }),
 ])
 
@@ -77,4 +80,6 @@ export type FromSensor =
     }
   | ({ readonly type: 'sighting'; readonly reason: string } & Sighting)
   | ({ readonly type: 'state' } & SensorState)
+  /** An uplink has no capture, and only a sensor that starts anew can open one. */
+  | { readonly type: 'short' }
   | { readonly type: 'beat' }

@@ -4,7 +4,7 @@
  */
 import { canonicalAddress } from '../../firewall/ip-address.ts'
 import { type Catalogue, matchHost } from '../../policies/catalogue.ts'
-import { type IpPacket, ipOfFrame, readIpPacket, readTcp, readUdp, TCP, UDP } from '../wire/ip-packet.ts'
+import { type IpPacket, ipOfCooked, readIpPacket, readTcp, readUdp, TCP, UDP } from '../wire/ip-packet.ts'
 import { readLoggedPacket } from '../wire/nflog.ts'
 import { DnsAnswers } from './dns-answers.ts'
 import type { Flow } from './flow.ts'
@@ -17,8 +17,6 @@ import { reasonOf } from './reason.ts'
 import { refusal } from './refusals.ts'
 import { type Observed, Tally } from './tally.ts'
 import { type FoundHello, TcpHellos } from './tcp-hellos.ts'
-
-export type Link = 'ethernet' | 'cooked' | 'raw'
 
 export interface SensorOptions {
   readonly catalogue: Catalogue
@@ -124,9 +122,9 @@ export class Sensor {
     }
   }
 
-  /** A frame that left by an uplink. */
-  left(frame: Buffer, link: Link, device: string, now: number): void {
-    const found = readIpPacket(ipOfFrame(frame, link))
+  /** A frame that left by an uplink, behind Linux's cooked header. */
+  left(frame: Buffer, device: string, now: number): void {
+    const found = readIpPacket(ipOfCooked(frame))
     const packet = found && this.#fragments.whole(found, now)
     if (packet?.protocol === TCP) {
       const tcp = readTcp(packet.payload)
@@ -145,6 +143,16 @@ export class Sensor {
 
   addresses(addresses: readonly string[]): void {
     this.#providers = canonical(addresses)
+  }
+
+  /** What began on a device that is no uplink any more will not be completed. */
+  uplinks(devices: readonly string[]): void {
+    for (const [device, { tcp, quic }] of this.#devices) {
+      if (devices.includes(device)) continue
+      this.#devices.delete(device)
+      tcp.expire(Number.POSITIVE_INFINITY)
+      quic.expire(Number.POSITIVE_INFINITY)
+    }
   }
 
   /** To be called several times a second. */

@@ -1,7 +1,7 @@
 /**
  * The leak sensor: one process that starts as root with the four capabilities that opening captures and leaving root
- * take, and has none of them when it reads its first packet. Its captures can't be changed once it has: for another
- * list of uplinks it is started again.
+ * take, and has none of them when it reads its first packet. It can't open captures once it has: for more uplinks
+ * than it has spare ones for it is started again.
  */
 import { fork } from 'node:child_process'
 import { z } from 'zod'
@@ -53,6 +53,7 @@ const FromSensor = z.discriminatedUnion('type', [
     unread: Count,
     blind: z.array(z.strictObject({ device: z.string().max(64), reason: z.string().max(4096) })).max(512),
   }),
+  z.strictObject({ type: z.literal('short') }),
   z.strictObject({ type: z.literal('beat') }),
 ])
 type FromSensor = z.output<typeof FromSensor>
@@ -74,12 +75,14 @@ export interface SensorOptions {
    * begin at 0 with each start.
    */
   readonly state: (state: SensorState) => void
+  /** It has no capture left for an uplink: `renew()` gives it some. */
+  readonly short: () => void
   readonly changed: (state: ChildState) => void
   readonly died: (how: string) => void
 }
 
 export interface SensorChild extends Child {
-  /** Starts it again with what `start` gives now: its uplinks have changed. Calls while it does so make one more. */
+  /** Starts it again with what `start` gives now. Calls while it does so make one more. */
   renew(): Promise<void>
 }
 
@@ -162,6 +165,7 @@ function startOnce(options: SensorOptions): Child {
       if (message.type === 'learned') options.learned(message)
       if (message.type === 'sighting') options.sighting(message)
       if (message.type === 'state') options.state(message)
+      if (message.type === 'short') options.short()
       return message.type === 'ready'
     },
   })

@@ -1,6 +1,6 @@
 /**
- * The sensor in its place: told what it must know, started again when the uplinks are others, and its blindness and
- * its losses put into the log as gaps.
+ * The sensor in its place: told what it must know, started again where it can't watch all uplinks, and its blindness
+ * and its losses put into the log as gaps.
  */
 import type { Upstream } from '../dns-guard/upstreams.ts'
 import type { Sighted } from './address-book.ts'
@@ -17,7 +17,7 @@ export interface Sight {
   stop(): Promise<void>
 }
 
-export interface SightOptions extends Omit<SensorOptions, 'state' | 'learned' | 'start'> {
+export interface SightOptions extends Omit<SensorOptions, 'state' | 'learned' | 'start' | 'short'> {
   readonly coverage: Pick<Coverage, 'lost' | 'regained' | 'gap'>
   readonly start: (uplinks: readonly string[]) => Record<string, unknown>
   readonly uplinks: readonly string[]
@@ -56,13 +56,14 @@ export function startSight(options: SightOptions): Sight {
     state = next
     options.stateChanged()
   }
-  const child = begin({
+  const child: SensorChild = begin({
     account: options.account,
     log: options.log,
     sighting: options.sighting,
     changed: options.changed,
     died: options.died,
     state: take,
+    short: () => void child.renew(),
     start: () => options.start(uplinks),
     learned: (learned) => {
       if (trusted(learned, options.resolvers)) options.learned(entriesOf(learned))
@@ -75,7 +76,8 @@ export function startSight(options: SightOptions): Sight {
     uplinks(names) {
       if (names.join(' ') === uplinks.join(' ')) return
       uplinks = [...names]
-      void child.renew()
+      // Whatever is still to be started begins with the newest ones.
+      child.send({ type: 'uplinks', uplinks })
     },
     stop: () => child.stop((process) => process.send({ type: 'stop' }, () => {}), GRACE_MS),
   }

@@ -148,17 +148,15 @@ export function readUdp(payload: Buffer): UdpDatagram | undefined {
   }
 }
 
-const ETHERNET_HEADER = 14
+/** Linux's cooked header (LINKTYPE_LINUX_SLL), whatever the link; its last two bytes are an ethertype. */
+const COOKED_HEADER = 16
 const VLAN_TAG = 4
 /** 802.1Q and 802.1ad. */
 const VLANS: ReadonlySet<number> = new Set([0x8100, 0x88a8])
-const COOKED_HEADER = 16
 
-/** Where on a link the IP header begins: after Ethernet and its VLAN tags, Linux's cooked header, or at once. */
-export function ipOfFrame(frame: Buffer, link: 'ethernet' | 'cooked' | 'raw'): Buffer {
-  if (link === 'raw') return frame
-  if (link === 'cooked') return frame.subarray(COOKED_HEADER)
-  let at = ETHERNET_HEADER
+/** From the IP header on: behind the cooked header and VLAN tags. */
+export function ipOfCooked(frame: Buffer): Buffer {
+  let at = COOKED_HEADER
   for (let tags = 0; tags < 2 && frame.length >= at && VLANS.has(frame.readUInt16BE(at - 2)); tags += 1)
     at += VLAN_TAG
   return frame.subarray(at)

@@ -139,6 +139,14 @@ export function ipPacket(
 export const ethernet = (packet: Buffer): Buffer =>
   Buffer.concat([Buffer.alloc(12, 2), u16((packet[0] ?? 0) >> 4 === 4 ? 0x0800 : 0x86dd), packet])
 
+/** Behind Linux's cooked header, as it leaves by an Ethernet device. */
+export const cooked = (packet: Buffer): Buffer =>
+  Buffer.concat([
+    Buffer.from('0004000100060200000000010000', 'hex'),
+    u16((packet[0] ?? 0) >> 4 === 4 ? 0x0800 : 0x86dd),
+    packet,
+  ])
+
 export interface LoggedAs {
   readonly family?: number
   readonly prefix?: string

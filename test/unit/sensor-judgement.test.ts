@@ -5,10 +5,10 @@ import { Sensor, type SensorOptions } from '../../daemon/sensor/sensor.ts'
 import { loadCatalogue } from '../../policies/catalogue.ts'
 import { shippedDirectory } from '../../policies/shipped.ts'
 import {
+  cooked,
   cryptoFrame,
   ENDS,
   ENDS6,
-  ethernet,
   helloMessage,
   ipPacket,
   type LoggedAs,
@@ -41,7 +41,7 @@ function watching(options: Partial<SensorOptions> = {}) {
   const sightings = () => said.filter((message) => message.type === 'sighting')
   const learned = () => said.filter((message) => message.type === 'learned')
   const hello = (now: number, ends = ENDS, name = 'api.openai.com') =>
-    sensor.left(ethernet(tcpPacket(ends, 1, tlsHello(name))), 'ethernet', 'eth0', now)
+    sensor.left(cooked(tcpPacket(ends, 1, tlsHello(name))), 'eth0', now)
   return { sensor, sightings, learned, hello }
 }
 
@@ -153,14 +153,14 @@ t.test(
     t.same(sightings(), [])
     sensor.addresses([ENDS6.destination])
     const nameless = tcpPacket({ ...ENDS6, sourcePort: 2 }, 1, tlsHello(undefined))
-    sensor.left(ethernet(nameless), 'ethernet', 'eth0', 2)
+    sensor.left(cooked(nameless), 'eth0', 2)
     t.match(sightings(), [{ rule: 'tls-address', destination: { address: ENDS6.destination } }])
   },
 )
 
 t.test('a governed QUIC Initial is a leak, whoever sent it', async (t) => {
   const { sensor, sightings } = watching()
-  sensor.left(udpPacket(ENDS6, initial('api.anthropic.com')), 'raw', 'tun0', 5)
+  sensor.left(cooked(udpPacket(ENDS6, initial('api.anthropic.com'))), 'tun0', 5)
   t.match(sightings(), [{ kind: 'leak', rule: 'quic-name', protocol: 'quic', via: 'tun0' }])
 })
 
@@ -269,7 +269,7 @@ t.test('what can’t be read is counted', async (t) => {
   const { sensor } = watching()
   sensor.refused(Buffer.from('?'), 71, 1)
   sensor.answered(Buffer.from('?'), 72, 1)
-  sensor.left(ethernet(tcpPacket(ENDS, 1, tlsHello('api.openai.com').subarray(0, 30))), 'ethernet', 'eth0', 1)
+  sensor.left(cooked(tcpPacket(ENDS, 1, tlsHello('api.openai.com').subarray(0, 30))), 'eth0', 1)
   sensor.stop(10)
   t.equal(sensor.unread, 3)
 })

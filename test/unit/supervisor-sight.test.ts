@@ -8,7 +8,12 @@ function rig() {
   const learned: Sighted[] = []
   const told: string[] = []
   const renewals: unknown[] = []
-  const child = { renew: async () => void renewals.push(options?.start()), stop: async () => {} }
+  const sent: unknown[] = []
+  const child = {
+    renew: async () => void renewals.push(options?.start()),
+    send: (message: unknown) => sent.push(message),
+    stop: async () => {},
+  }
   const sight = startSight({
     begin: (given) => {
       options = given
@@ -39,7 +44,7 @@ function rig() {
       from,
       ...(server === undefined ? {} : { server }),
     })
-  return { sight, learned, told, renewals, state, hear }
+  return { sight, learned, told, renewals, sent, state, hear, short: () => options?.short() }
 }
 
 t.test('only the answers of the machine’s own resolvers teach addresses', async (t) => {
@@ -74,10 +79,16 @@ t.test('blindness is told from its beginning to its end, losses by their number'
   t.equal(sight.drops(), 6)
 })
 
-t.test('other uplinks are a new sensor, the same ones are not', async (t) => {
-  const { sight, renewals } = rig()
-  sight.uplinks(['eth0'])
-  t.same(renewals, [])
-  sight.uplinks(['eth0', 'wlan0'])
-  t.same(renewals, [{ uplinks: ['eth0', 'wlan0'] }])
-})
+t.test(
+  'other uplinks are told to the sensor, which is started again only where it asks for it',
+  async (t) => {
+    const { sight, renewals, sent, short } = rig()
+    sight.uplinks(['eth0'])
+    t.same(sent, [], 'the same ones are no news')
+    sight.uplinks(['eth0', 'wlan0'])
+    t.same(sent, [{ type: 'uplinks', uplinks: ['eth0', 'wlan0'] }])
+    t.same(renewals, [])
+    short()
+    t.same(renewals, [{ uplinks: ['eth0', 'wlan0'] }], 'with the uplinks of now')
+  },
+)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { ipOfFrame, readIpPacket, readTcp, readUdp, TCP, UDP } from '../../daemon/wire/ip-packet.ts'
-import { ENDS, ENDS6, ethernet, ipPacket, tcpPacket, udpPacket } from './sensor-fixture.ts'
+import { ipOfCooked, readIpPacket, readTcp, readUdp, TCP, UDP } from '../../daemon/wire/ip-packet.ts'
+import { cooked, ENDS, ENDS6, ipPacket, tcpPacket, udpPacket } from './sensor-fixture.ts'
 
 const data = Buffer.from('hello')
 
@@ -57,19 +57,18 @@ t.test('takes what is there where the length is left to the network card', async
   t.same(readTcp(readIpPacket(six)?.payload ?? data)?.data, data)
 })
 
-t.test('finds IP behind Ethernet, its VLAN tags, and on links without a header', async (t) => {
+t.test('finds IP behind a cooked header and the VLAN tags that it shows', async (t) => {
   const packet = tcpPacket(ENDS, 1, data)
-  const frame = ethernet(packet)
-  t.same(ipOfFrame(frame, 'ethernet'), packet)
-  const tagged = Buffer.concat([frame.subarray(0, 12), Buffer.from('88a80001810000020800', 'hex'), packet])
-  t.same(ipOfFrame(tagged, 'ethernet'), packet)
-  t.same(ipOfFrame(packet, 'raw'), packet)
-  t.same(ipOfFrame(Buffer.concat([Buffer.alloc(16), packet]), 'cooked'), packet)
+  const frame = cooked(packet)
+  t.same(ipOfCooked(frame), packet)
+  const tagged = Buffer.concat([frame.subarray(0, 14), Buffer.from('88a80001810000020800', 'hex'), packet])
+  t.same(ipOfCooked(tagged), packet)
+  t.same(ipOfCooked(frame.subarray(0, 9)), Buffer.alloc(0))
 })
 
 t.test('no bytes make it throw', async () => {
   const read = (bytes: Buffer) => {
-    const packet = readIpPacket(ipOfFrame(bytes, 'ethernet')) ?? readIpPacket(bytes)
+    const packet = readIpPacket(ipOfCooked(bytes)) ?? readIpPacket(bytes)
     return packet === undefined || [readTcp(packet.payload), readUdp(packet.payload)].length === 2
   }
   fc.assert(fc.property(fc.uint8Array({ maxLength: 120 }), (bytes) => read(Buffer.from(bytes))))

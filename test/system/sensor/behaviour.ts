@@ -1,22 +1,12 @@
-import type { ChildProcess } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import winston from 'winston'
 import { privilegeIn } from '../../../daemon/sensor/privileges.ts'
-import {
-  type SensorChild,
-  type SensorLearned,
-  type SensorSighting,
-  type SensorState,
-  startSensor,
-} from '../../../daemon/supervisor/sensor-process.ts'
-import { loadPolicy } from '../../../policies/policy.ts'
-import { shippedDirectory } from '../../../policies/shipped.ts'
+import type { SensorSighting } from '../../../daemon/supervisor/sensor-process.ts'
 import { cryptoFrame, helloMessage, sealInitial, tlsHello } from '../../unit/sensor-fixture.ts'
 import { AGENT_UID, FOREIGN, LLM, PROXY_UID } from '../firewall/places.ts'
-import { makeWorld, message, nftScript, sh, startRole } from '../firewall/world.ts'
+import { makeWorld, message, nftScript, startRole } from '../firewall/world.ts'
 import { ANSWERED, SENSOR_GID, SENSOR_UID } from './places.ts'
-import type { Order, Sent } from './sender.ts'
+import { ID, pause, quic, Sender, startWorld, totalOf, until } from './world.ts'
 
 const RULES = `
 table inet test {
@@ -33,99 +23,6 @@ table inet test {
   }
 }
 `
-const ID = Buffer.from('0123456789abcdef', 'hex')
-const quic = (name: string, version: 1 | 2 = 1) =>
-  sealInitial({
-    version,
-    firstId: ID,
-    packetNumber: 0,
-    frames: cryptoFrame(0, helloMessage(name)),
-    payloadSize: 1150,
-  })
-
-interface World {
-  readonly sensor: SensorChild
-  readonly sightings: SensorSighting[]
-  readonly learned: SensorLearned[]
-  readonly states: SensorState[]
-  readonly uplinks: string[]
-}
-
-function startWorld(): World {
-  const sightings: SensorSighting[] = []
-  const learned: SensorLearned[] = []
-  const states: SensorState[] = []
-  const uplinks = ['uplink']
-  const { catalogue } = loadPolicy({ dir: shippedDirectory, name: 'standard' })
-  const sensor = startSensor({
-    account: { name: 'sensor', uid: SENSOR_UID, gid: SENSOR_GID },
-    log: winston.createLogger({
-      format: winston.format.simple(),
-      transports: [new winston.transports.Stream({ stream: process.stderr })],
-    }),
-    start: () => ({
-      logGroup: 71,
-      dnsLogGroup: 72,
-      uplinks: [...uplinks],
-      bridges: ['br-*'],
-      catalogue,
-      providerAddresses: [LLM[4]],
-      proxyUid: PROXY_UID,
-    }),
-    learned: (each) => learned.push(each),
-    sighting: (each) => sightings.push(each),
-    state: (each) => states.push(each),
-    changed: () => {},
-    died: () => {},
-  })
-  return { sensor, sightings, learned, states, uplinks }
-}
-
-class Sender {
-  readonly #child: ChildProcess
-  #last = 0
-
-  constructor(script: string, uid: number, namespace?: string) {
-    this.#child = startRole(script, 'sender', namespace === undefined ? { uid } : { uid, namespace })
-  }
-
-  send(order: Omit<Order, 'id'>): Promise<Sent> {
-    this.#last += 1
-    const id = this.#last
-    return new Promise((resolve) => {
-      const listen = (sent: Sent) => {
-        if (sent.id !== id) return
-        this.#child.off('message', listen)
-        resolve(sent)
-      }
-      this.#child.on('message', listen)
-      // Bytes as numbers: plain IPC speaks JSON.
-      const pieces = order.pieces.map((piece) => [...piece])
-      this.#child.send({ ...order, id, pieces })
-    })
-  }
-
-  stop(): void {
-    if (this.#child.connected) this.#child.disconnect()
-  }
-}
-
-/** All that was counted under a rule. */
-function totalOf(sightings: readonly SensorSighting[], wanted: string): number {
-  return sightings.filter(({ rule }) => rule === wanted).reduce((sum, { count }) => sum + count, 0)
-}
-
-/** Waits until something is there. */
-async function until<T>(find: () => T | undefined, ms = 4000): Promise<T | undefined> {
-  const end = Date.now() + ms
-  for (;;) {
-    const found = find()
-    if (found !== undefined || Date.now() > end) return found
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-
 export async function prove(script: string): Promise<void> {
   makeWorld()
   nftScript(RULES)
@@ -135,8 +32,7 @@ export async function prove(script: string): Promise<void> {
   const proxy = new Sender(script, PROXY_UID)
   const browser = new Sender(script, 4444)
   const container = new Sender(script, 0, 'container')
-  const world = startWorld()
-  const { sensor, sightings, learned, states } = world
+  const { sensor, sightings, learned, states } = startWorld()
   t.teardown(async () => {
     for (const each of [agent, proxy, browser, container]) each.stop()
     servers.disconnect()
@@ -403,68 +299,6 @@ export async function prove(script: string): Promise<void> {
     await until(() => (all() >= refused + one ? true : undefined), 25_000)
     t.ok(lost() > 0, `${lost()} lost`)
     t.equal(all(), refused + one)
-  })
-
-  t.test('a device that goes away is blindness; one that appears is seen after a renewal', async (t) => {
-    sh('ip', 'link', 'add', 'uplink2', 'type', 'veth', 'peer', 'name', 'host2', 'netns', 'internet')
-    sh('ip', 'address', 'add', '198.18.0.2/24', 'dev', 'uplink2')
-    sh('ip', 'link', 'set', 'uplink2', 'up')
-    sh('ip', '-n', 'internet', 'address', 'add', '198.18.0.1/24', 'dev', 'host2')
-    sh('ip', '-n', 'internet', 'link', 'set', 'host2', 'up')
-    world.uplinks.push('uplink2')
-    const began = Date.now()
-    await sensor.renew()
-    t.comment(`renewed in ${Date.now() - began} ms`)
-    t.match(
-      states.find(({ blind }) => blind[0]?.device === 'sensor'),
-      { received: 0 },
-    )
-    t.same((await until(() => (states.at(-1)?.blind.length === 0 ? states.at(-1) : undefined)))?.blind, [])
-    // A new link carries nothing for a moment.
-    const arrived = await until(() => {
-      agent.send({
-        protocol: 'udp',
-        address: '198.18.0.1',
-        port: 4433,
-        pieces: [quic('new.openai.azure.com')],
-      })
-      return sightings.find(({ serverName }) => serverName === 'new.openai.azure.com')
-    })
-    t.match(arrived, { via: 'uplink2' })
-    sh('ip', 'link', 'delete', 'uplink2')
-    const blind = await until(() => states.at(-1)?.blind.find(({ device }) => device === 'uplink2'))
-    t.match(blind, { reason: /gone/ })
-    await agent.send({
-      protocol: 'udp',
-      address: FOREIGN[4],
-      port: 8443,
-      pieces: [quic('still.openai.azure.com')],
-    })
-    t.ok(
-      await find(({ serverName }) => serverName === 'still.openai.azure.com'),
-      'the other device is watched on',
-    )
-  })
-
-  t.test('a link that goes down for a moment is watched on when it is back', async (t) => {
-    sh('ip', 'link', 'set', 'uplink', 'down')
-    await pause(100)
-    sh('ip', 'link', 'set', 'uplink', 'up')
-    sh('ip', 'route', 'add', 'default', 'via', '192.0.2.1')
-    const seen = await until(() => {
-      agent.send({
-        protocol: 'udp',
-        address: FOREIGN[4],
-        port: 8443,
-        pieces: [quic('back.openai.azure.com')],
-      })
-      return sightings.find(({ serverName }) => serverName === 'back.openai.azure.com')
-    })
-    t.match(seen, { via: 'uplink' })
-    t.same(
-      states.at(-1)?.blind.map(({ device }) => device),
-      ['uplink2'],
-    )
   })
 
   t.test('an ordered stop tells what was counted and not told yet', async (t) => {

@@ -11,6 +11,8 @@ export interface Order {
   readonly pieces: readonly Uint8Array[]
   /** UDP: how often all of it. */
   readonly times?: number
+  /** UDP: milliseconds between two times. */
+  readonly everyMs?: number
   /** TCP: the socket stays open. UDP: an answer is waited for. */
   readonly stay?: boolean
 }
@@ -59,7 +61,7 @@ async function tcp({ address, port, pieces, stay }: Order): Promise<Omit<Sent, '
   return { ...local, sent: connected ? 1 : 0, refused: connected ? 0 : 1 }
 }
 
-async function udp({ address, port, pieces, times = 1, stay }: Order): Promise<Omit<Sent, 'id'>> {
+async function udp({ address, port, pieces, times = 1, everyMs, stay }: Order): Promise<Omit<Sent, 'id'>> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
   socket.on('error', () => {})
   const unreachable = await new Promise<unknown>((resolve) =>
@@ -77,6 +79,7 @@ async function udp({ address, port, pieces, times = 1, stay }: Order): Promise<O
       if (error) refused += 1
       else sent += 1
     }
+    if (everyMs !== undefined) await pause(everyMs)
   }
   const { address: localAddress, port: localPort } = socket.address()
   if (stay) {
