@@ -54,12 +54,24 @@ export function redirection(
       add(`chain late_forward { type filter hook forward priority ${LATE}; policy accept; }`),
       add(`chain answers_in { type filter hook input priority ${EARLY}; policy accept; }`),
       add(`chain answers_through { type filter hook forward priority ${EARLY}; policy accept; }`),
-      ...['opening', 'capture', 'slipped', 'slipped_scope'].map((chain) => add(`chain ${chain}`)),
+      ...[
+        'sent',
+        'opening',
+        'brought',
+        'capture',
+        'slipped',
+        'slipped_sender',
+        'slipped_through',
+        'slipped_routed',
+        'slipped_refuse',
+      ].map((chain) => add(`chain ${chain}`)),
     ],
     rules: [
-      ...ungoverned.map(rule('nat_output')),
-      add(`rule nat_output ${LEASED} goto opening`),
-      add(`rule nat_prerouting iifname @bridges ${LEASED} goto capture`),
+      ...candidates(e).map((match) => rule('nat_output')(`${match} goto sent`)),
+      ...ungoverned.map(rule('sent')),
+      add(`rule sent ${LEASED} goto opening`),
+      ...candidates(e).map((match) => rule('nat_prerouting')(`${match} goto brought`)),
+      add(`rule brought iifname @bridges ${LEASED} goto capture`),
       ...judgeOpenings(rule('opening'), e, subjects, 'capture'),
 
       ...service.map((what) => add(`rule capture ${SYN} ${what}`)),
@@ -75,6 +87,23 @@ export function redirection(
       ...(e.dnsPort === undefined ? answers(text, e) : []),
     ],
   }
+}
+
+/** Whatever a redirect might take, whoever sends it, by what is cheap to ask: other connections leave after these. */
+function candidates(e: Enforcement): string[] {
+  const ports = [...new Set([...(e.redirect === 'ports' ? e.ports : []), ...e.localPorts])].sort(
+    (a, b) => a - b,
+  )
+  return [
+    ...(e.dnsPort === undefined ? [] : [`th dport 53 ${TCP_OR_UDP}`]),
+    ...(e.redirect === 'all'
+      ? ['meta l4proto 6']
+      : [
+          ...(ports.length > 0 ? [`tcp dport ${oneOf(ports)}`] : []),
+          'ip daddr @llm4 meta l4proto 6',
+          'ip6 daddr @llm6 meta l4proto 6',
+        ]),
+  ]
 }
 
 /** TCP that is redirected, in the order of judgement; addresses of providers before all. */
@@ -113,25 +142,29 @@ function unredirected(
   subjects: 'everyone' | string[],
 ): string[] {
   if (e.fence === 'nothing') return []
-  const rule = (what: string) => add(`rule slipped ${what}`)
-  // With FIN, which the redirect leaves out, it would open a connection with some servers.
-  const opening = `${LEASED} tcp flags & (syn | ack | rst) == syn`
+  const rule = (chain: string) => (what: string) => add(`rule ${chain} ${what}`)
+  // With FIN, which the redirect leaves out, it would open a connection with some servers. The flags first: most
+  // packets leave after them.
+  const opening = `tcp flags & (syn | ack | rst) == syn ${LEASED}`
   // Another table's translation took it first, as for services of a cluster: root's own rules.
   const translated = 'ct status dnat accept'
+  const inScope = (chain: string, target: string) =>
+    scope(e).map(({ what, verdict }) =>
+      rule(chain)(`${what} ${verdict === 'accept' ? 'accept' : `goto ${target}`}`),
+    )
   return [
     add(`rule late_output ${opening} goto slipped`),
-    add(`rule late_forward ${translated}`),
+    ...inScope('slipped', 'slipped_sender'),
+    ...[translated, ...ungoverned, 'fib daddr type local accept'].map(rule('slipped_sender')),
+    ...judgeOpenings(rule('slipped_sender'), e, subjects, 'slipped_refuse'),
+
     ...(e.bridges.length > 0
-      ? [add(`rule late_forward iifname @bridges ${opening} goto slipped_scope`)]
+      ? [add(`rule late_forward ${opening} iifname @bridges goto slipped_through`)]
       : []),
-    rule(translated),
-    ...ungoverned.map(rule),
-    rule('fib daddr type local accept'),
-    ...judgeOpenings(rule, e, subjects, 'slipped_scope'),
-    ...scope(e).map(({ what, verdict }) => {
-      const refuse = `${tells('unredirected', e.logGroup)} reject with tcp reset`
-      return add(`rule slipped_scope ${what} ${verdict === 'accept' ? 'accept' : refuse}`)
-    }),
+    ...inScope('slipped_through', 'slipped_routed'),
+    ...[translated, 'goto slipped_refuse'].map(rule('slipped_routed')),
+
+    add(`rule slipped_refuse ${tells('unredirected', e.logGroup)} reject with tcp reset`),
   ]
 }
 
@@ -152,6 +185,6 @@ function judgeOpenings(
 
 /** Answers of resolvers, before the client gets them: where the addresses of LLM providers are learned from. */
 function answers({ add }: TableText, e: Enforcement): string[] {
-  const copy = `${TCP_OR_UDP} th sport 53 log prefix "aa:dns " group ${e.dnsLogGroup} snaplen ${DNS_SNAPLEN}`
+  const copy = `th sport 53 ${TCP_OR_UDP} log prefix "aa:dns " group ${e.dnsLogGroup} snaplen ${DNS_SNAPLEN}`
   return ['answers_in', 'answers_through'].map((chain) => add(`rule ${chain} ${copy}`))
 }

@@ -72,6 +72,12 @@ export function refusals(
     add(`chain input { type filter hook input priority ${priority}; policy accept; }`),
     add(`chain forward { type filter hook forward priority ${priority}; policy accept; }`),
     ...[
+      'own_tcp_output',
+      'own_tcp_input',
+      'own_udp_output',
+      'own_udp_input',
+      'guarded_output',
+      'guarded_input',
       'service',
       'provider',
       'resolver',
@@ -89,13 +95,13 @@ export function refusals(
     ...(seeing ? [] : localServices(text, e, ungoverned, subjects)),
     ...(judged
       ? [
-          // Set look-ups before anything dearer: a packet to a foreign host leaves after these two.
+          // Set look-ups before anything dearer: a packet to a foreign host leaves after these.
           add('rule output ip daddr @llm4 goto provider'),
           add('rule output ip6 daddr @llm6 goto provider'),
         ]
       : []),
     ...(e.resolversRefused
-      ? [add(`rule output ${TCP_OR_UDP} th dport ${ENCRYPTED_DNS_PORT} goto resolver`)]
+      ? [add(`rule output th dport ${ENCRYPTED_DNS_PORT} ${TCP_OR_UDP} goto resolver`)]
       : []),
     ...(e.fence === 'everything' ? [add('rule output goto outside')] : []),
     ...(judged ? forwarding(text, e, verdictChain) : forwardedResolvers(text, e)),
@@ -140,33 +146,44 @@ export function refusals(
   return { declare, rules }
 }
 
-/** The gateway's own listeners: the proxy's and the DNS guard's take what was redirected, guarded ones their users. */
+/**
+ * The gateway's own listeners: the proxy's and the DNS guard's take what was redirected, guarded ones their users. By
+ * a map, so that every other packet leaves after one look-up.
+ */
 function ownPorts({ add }: TableText, e: Enforcement): string[] {
   const refuse = (rule: RefusalRule, verdict: string) => `${tells(rule, e.logGroup)} ${verdict}`
-  const listeners = [
-    { port: `tcp dport ${e.redirectPort}`, verdict: RESET },
-    ...(e.dnsPort === undefined
-      ? []
-      : [
-          { port: `tcp dport ${e.dnsPort}`, verdict: RESET },
-          { port: `udp dport ${e.dnsPort}`, verdict: UNREACHABLE },
-        ]),
+  const dns = e.dnsPort === undefined ? [] : [e.dnsPort]
+  const guarded = e.guardedPorts.map(({ port }) => port)
+  const sort = (protocol: 'tcp' | 'udp', own: readonly number[]) =>
+    ['output', 'input'].map((hook) => {
+      const to = (port: number, chain: string) => `${port} : jump ${chain}_${hook}`
+      const entries = [
+        ...own.map((port) => to(port, `own_${protocol}`)),
+        ...(protocol === 'tcp' ? guarded : []).map((port) => to(port, 'guarded')),
+      ]
+      return add(`rule ${hook} ${protocol} dport vmap { ${entries.join(', ')} }`)
+    })
+  const listener = (protocol: 'tcp' | 'udp', verdict: string) => [
+    // A socket bound to an interface (SO_BINDTODEVICE) keeps its route after a redirect and would send into
+    // the void, where its owner waits for a timeout: redirected, but not on its way to this machine.
+    ...['ip nexthop != 127.0.0.1', 'ip6 nexthop != ::1'].map((route) =>
+      add(`rule own_${protocol}_output ct status dnat rt ${route} ${refuse('bound', verdict)}`),
+    ),
+    add(`rule own_${protocol}_output fib daddr type local ct status dnat accept`),
+    add(`rule own_${protocol}_output fib daddr type local ${refuse('direct', verdict)}`),
+    add(`rule own_${protocol}_input ct status dnat accept`),
+    add(`rule own_${protocol}_input ${refuse('direct', verdict)}`),
   ]
   return [
-    ...listeners.flatMap(({ port, verdict }) => [
-      // A socket bound to an interface (SO_BINDTODEVICE) keeps its route after a redirect and would send into
-      // the void, where its owner waits for a timeout: redirected, but not on its way to this machine.
-      ...['ip nexthop != 127.0.0.1', 'ip6 nexthop != ::1'].map((route) =>
-        add(`rule output ${port} ct status dnat rt ${route} ${refuse('bound', verdict)}`),
-      ),
-      add(`rule output ${port} fib daddr type local ct status dnat accept`),
-      add(`rule output ${port} fib daddr type local ${refuse('direct', verdict)}`),
-      add(`rule input ${port} ct status dnat accept`),
-      add(`rule input ${port} ${refuse('direct', verdict)}`),
-    ]),
+    ...sort('tcp', [e.redirectPort, ...dns]),
+    ...(dns.length > 0 ? sort('udp', dns) : []),
+    ...listener('tcp', RESET),
+    ...(dns.length > 0 ? listener('udp', UNREACHABLE) : []),
     ...e.guardedPorts.flatMap(({ port, uids }) => [
-      add(`rule output tcp dport ${port} fib daddr type local ${notOneOf(uids)}${refuse('guarded', RESET)}`),
-      add(`rule input iifname != "lo" tcp dport ${port} ${refuse('guarded', RESET)}`),
+      add(
+        `rule guarded_output tcp dport ${port} fib daddr type local ${notOneOf(uids)}${refuse('guarded', RESET)}`,
+      ),
+      add(`rule guarded_input iifname != "lo" tcp dport ${port} ${refuse('guarded', RESET)}`),
     ]),
   ]
 }

@@ -86,8 +86,10 @@ t.test('replaces a fence in place: what it removes are rules and elements, not c
 t.test('keeps the exempt users, and only those, out of the redirect', async (t) => {
   const script = renderOwned(e)
   t.match(script, 'add element inet aa_redirect proxy_uids { 7, 1002 }')
-  const rules = script.split('\n').filter((line) => line.startsWith('add rule inet aa_redirect nat_output'))
+  const rules = script.split('\n').filter((line) => line.startsWith('add rule inet aa_redirect sent '))
   t.match(rules[0], 'meta skuid @proxy_uids accept')
+  for (const line of script.split('\n').filter((each) => each.includes(' nat_output ')))
+    t.match(line, / goto sent$|^add chain /, 'nothing is judged before')
   t.notMatch(script, /meta mark/)
   t.match(script, 'tcp dport { 80, 443 } counter name redirected redirect to :18443')
 })
@@ -162,4 +164,16 @@ t.test('removes a fence whether it stands or not', async (t) => {
     'add table netdev aa_fence',
     'delete table netdev aa_fence',
   ])
+})
+
+t.test('a packet to a foreign host asks for nobody and no route: cheap conditions stand in front', async (t) => {
+  const script = renderFence(e) + renderOwned(e)
+  for (const chain of [
+    ...['aa_fence output', 'aa_fence input', 'aa_redirect output', 'aa_redirect input'],
+    ...['aa_redirect nat_output', 'aa_redirect late_output', 'aa_redirect slipped'],
+  ]) {
+    const rules = script.split('\n').filter((line) => line.startsWith(`add rule inet ${chain} `))
+    t.ok(rules.length > 0, chain)
+    for (const rule of rules) t.notMatch(rule, /skuid|skgid|fib|cgroupv2| rt | ct |iifname/, chain)
+  }
 })

@@ -69,17 +69,22 @@ def send_xdp(device, frame):
     time.sleep(0.05)
 
 
-for asked in arguments():
-    how, device = asked["how"], asked.get("device", "eth0")
-    try:
-        kind = ETH_P_IPV6 if ":" in asked["address"] else ETH_P_IP
-        probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        head = neighbour(asked["gateway"]) + hardware_address(probe, device) + struct.pack("!H", kind)
-        frame = head + packet(asked)
-        if how == "xdp":
-            send_xdp(device, frame)
-        else:
-            send_packet(how, device, frame, kind)
-        tell(how=how, sent=True)
-    except (OSError, IndexError) as error:
-        tell(how=how, sent=False, error=told(error))
+def main():
+    for asked in arguments():
+        how, device = asked["how"], asked.get("device", "eth0")
+        try:
+            kind = ETH_P_IPV6 if ":" in asked["address"] else ETH_P_IP
+            probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            head = neighbour(asked["gateway"]) + hardware_address(probe, device) + struct.pack("!H", kind)
+            frame = head + packet(asked)
+            if how == "xdp":
+                send_xdp(device, frame)
+            else:
+                send_packet(how, device, frame, kind)
+            tell(how=how, sent=True)
+        except (OSError, IndexError) as error:
+            tell(how=how, sent=False, error=told(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -412,7 +412,7 @@ export async function prove(): Promise<void> {
     await world.enforcer.startRedirect()
     await world.enforcer.stop()
     await world.enforcer.stop()
-    t.match(await fence(), `dport ${base.redirectPort}`)
+    t.match(await fence(), `${base.redirectPort} : jump own_tcp_output`)
     t.notMatch(nft('list', 'tables'), 'aa_redirect')
     t.same([...children('nft monitor'), ...children('nft -i')], [])
   })
