@@ -40,6 +40,56 @@ const pidOf = async () => (await world.gateway.state())!.pid
 const datagram = quic(name, [{ address: address4, port: 443, version: 1 }])
 
 const cases: readonly BypassCase[] = [
+  // First: its fence counts from zero.
+  {
+    ...refused,
+    number: 65,
+    name: 'the fence as the boot loads it, before the network and before the daemon',
+    open: false,
+    attempt: async () => {
+      await world.gateway.stop()
+      await asRoot(['ip', 'link', 'set', 'eth0', 'down'])
+      for (const table of FENCES) await nft(`delete table ${table}`)
+      const { code, stderr } = await asRoot(['nft', '-f', world.gateway.paths.fenceScript])
+      if (code !== 0) throw new Error(stderr)
+      const network = [
+        ['link', 'set', 'eth0', 'up'],
+        ['addr', 'replace', `${LINK.host6}/${LINK.prefix6}`, 'dev', 'eth0', 'nodad'],
+        ['route', 'replace', 'default', 'via', LINK.internet4],
+        ['route', 'replace', 'default', 'via', LINK.internet6],
+      ]
+      for (const argv of network) await asRoot(['ip', ...argv])
+      const outcomes = [
+        await call(world, '-4'),
+        await call(world, '-6'),
+        ...(await all(
+          'agent1',
+          quic(name, [
+            { address: address4, port: 443, version: 1 },
+            { address: address6, port: 8443, version: 2 },
+          ]),
+          httpsCall({ address: ANTHROPIC.address4, port: 8443, sni: name, host: name }),
+        )),
+        await visit(world, '-4'),
+        await visit(world, '-6'),
+      ]
+      const refusedBy = (await world.counters()).get('refused_tcp') ?? 0
+      if (refusedBy < 3) throw new Error(`${refusedBy} packets were refused`)
+      await world.gateway.start()
+      return outcomes
+    },
+    client: (t, outcomes) => {
+      const [four, six, , , foreign4, foreign6] = outcomes
+      t.ok(refusedAtOnce(four!) && refusedAtOnce(six!), 'refused at once', { four, six })
+      t.match(
+        [foreign4, foreign6].map((each) => each?.code),
+        [0, 0],
+        'other sites are reached',
+      )
+    },
+    counter: ['refused_tcp'],
+    records: [gap('not-running')],
+  },
   {
     ...captured,
     number: 56,
@@ -132,55 +182,6 @@ const cases: readonly BypassCase[] = [
       exchange({ uid: AGENT, provider: 'openai', status: 200 }),
     ],
     recordWithinMs: 20_000,
-  },
-  {
-    ...refused,
-    number: 65,
-    name: 'the fence as the boot loads it, before the network and before the daemon',
-    open: false,
-    attempt: async () => {
-      await world.gateway.stop()
-      await asRoot(['ip', 'link', 'set', 'eth0', 'down'])
-      for (const table of FENCES) await nft(`delete table ${table}`)
-      const { code, stderr } = await asRoot(['nft', '-f', world.gateway.paths.fenceScript])
-      if (code !== 0) throw new Error(stderr)
-      const network = [
-        ['link', 'set', 'eth0', 'up'],
-        ['addr', 'replace', `${LINK.host6}/${LINK.prefix6}`, 'dev', 'eth0', 'nodad'],
-        ['route', 'replace', 'default', 'via', LINK.internet4],
-        ['route', 'replace', 'default', 'via', LINK.internet6],
-      ]
-      for (const argv of network) await asRoot(['ip', ...argv])
-      const outcomes = [
-        await call(world, '-4'),
-        await call(world, '-6'),
-        ...(await all(
-          'agent1',
-          quic(name, [
-            { address: address4, port: 443, version: 1 },
-            { address: address6, port: 8443, version: 2 },
-          ]),
-          httpsCall({ address: ANTHROPIC.address4, port: 8443, sni: name, host: name }),
-        )),
-        await visit(world, '-4'),
-        await visit(world, '-6'),
-      ]
-      const refusedBy = (await world.counters()).get('refused_tcp') ?? 0
-      if (refusedBy < 3) throw new Error(`${refusedBy} packets were refused`)
-      await world.gateway.start()
-      return outcomes
-    },
-    client: (t, outcomes) => {
-      const [four, six, , , foreign4, foreign6] = outcomes
-      t.ok(refusedAtOnce(four!) && refusedAtOnce(six!), 'refused at once', { four, six })
-      t.match(
-        [foreign4, foreign6].map((each) => each?.code),
-        [0, 0],
-        'other sites are reached',
-      )
-    },
-    counter: ['refused_tcp'],
-    records: [gap('not-running')],
   },
 ]
 
