@@ -20,12 +20,13 @@ import { auditTrail } from './audit-trail.ts'
 import { CANARY_LINK } from './canary.ts'
 import type { Child } from './child.ts'
 import { counterRecords } from './counter-records.ts'
-import { openCoverage } from './coverage.ts'
+import { lastAlive, openCoverage } from './coverage.ts'
 import { startDevelopmentChain } from './development-chain-process.ts'
 import { makeDirectories } from './directories.ts'
 import { openDnsSockets, startDnsGuard } from './dns-guard-process.ts'
 import { enforcementOf, withIds } from './enforcement-of.ts'
 import { enforcer } from './enforcer.ts'
+import { openEvidenceJournal } from './evidence-journal.ts'
 import { openIdentity } from './identity.ts'
 import { layout } from './layout.ts'
 import { leafService } from './leaf-service.ts'
@@ -147,16 +148,20 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   }))
 
   let recorder: Child | undefined
+  const journal = openEvidenceJournal({ path: paths.evidence, endedAt: await lastAlive(paths.alive), log })
+  stack.defer(() => journal.close())
   const trail = auditTrail(
     // Before it is ready the recorder has no log to write to.
     (message) => (recorder?.state().state === 'running' && recorder.send(message)) ?? false,
+    { journal },
   )
   const coverage = await openCoverage({
     aliveFile: paths.alive,
     audit: trail.write,
     gap: trail.gap,
+    draft: trail.draft,
   })
-  stack.defer(() => coverage.close())
+  stack.defer(() => coverage.stopping())
   let proxies: ReturnType<typeof startProxies> | undefined
   const development = config.chains.find((chain) => chain.kind === 'development')
   const base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks'> = {
@@ -180,6 +185,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     },
     audit: trail.write,
     gap: coverage.gap,
+    draft: trail.draft,
     healthy: () => proxies?.serving() ?? false,
   })
   // Its nft children would keep a start that failed from ending; the second time it does nothing.
@@ -334,6 +340,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     report.changed()
   })
   phase = 'running'
+  coverage.running()
   report.changed()
   const { exempt, subjects } = policy.enforcement
   trail.write('start', {
@@ -358,6 +365,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
       phase = 'stopping'
       log.info(`stopping: ${reason}`)
       trail.write('stop', { reason })
+      await coverage.stopping()
       report.changed()
       notify('STOPPING=1')
       await stack.disposeAsync()

@@ -20,7 +20,7 @@ import { messageOf } from '../base/errors.ts'
 import type { AddressBook } from './address-book.ts'
 import { bootFiles } from './enforcement/boot-files.ts'
 import { driverQueues, type OpenDevice } from './enforcement/driver-queues.ts'
-import { type Audit, evidence, type Gap } from './enforcement/evidence.ts'
+import { type Audit, type Draft, evidence, type Gap } from './enforcement/evidence.ts'
 import { fenceKeeper } from './enforcement/fence-keeper.ts'
 import { redirectKeeper } from './enforcement/redirect-keeper.ts'
 import { repeated } from './enforcement/repeated.ts'
@@ -69,6 +69,8 @@ export interface EnforcerOptions {
   readonly changed: () => void
   readonly audit: Audit
   readonly gap: Gap
+  /** What isn't told yet; the next start tells it if this process dies. */
+  readonly draft: Draft
   /** Whether redirected traffic can be served: without it the lease isn't renewed. */
   readonly healthy: () => boolean
   /** What touches the machine; a test gives its own. */

@@ -11,6 +11,8 @@ export interface Layout {
   readonly fenceScript: string
   /** Its time stamp says until when a gateway ran. */
   readonly alive: string
+  /** Evidence that isn't in the log yet. */
+  readonly evidence: string
   readonly recorderState: string
   readonly ledger: string
   readonly chainState: string
@@ -33,6 +35,7 @@ export function layout(directories: { readonly stateDir: string; readonly runtim
     addresses: join(stateDir, 'firewall', 'addresses.json'),
     fenceScript: join(stateDir, 'firewall', 'fence.nft'),
     alive: join(stateDir, 'firewall', 'alive'),
+    evidence: join(stateDir, 'firewall', 'evidence.jsonl'),
     recorderState: join(stateDir, 'recorder'),
     ledger: join(stateDir, 'recorder', 'ledger'),
     chainState: join(stateDir, 'chain'),

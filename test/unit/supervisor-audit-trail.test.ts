@@ -68,7 +68,7 @@ t.test(
 
 t.test('an overflow is told exactly, once there is room, and before what came after it', async (t) => {
   const { got, state, send, ids } = recorder()
-  const trail = auditTrail(send, 3)
+  const trail = auditTrail(send, { mostWaiting: 3 })
   state.listens = false
   for (let i = 0; i < 3; i++) trail.write(`kept-${i}`, {})
   trail.sighting(sighting(5))

@@ -61,6 +61,7 @@ async function rig(t: Test, fence: Enforcement['fence'] = 'providers') {
     changed: () => {},
     audit: (event, detail) => void audit.push([event, detail]),
     gap: (cause, from, to) => void gaps.push([cause, from, to]),
+    draft: () => {},
     healthy: () => state.well,
     parts: {
       openNftSession: async () => ({
@@ -427,20 +428,38 @@ t.test('records are few and their counts exact', async (t) => {
 
 t.test('a gap that is told for several covers them all', async (t) => {
   const gaps: unknown[][] = []
-  const records = evidence({ audit: () => {}, gap: (...gap) => void gaps.push(gap) })
+  const drafts: unknown[] = []
+  const records = evidence({
+    audit: () => {},
+    gap: (...gap) => void gaps.push(gap),
+    draft: (draft) => void drafts.push(draft),
+  })
   records.exposed('ruleset-changed', 10, 20, 'x')
   records.exposed('ruleset-changed', 30, 40, 'y')
   records.exposed('ruleset-changed', 25, 50, 'z')
   records.flush()
-  t.same(gaps, [
+  t.match(gaps, [
     ['ruleset-changed', 10, 20, { what: 'x', count: 1 }],
     ['ruleset-changed', 25, 50, { what: 'y', count: 2 }],
   ])
+  const id = gaps[1]?.[4]
+  t.match(
+    drafts,
+    [
+      { type: 'gap', id, from: 30, to: 40, detail: { count: 1 } },
+      { type: 'gap', id, from: 25, to: 50, detail: { what: 'y', count: 2 } },
+    ],
+    'and while it is held back it stands ready under its id',
+  )
 })
 
 t.test('a change that a look finds before its news arrives is told once, by its maker', async (t) => {
   const audit: unknown[][] = []
-  const records = evidence({ audit: (...told) => void audit.push(told), gap: () => {} })
+  const records = evidence({
+    audit: (...told) => void audit.push(told),
+    gap: () => {},
+    draft: () => {},
+  })
   const change = { by: 'nft', pid: 7, table: 'inet aa_fence', what: 'x' }
   let looked = performance.now()
   records.found('inet aa_fence', 'chain output is another', looked)

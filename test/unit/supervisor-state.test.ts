@@ -87,10 +87,13 @@ t.test(
     }
     let sent: Sent[] = []
     let up = false
-    const trail = auditTrail((message) => {
-      if (up) sent.push(message as Sent)
-      return up
-    }, 3)
+    const trail = auditTrail(
+      (message) => {
+        if (up) sent.push(message as Sent)
+        return up
+      },
+      { mostWaiting: 3 },
+    )
     for (let i = 0; i < 5; i++) trail.write(`e${i}`, { i })
     t.equal(sent.length, 0)
     up = true

@@ -1,11 +1,14 @@
 /** What the guard saw and did, as audit and gap records at a bounded rate with exact counts. */
 import type { GapCause } from '../coverage.ts'
+import type { IdentifiedEvidence } from '../evidence-journal.ts'
 import type { Tampering } from './ruleset-guard.ts'
-import { tally } from './tally.ts'
+import { type Told, tally } from './tally.ts'
 
 export type Detail = Record<string, string | number | boolean>
-export type Audit = (event: string, detail: Detail) => void
-export type Gap = (cause: GapCause, from: number, to: number, detail?: Detail) => void
+export type Audit = (event: string, detail: Detail, id?: string) => void
+export type Gap = (cause: GapCause, from: number, to: number, detail?: Detail, id?: string) => void
+/** What would be told if we ended now. */
+export type Draft = (evidence: IdentifiedEvidence) => void
 
 export interface Evidence {
   /** The last change by somebody else to tables of ours. */
@@ -31,18 +34,29 @@ const NEWS_MS = 250
 /** Container engines change their tables all day long. */
 const FOREIGN_WINDOW_MS = 600_000
 
-export function evidence({ audit, gap }: { readonly audit: Audit; readonly gap: Gap }): Evidence {
-  const record =
-    (event: string) => (told: { sample: Tampering; count: number; from: number; to: number }) => {
-      const { by, pid, table, what } = told.sample
-      const span = told.count === 1 ? {} : { from: told.from, to: told.to }
-      audit(event, { by, ...(pid === undefined ? {} : { pid }), table, what, count: told.count, ...span })
-    }
-  const ours = tally<Tampering>(WINDOW_MS, record('ruleset-changed'))
-  const theirs = tally<Tampering>(FOREIGN_WINDOW_MS, record('foreign-ruleset-changed'))
+export function evidence({
+  audit,
+  gap,
+  draft,
+}: {
+  readonly audit: Audit
+  readonly gap: Gap
+  readonly draft: Draft
+}): Evidence {
+  const changes = (windowMs: number, event: string) =>
+    tally<Tampering>(
+      windowMs,
+      (told) => audit(event, detailOf(told), told.id),
+      (told) => draft({ type: 'audit', id: told.id, time: told.to, event, detail: detailOf(told) }),
+    )
+  const ours = changes(WINDOW_MS, 'ruleset-changed')
+  const theirs = changes(FOREIGN_WINDOW_MS, 'foreign-ruleset-changed')
   // Spans that are told together are told as one: a gap may be said too long, never too short.
-  const spans = tally<{ cause: GapCause; why: string }>(WINDOW_MS, ({ sample, count, from, to }) =>
-    gap(sample.cause, from, to, { what: sample.why, count }),
+  const spans = tally<{ cause: GapCause; why: string }>(
+    WINDOW_MS,
+    ({ id, sample, count, from, to }) => gap(sample.cause, from, to, { what: sample.why, count }, id),
+    ({ id, sample: { cause, why }, count, from, to }) =>
+      draft({ type: 'gap', id, cause, from, to, detail: { what: why, count } }),
   )
   let last: ReturnType<Evidence['last']>
   let lastNamed = Number.NEGATIVE_INFINITY
@@ -80,4 +94,10 @@ export function evidence({ audit, gap }: { readonly audit: Audit; readonly gap: 
       for (const each of [ours, theirs, spans]) each.flush()
     },
   }
+}
+
+function detailOf({ sample, count, from, to }: Told<Tampering>): Detail {
+  const { by, pid, table, what } = sample
+  const span = count === 1 ? {} : { from, to }
+  return { by, ...(pid === undefined ? {} : { pid }), table, what, count, ...span }
 }

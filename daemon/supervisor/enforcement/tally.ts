@@ -3,7 +3,10 @@
  * it within a window as one with their number, and so on while they keep coming. The counts that are told add
  * up to what happened. Times are milliseconds since the epoch.
  */
+import { randomUUIDv7 } from 'node:crypto'
+
 export interface Told<Sample> {
+  readonly id: string
   /** The first of those that are told together. */
   readonly sample: Sample
   readonly count: number
@@ -20,7 +23,12 @@ export interface Tally<Sample> {
 /** Above it, keys are told under one: whoever makes up names can't grow this. */
 const MOST_KEYS = 64
 
-export function tally<Sample>(windowMs: number, tell: (told: Told<Sample>) => void): Tally<Sample> {
+/** @param hold gets what is held back, each time that it is another: it is told under the same id later */
+export function tally<Sample>(
+  windowMs: number,
+  tell: (told: Told<Sample>) => void,
+  hold: (told: Told<Sample>) => void = () => {},
+): Tally<Sample> {
   interface Held {
     told: Told<Sample> | undefined
     timer: NodeJS.Timeout
@@ -44,12 +52,13 @@ export function tally<Sample>(windowMs: number, tell: (told: Told<Sample>) => vo
           timer: setTimeout(() => release(key, fresh), windowMs).unref(),
         }
         keys.set(key, fresh)
-        return tell({ sample, count: 1, from, to })
+        return tell({ id: randomUUIDv7(), sample, count: 1, from, to })
       }
       const { told } = held
       held.told = told
         ? { ...told, count: told.count + 1, from: Math.min(told.from, from), to: Math.max(told.to, to) }
-        : { sample, count: 1, from, to }
+        : { id: randomUUIDv7(), sample, count: 1, from, to }
+      hold(held.told)
     },
     flush() {
       for (const { told, timer } of keys.values()) {

@@ -18,6 +18,12 @@ export async function until(what: () => Promise<boolean> | boolean, withinMs: nu
   return performance.now() - began
 }
 
+/** Whether the fence and whatever is redirected stand. */
+export async function stands(world: World): Promise<boolean> {
+  const { fence, redirect } = (await world.gateway.state())?.enforcement ?? {}
+  return fence === true && redirect === true
+}
+
 /** nft as root on `host`, with a script or with arguments. */
 export function nft(script: string): Promise<Outcome> {
   return collect(spawnIn('host', 'root', ['nft', '-f', '-'], { env: { PATH }, stdio: 'pipe' }), {

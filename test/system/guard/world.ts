@@ -78,6 +78,7 @@ export async function guarded(t: Test): Promise<Guarded> {
     changed: () => {},
     audit: (event, detail) => void audit.push({ event, detail }),
     gap: (cause, from, to) => void gaps.push({ cause, from, to }),
+    draft: () => {},
     healthy: () => well.value,
     parts: {
       async openNftSession() {
