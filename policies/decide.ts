@@ -216,8 +216,8 @@ function ofTunnel(sight: Sight): Decision | undefined {
   if (tunnel === 'refuse') {
     return { ...refuse(sight, 'tunnel', `a tunnel${target === undefined ? '' : ` to ${target}`}`), ...facts }
   }
-  // What goes to a provider's address is no proxy's.
-  if (seen.protocol === 'socks' && seen.destinationIsProvider) {
+  // What goes to a provider's address is no proxy's: a server there may pass over the CONNECT and answer what follows.
+  if (seen.destinationIsProvider) {
     const outside = hidden(sight, 'otherProtocol')
     if (outside.action === 'refuse') return outside
   }

@@ -18,6 +18,8 @@ export const RULE_IDS = [
   'other-name',
   'other-name-intercepted',
   'exception',
+  'unvouched-name',
+  'shared-certificate',
   'no-name',
   'no-name-provider-address',
   'other-protocol',

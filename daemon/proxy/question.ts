@@ -43,6 +43,10 @@ export class Question {
     return this.#tunnel(sniffed, strictest ?? (decisions[0] as Decision))
   }
 
+  isProvider(address: string): boolean {
+    return this.#asked.isProvider(address)
+  }
+
   /** Nothing was said. */
   silent(): Decision {
     return this.#asked.decide(this.#base('silent'))

@@ -3,7 +3,7 @@
  * shell around it (main.ts) brings the kernel and the supervisor.
  */
 import type { Socket } from 'node:net'
-import { matchHost } from '../../policies/catalogue.ts'
+import { holdsGoverned, matchHost } from '../../policies/catalogue.ts'
 import { type Decision, decide, type Seen } from '../../policies/decide.ts'
 import type { RulesInForce } from '../../policies/rules.ts'
 import type { Agent, Endpoint } from '../recorder/protocol.ts'
@@ -22,6 +22,8 @@ import type { Counters, Shared } from './relay/facts.ts'
 import { Providers } from './upstream/providers.ts'
 import type { Dialled } from './upstream/reach.ts'
 import { UpstreamTrust } from './upstream/trust.ts'
+import { probe } from './vouching/certificate-probe.ts'
+import { Vouching } from './vouching/vouching.ts'
 
 /** What the kernel says of the client's socket; `cgroup` is an id. */
 interface SocketOwner {
@@ -99,13 +101,20 @@ export class Worker {
     const roots = new Map(
       statics.flatMap(([name, { root }]) => (root === undefined ? [] : [[name, root] as const])),
     )
+    const trust = new UpstreamTrust(options.systemRoots, roots)
+    const probing = {
+      contextFor: (name: string) => trust.contextFor(name),
+      governs: (held: string) => holdsGoverned(options.rules.catalogue, held),
+      report: dialled,
+    }
     this.#shared = {
       deadlines,
       recorder: new RecorderLink({
         path: options.recorderSocket,
         ...(options.recorderTimeoutMs === undefined ? {} : { answerTimeoutMs: options.recorderTimeoutMs }),
       }),
-      providers: new Providers(deadlines, new UpstreamTrust(options.systemRoots, roots), dialled),
+      providers: new Providers(deadlines, trust, dialled),
+      vouching: new Vouching({ probe: (inquiry) => probe(probing, inquiry) }),
       directory: new Directory({
         dns: options.dns,
         hosts: options.hosts,

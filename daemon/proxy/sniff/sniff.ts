@@ -11,6 +11,8 @@ export interface Sniffed {
   readonly protocol: 'tls' | 'http' | 'h2-preface' | 'socks' | 'other'
   /** Names the connection gives, first the one it would be routed by. More than one only on plain HTTP. */
   readonly names: readonly string[]
+  /** SNI as sent. */
+  readonly sni?: string
   readonly alpn: readonly string[]
   readonly ech: boolean
   /** A ClientHello of which nothing more was waited for: no client's is so long. */
@@ -41,8 +43,9 @@ export function sniff(bytes: Buffer, ended = false): Sniffed | 'more' {
   if (whole === 'more' && !last) return 'more'
   const hello = whole === 'more' ? readClientHello(bytes, true) : whole
   if (typeof hello === 'object') {
-    const { name, alpn, ech } = hello
-    const seen = { protocol: 'tls', names: name === undefined ? [] : [normalName(name)], alpn, ech } as const
+    const { name, sent, alpn, ech } = hello
+    const names = name === undefined ? [] : [normalName(name)]
+    const seen = { protocol: 'tls', names, alpn, ech, ...(sent === undefined ? {} : { sni: sent }) } as const
     return whole === 'more' && !ended ? { ...seen, oversized: true } : seen
   }
   const socks = readSocksStart(bytes)
