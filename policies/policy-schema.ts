@@ -142,7 +142,7 @@ const Enforcement = z
       .array(z.strictObject({ port, provider: z.string().describe("A provider's id in the catalogue.") }))
       .max(64)
       .default([])
-      .describe('Servers on loopback whose plain HTTP is recorded.'),
+      .describe('Servers on this machine whose plain HTTP is recorded.'),
     logGroup: z
       .int()
       .min(1)

@@ -5,7 +5,7 @@
  * request on the same connection, a provider's name in a tunnel, a ClientHello after a silence.
  */
 import type { Socket } from 'node:net'
-import type { Decision } from '../../policies/decide.ts'
+import type { Decision } from '../../policies/decision.ts'
 import { type Question, reasonFor } from './question.ts'
 import { refuse } from './refuse.ts'
 import { type ConnectionFacts, recordLetThrough, recordRefusal, type Shared } from './relay/facts.ts'
@@ -183,4 +183,7 @@ export class Passage {
 
 /** What can show something later: silence, plain HTTP, tunnels. Of TLS and other protocols nothing more is to be seen. */
 const needsWatching = (sniffed: Sniffed | undefined): boolean =>
-  sniffed === undefined || sniffed.protocol === 'http' || sniffed.protocol === 'socks'
+  sniffed === undefined ||
+  sniffed.protocol === 'http' ||
+  sniffed.protocol === 'socks' ||
+  sniffed.unfinished === true

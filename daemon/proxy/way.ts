@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net'
 import { unlistedProvider } from '../../policies/call-shape.ts'
-import type { Decision } from '../../policies/decide.ts'
+import type { Decision } from '../../policies/decision.ts'
 import type { Policy } from '../../policies/policy.ts'
 import type { RuleId } from '../../policies/rule-ids.ts'
 import { ProxyError } from './proxy-error.ts'

@@ -4,7 +4,8 @@
  */
 import type { Socket } from 'node:net'
 import { holdsGoverned, matchHost } from '../../policies/catalogue.ts'
-import { type Decision, decide, type Seen } from '../../policies/decide.ts'
+import { decide } from '../../policies/decide.ts'
+import type { Decision, Seen } from '../../policies/decision.ts'
 import type { RulesInForce } from '../../policies/rules.ts'
 import type { Agent, Endpoint } from '../recorder/protocol.ts'
 import { Arrival } from './arrival.ts'
@@ -53,6 +54,8 @@ export interface WorkerOptions {
   readonly dialled?: (flow: Dialled) => void
   readonly dns: Dns
   readonly hosts: (name: string) => readonly string[]
+  /** Is it an address of this machine's? */
+  readonly isOwn?: (address: string) => boolean
   readonly staticHosts: Readonly<
     Record<string, { readonly addresses: readonly string[]; readonly root?: string | undefined }>
   >
@@ -118,6 +121,7 @@ export class Worker {
       directory: new Directory({
         dns: options.dns,
         hosts: options.hosts,
+        isOwn: (address) => options.isOwn?.(address) ?? false,
         fixed: new Map(statics.map(([name, { addresses }]) => [name, [...canonical(addresses)]])),
         learned: (name: string, addresses: readonly string[], ttlSeconds?: number) =>
           this.#learned(name, addresses, ttlSeconds),
@@ -178,6 +182,7 @@ export class Worker {
         decide: this.#options.decide ?? ((seen) => decide(rules, seen)),
         sniffTimeoutMs,
         isProvider: (address) => this.#providerAddresses.has(address),
+        isOwn: (address) => this.#options.isOwn?.(address) ?? false,
         intercepted: (connection) => {
           this.#intercepted.add(connection)
           if (this.#stopping) connection.stop()

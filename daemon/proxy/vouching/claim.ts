@@ -1,5 +1,5 @@
 /** A foreign name that a connection goes by, put so that the server it would reach can be asked about it. */
-import type { Decision } from '../../../policies/decide.ts'
+import type { Decision } from '../../../policies/decision.ts'
 import type { ConnectionFacts } from '../relay/facts.ts'
 import type { Sniffed } from '../sniff/sniff.ts'
 import type { Inquiry } from './certificate-probe.ts'
