@@ -4,7 +4,7 @@
  */
 import { CatalogueSchema, type Provider, providersOf } from './catalogue-schema.ts'
 import { freeze } from './frozen.ts'
-import { parseGlob } from './host-glob.ts'
+import { exampleLabel, matchesGlob, parseGlob } from './host-glob.ts'
 import { compileHosts } from './host-matcher.ts'
 import { onceEach } from './once-each.ts'
 import { PolicyError } from './policy-error.ts'
@@ -39,11 +39,12 @@ const matcherOf = onceEach(({ providers }: Catalogue) =>
 export const matchHost = (catalogue: Catalogue, name: string): Provider | undefined =>
   matcherOf(catalogue).find(name)
 
-const globs = (catalogue: Catalogue) =>
+const globs = onceEach((catalogue: Catalogue) =>
   catalogue.providers
     .flatMap(({ hosts }) => hosts)
     .map((host) => parseGlob(host))
-    .filter((glob) => typeof glob !== 'string')
+    .filter((glob) => typeof glob !== 'string'),
+)
 
 /** The names that can be resolved ahead of time: those without a wildcard, sorted. */
 export function literalNames(catalogue: Catalogue): string[] {
@@ -51,6 +52,17 @@ export function literalNames(catalogue: Catalogue): string[] {
     .filter(({ literal }) => literal)
     .map(({ source }) => source)
     .sort()
+}
+
+/**
+ * Does a certificate for this name hold a governed one too? `*.example.com` holds every name one label longer
+ * (RFC 9525 section 6.3).
+ * @param held a dNSName of a certificate
+ */
+export function holdsGoverned(catalogue: Catalogue, held: string): boolean {
+  if (!held.startsWith('*.')) return matchHost(catalogue, held) !== undefined
+  const domain = held.slice(2).toLowerCase()
+  return globs(catalogue).some((glob) => matchesGlob(glob, [exampleLabel(glob), ...domain.split('.')]))
 }
 
 /**

@@ -8,81 +8,34 @@
  * apply, the one that refuses decides. An allowed name says nothing about the address that the agent pairs it with:
  * see `Decision.pinned`.
  */
+
 import { callShape, unlistedProvider } from './call-shape.ts'
 import { matchHost } from './catalogue.ts'
 import { type Provider, UNLISTED } from './catalogue-schema.ts'
+import { hidden } from './decide-hidden.ts'
+import { isTunnel, ofTunnel, tunnelled } from './decide-tunnel.ts'
+import {
+  type Decision,
+  flowOf,
+  intercept,
+  refuse,
+  rule,
+  type Seen,
+  type Sight,
+  splice,
+  uidOf,
+} from './decision.ts'
 import { compileHosts } from './host-matcher.ts'
 import { normaliseName } from './host-name.ts'
 import { onceEach } from './once-each.ts'
 import { isOwnAddress, isOwnName } from './own-hosts.ts'
 import type { Policy } from './policy.ts'
 import { isResolverAddress, isResolverName } from './resolvers.ts'
-import type { RuleId } from './rule-ids.ts'
 import type { RulesInForce } from './rules.ts'
 import { judge } from './traffic.ts'
 
-export interface Seen {
-  /** `silent`: no byte came before the sniffing time ended. `h2-preface`: HTTP/2 without TLS. `socks`: version 4 or 5. */
-  readonly protocol: 'tls' | 'http' | 'h2-preface' | 'socks' | 'other' | 'silent'
-  /** SNI, or Host without its port; whatever the wire said, or absent. */
-  readonly name?: string
-  /** An encrypted_client_hello extension of type outer was there. */
-  readonly ech?: boolean
-  /** The original destination is a known address of a provider's. */
-  readonly destinationIsProvider: boolean
-  /** The original destination. */
-  readonly destination: { readonly address: string; readonly port: number }
-  /** Who opened the socket; absent where that isn't known. */
-  readonly uid?: number
-  /** Method and target of a plain HTTP request, as sent. */
-  readonly method?: string
-  readonly target?: string
-  /** The host that CONNECT or SOCKS asks for, without its port. */
-  readonly tunnelTarget?: string
-  /**
-   * These are the first bytes within a tunnel that was let through as `inspect`. `destination` is still that of the
-   * connection; `destinationIsProvider` holds also where the tunnel leads to an address of a provider's.
-   */
-  readonly inTunnel?: boolean
-}
-
-export interface Decision {
-  /** `inspect`: pass on, and decide again (`inTunnel`) by what shows inside. */
-  readonly action: 'intercept' | 'splice' | 'refuse' | 'inspect'
-  /** `<policy>/<rule>`, stable: records and users name it. */
-  readonly rule: string
-  /** On `intercept`; and where a governed name was the reason. */
-  readonly provider?: Provider
-  /** The name, lower case, without a trailing dot; the destination's address for an unlisted call or a local LLM without one. */
-  readonly name?: string
-  /** Why, on a refusal, in words for the record and the log. */
-  readonly reason?: string
-  /** What to say of it in the record: `unlisted-host`, `tunnelled-provider`, `local`. */
-  readonly flags?: readonly string[]
-  /** It was let through for its name alone: only to one of the name's own addresses, never to what the agent chose. */
-  readonly pinned?: true
-}
-
-type Setting = 'noName' | 'otherProtocol' | 'silent' | 'encryptedName'
-
-const HIDDEN = {
-  noName: { id: 'no-name', what: 'no server name was given' },
-  otherProtocol: { id: 'other-protocol', what: 'it was neither TLS nor HTTP' },
-  silent: { id: 'silent', what: 'nothing was sent' },
-  encryptedName: { id: 'encrypted-name', what: 'the server name was encrypted (ECH)' },
-  h2: { id: 'h2-prior-knowledge', what: 'it was HTTP/2 without TLS' },
-} as const satisfies Record<string, { id: RuleId; what: string }>
-
 /** RFC 7858: DNS over TLS. */
 const DOT_PORT = 853
-
-/** A sight with its names read. */
-interface Sight {
-  readonly rules: RulesInForce
-  readonly seen: Seen
-  readonly name: string | undefined
-  readonly provider: Provider | undefined
-}
 
 export function decide(rules: RulesInForce, seen: Seen): Decision {
   const name = seen.name === undefined ? undefined : normaliseName(seen.name)
@@ -111,7 +64,10 @@ function bySight(sight: Sight): Decision {
     case 'silent':
       return hidden(sight, 'silent')
     case 'h2-preface':
-      return hidden(sight, 'otherProtocol', 'h2')
+      return {
+        ...hidden(sight, 'otherProtocol', 'h2'),
+        ...(sight.name !== undefined && { name: sight.name }),
+      }
     case 'tls':
     case 'http':
       return sight.name === undefined ? nameless(sight) : foreign(sight, sight.name)
@@ -190,7 +146,8 @@ function ofLocalService(sight: Sight): Decision | undefined {
   const { seen, rules, name } = sight
   const { address, port } = seen.destination
   const service = rules.policy.enforcement.local.find((entry) => entry.port === port)
-  if (service === undefined || !isLoopback(address) || seen.inTunnel) return undefined
+  const here = isLoopback(address) || seen.destinationIsOwn === true
+  if (service === undefined || !here || seen.inTunnel) return undefined
   const provider = rules.catalogue.providers.find(({ id }) => id === service.provider)
   const facts = { name: name ?? address, flags: ['local'] }
   if (provider === undefined || seen.protocol !== 'http' || isTunnel(seen)) {
@@ -201,35 +158,6 @@ function ofLocalService(sight: Sight): Decision | undefined {
   if (!verdict.allows && verdict.rule !== undefined)
     return { ...blocked(sight, verdict.rule), ...facts, provider }
   return { ...intercept(sight, 'local', provider, facts.name), flags: facts.flags }
-}
-
-const isTunnel = (seen: Seen): boolean =>
-  seen.protocol === 'socks' || (seen.protocol === 'http' && seen.method?.toUpperCase() === 'CONNECT')
-
-function ofTunnel(sight: Sight): Decision | undefined {
-  const { seen, rules } = sight
-  const target = seen.tunnelTarget === undefined ? undefined : normaliseName(seen.tunnelTarget)
-  const provider = target === undefined ? undefined : matchHost(rules.catalogue, target)
-  if (provider) return tunnelled(sight, provider, target)
-  const { tunnel } = rules.policy.proxy
-  const facts = target === undefined ? {} : { name: target }
-  if (tunnel === 'refuse') {
-    return { ...refuse(sight, 'tunnel', `a tunnel${target === undefined ? '' : ` to ${target}`}`), ...facts }
-  }
-  // What goes to a provider's address is no proxy's.
-  if (seen.protocol === 'socks' && seen.destinationIsProvider) {
-    const outside = hidden(sight, 'otherProtocol')
-    if (outside.action === 'refuse') return outside
-  }
-  return { action: 'inspect', rule: rule(rules.policy, 'tunnel'), ...facts }
-}
-
-function tunnelled(sight: Sight, provider: Provider, name: string | undefined): Decision {
-  const facts = { provider, ...(name !== undefined && { name }), flags: ['tunnelled-provider'] }
-  if (sight.rules.policy.proxy.tunnel !== 'record') {
-    return { ...refuse(sight, 'tunnel-governed-name', `${name} within a tunnel`), ...facts }
-  }
-  return { ...splice(sight, 'tunnel-governed-name'), ...facts }
 }
 
 function ofResolver(sight: Sight): Decision | undefined {
@@ -244,22 +172,6 @@ function ofResolver(sight: Sight): Decision | undefined {
     isResolverAddress(rules.resolvers, seen.destination.address)
   if (!known) return undefined
   return { ...refuse(sight, 'resolver', `${name ?? seen.destination.address} is a DNS service`), ...facts }
-}
-
-/** What shows no name, by the address that it goes to. */
-function hidden(sight: Sight, setting: Setting, as: keyof typeof HIDDEN = setting): Decision {
-  const { seen, rules } = sight
-  const { id, what } = HIDDEN[as]
-  const outcomes = rules.policy.proxy[setting]
-  if (seen.destinationIsProvider) {
-    if (outcomes.providerAddress === 'splice') return splice(sight, `${id}-provider-address`)
-    return refuse(sight, `${id}-provider-address`, `${what} towards an address of an LLM provider`)
-  }
-  if (outcomes.otherAddress === 'splice') return splice(sight, id)
-  // A rule that names the address opens it: that isn't the agent's word.
-  const verdict = judge(rules.policy, rules.catalogue, flowOf(sight))
-  if (verdict.allows && verdict.byAddress) return splice(sight, `traffic/${verdict.rule}`)
-  return refuse(sight, id, what)
 }
 
 /** What may pass of what would be let through. */
@@ -285,35 +197,6 @@ function blocked(sight: Sight, by: string | undefined): Decision {
   if (by === undefined) return refuse(sight, 'traffic-default', 'no traffic rule allows it')
   return refuse(sight, `traffic/${by}`, `the traffic rule ${by} blocks it`)
 }
-
-const uidOf = ({ uid }: Seen) => (uid === undefined ? {} : { uid })
-
-function flowOf({ seen, name }: Sight, decision?: Decision) {
-  const shown = decision?.name ?? name
-  const id = decision?.provider?.id
-  return {
-    ...seen.destination,
-    ...uidOf(seen),
-    ...(shown !== undefined && { name: shown }),
-    ...(id !== undefined && { provider: id }),
-  }
-}
-
-type Rule = RuleId | `traffic/${string}`
-
-const rule = (policy: Policy, id: Rule): string => `${policy.name}/${id}`
-const splice = ({ rules }: Sight, id: Rule): Decision => ({ action: 'splice', rule: rule(rules.policy, id) })
-const refuse = ({ rules }: Sight, id: Rule, reason: string): Decision => ({
-  action: 'refuse',
-  rule: rule(rules.policy, id),
-  reason,
-})
-const intercept = ({ rules }: Sight, id: Rule, provider: Provider, name: string): Decision => ({
-  action: 'intercept',
-  rule: rule(rules.policy, id),
-  provider,
-  name,
-})
 
 /** 127.0.0.0/8 and ::1, in the kernel's text. */
 const isLoopback = (address: string): boolean => address === '::1' || /^(?:::ffff:)?127\./.test(address)

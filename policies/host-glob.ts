@@ -139,3 +139,10 @@ function matchesLabel(pattern: LabelPattern, label: string): boolean {
   if (!label.startsWith(start) || !label.endsWith(end)) return false
   return pattern.kind === 'some' || /^[0-9]+$/.test(label.slice(start.length, label.length - end.length))
 }
+
+/** A first label that a matching name could have. */
+export function exampleLabel({ before: [first] }: HostGlob): string {
+  if (first === undefined) return 'x'
+  if (first.kind === 'literal') return first.text
+  return `${first.start}${first.kind === 'digits' ? '0' : 'x'}${first.end}`
+}

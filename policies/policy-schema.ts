@@ -142,7 +142,7 @@ const Enforcement = z
       .array(z.strictObject({ port, provider: z.string().describe("A provider's id in the catalogue.") }))
       .max(64)
       .default([])
-      .describe('Servers on loopback whose plain HTTP is recorded.'),
+      .describe('Servers on this machine whose plain HTTP is recorded.'),
     logGroup: z
       .int()
       .min(1)
@@ -167,6 +167,12 @@ const ProxySettings = z
         'TLS or HTTP to a name that the catalogue lacks; intercept: TLS is looked into for LLM calls.',
       ),
     exceptions: hosts.default([]).describe('Never looked into where unknownName is intercept.'),
+    unvouchedName: z
+      .enum(['refuse', 'record'])
+      .default('refuse')
+      .describe(
+        'A name that the catalogue lacks towards a known provider address where the server has no certificate for it.',
+      ),
     noName: towards('refuse', 'TLS or HTTP without a name, or with an address in its place.'),
     otherProtocol: towards('refuse', 'Neither TLS nor HTTP.'),
     silent: towards('refuse', 'Nothing sent before the sniffing time ended: server-first protocols.'),

@@ -6,8 +6,11 @@
  * plain HTTP to hosts in no catalogue: what is sent on them later is looked at then (passage.ts).
  */
 import type { Socket } from 'node:net'
-import type { Decision, Seen } from '../../policies/decide.ts'
+import type { Decision, Seen } from '../../policies/decision.ts'
+import type { Policy } from '../../policies/policy.ts'
+import type { RuleId } from '../../policies/rule-ids.ts'
 import type { Leaves } from './leaves.ts'
+import { isOfLink } from './names/addresses.ts'
 import { Passage } from './passage.ts'
 import { Question, reasonFor } from './question.ts'
 import { refuse } from './refuse.ts'
@@ -15,7 +18,7 @@ import type { AgentConnection } from './relay/agent-connection.ts'
 import { type ConnectionFacts, recordRefusal, type Shared } from './relay/facts.ts'
 import { governedBy } from './relay/governed-by.ts'
 import { intercept } from './relay/intercept.ts'
-import { type Sniffed, sniff } from './sniff/sniff.ts'
+import { isH2Start, type Sniffed, sniff } from './sniff/sniff.ts'
 
 /** A ClientHello or request line that began must be whole within this time. */
 const PARTIAL_MS = 30_000
@@ -25,13 +28,24 @@ export interface ArrivalOptions {
   readonly leaves: Leaves
   readonly decide: (seen: Seen) => Decision
   readonly isProvider: (address: string) => boolean
+  readonly isOwn: (address: string) => boolean
   readonly sniffTimeoutMs: number
   /** Called once an intercepted connection stands, and when the connection is over. */
   readonly intercepted: (connection: AgentConnection) => void
   readonly closed: (connection?: AgentConnection) => void
 }
 
+/** HTTP/2 without TLS may wait for the server's settings before it names anybody. */
+const H2_MS = 100
+
 const NOTHING = Buffer.alloc(0)
+
+/** The kernel's rules leave these alone: were one to come all the same, it would go out as another user. */
+const linkLocal = ({ name }: Policy): Decision => ({
+  action: 'refuse',
+  rule: `${name}/${'link-local' satisfies RuleId}`,
+  reason: 'a link-local address or a metadata service, where this machine’s own rules say who may go',
+})
 
 export class Arrival {
   readonly #options: ArrivalOptions
@@ -40,6 +54,7 @@ export class Arrival {
   readonly #question: Question
   #seen: Buffer = NOTHING
   #timer: NodeJS.Timeout | undefined
+  #waits = false
   readonly #onData = (bytes: Buffer) => this.#data(bytes)
   readonly #onEnd = () => this.#ended()
   readonly #onClose = () => this.#over()
@@ -49,11 +64,15 @@ export class Arrival {
     this.#options = options
     this.#socket = socket
     this.#facts = facts
-    const { decide, isProvider, shared } = options
-    this.#question = new Question({ policy: shared.policy, decide, isProvider }, facts)
+    const { decide, isProvider, isOwn, shared } = options
+    this.#question = new Question({ policy: shared.policy, decide, isProvider, isOwn }, facts)
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('close', this.#onClose)
+    if (isOfLink(facts.originalDestination.address)) {
+      this.#refuse(linkLocal(shared.policy))
+      return
+    }
     this.#timer = setTimeout(() => this.#silent(), options.sniffTimeoutMs)
     socket.resume()
   }
@@ -71,6 +90,14 @@ export class Arrival {
     this.#seen = this.#seen.length === 0 ? bytes : Buffer.concat([this.#seen, bytes])
     const sniffed = sniff(this.#seen)
     if (sniffed !== 'more') this.#decided(sniffed)
+    else if (!this.#waits && isH2Start(this.#seen)) this.#waitForNames()
+  }
+
+  /** A moment; what is said later is looked at as it passes. */
+  #waitForNames(): void {
+    this.#waits = true
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#ended(), H2_MS)
   }
 
   #decided(sniffed: Sniffed): void {

@@ -10,6 +10,7 @@ import { type FromWorker, type Start, ToWorker } from './messages.ts'
 import { type CatalogueWatch, watchCatalogue } from './names/catalogue-watch.ts'
 import { systemDns } from './names/dns.ts'
 import { HostsFile } from './names/hosts-file.ts'
+import { OwnAddresses } from './names/own-addresses.ts'
 import type { OwnerQuestion } from './owners.ts'
 import { ProxyError } from './proxy-error.ts'
 import type { Dialled } from './upstream/reach.ts'
@@ -97,6 +98,7 @@ function tellDialled(): void {
 
 function createWorker(start: Start): Worker {
   const hosts = new HostsFile()
+  const own = new OwnAddresses()
   return new Worker({
     kernel,
     rules: start.rules,
@@ -107,6 +109,7 @@ function createWorker(start: Start): Worker {
     dialled,
     dns: systemDns(),
     hosts: (name) => hosts.addresses(name),
+    isOwn: (address) => own.has(address),
     staticHosts: start.staticHosts,
     systemRoots: start.systemRoots,
     recorderSocket: start.recorderSocket,

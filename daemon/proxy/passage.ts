@@ -5,15 +5,21 @@
  * request on the same connection, a provider's name in a tunnel, a ClientHello after a silence.
  */
 import type { Socket } from 'node:net'
-import type { Decision } from '../../policies/decide.ts'
-import { ProxyError } from './proxy-error.ts'
+import type { Decision } from '../../policies/decision.ts'
 import { type Question, reasonFor } from './question.ts'
+import { refuse } from './refuse.ts'
 import { type ConnectionFacts, recordLetThrough, recordRefusal, type Shared } from './relay/facts.ts'
 import { LOCAL } from './relay/governed-by.ts'
 import type { Sniffed } from './sniff/sniff.ts'
 import { splice, type Watch } from './splice.ts'
 import { Inspector, type Next, type Opinion, type Sight, type Verdict } from './tunnel/inspector.ts'
-import { connectTo, reach } from './upstream/reach.ts'
+import { connectTo } from './upstream/reach.ts'
+import { admit } from './vouching/admission.ts'
+import { type Claim, claimOf } from './vouching/claim.ts'
+import { findWay, unvouched } from './way.ts'
+
+/** Flag of a name that the server at a provider's address doesn't vouch for. */
+const UNVOUCHED = 'unvouched-name'
 
 export interface PassageOptions {
   readonly shared: Shared
@@ -25,6 +31,7 @@ export interface PassageOptions {
 
 export class Passage {
   readonly #options: PassageOptions
+  #claim: Claim | undefined
   #noted = false
   #isTunnel = false
 
@@ -38,39 +45,57 @@ export class Passage {
    * @param sniffed what that is; undefined where nothing was said
    */
   start(socket: Socket, seen: Buffer, decision: Decision, sniffed?: Sniffed): void {
-    const { shared, facts } = this.#options
-    shared.counters.spliced += 1
-    this.#note(decision)
-    const watch = needsWatching(sniffed) ? this.#watch(sniffed === undefined) : undefined
-    if (decision.pinned && decision.name !== undefined) {
-      this.#pinned(socket, decision.name, decision.rule, seen, watch)
+    const { shared, facts, question } = this.#options
+    const { originalDestination } = facts
+    const claim = claimOf(decision, sniffed, facts)
+    const atProvider = question.isProvider(originalDestination.address)
+    if (atProvider) this.#claim = claim
+    const refuses = shared.policy.proxy.unvouchedName === 'refuse'
+    if (decision.pinned || (claim && atProvider && refuses)) {
+      void this.#led(socket, seen, decision, sniffed, refuses ? claim : undefined)
       return
     }
-    splice(socket, connectTo(facts.originalDestination, shared.dialled), seen, watch)
+    if (claim && atProvider) void this.#observe(claim, originalDestination.address)
+    this.#couple(socket, connectTo(originalDestination, shared.dialled), seen, decision, sniffed)
   }
 
-  /** Let through for its name: to one of the name's own addresses, whatever the agent dialled. */
-  async #pinned(
+  /** To one of the name's own addresses, whatever the agent dialled; and to a provider's only if that knows the name. */
+  async #led(
     socket: Socket,
-    name: string,
-    rule: string,
     seen: Buffer,
-    watch: Watch | undefined,
+    decision: Decision,
+    sniffed: Sniffed | undefined,
+    claim: Claim | undefined,
   ): Promise<void> {
-    const { shared, facts } = this.#options
-    const { address, port } = facts.originalDestination
-    try {
-      const { addresses } = await shared.directory.route(name, address)
-      const remote = (await reach(name, addresses, port, shared.dialled)).socket
-      if (socket.destroyed) remote.destroy()
-      else splice(socket, remote, seen, watch)
-    } catch (error) {
-      // An invented name is an attempt; a server that doesn't answer is the network's failure.
-      if (error instanceof ProxyError && error.code === 'upstream_unresolved') {
-        recordRefusal(shared, { ...facts, name }, rule, `${error.message}; it is taken to no other address`)
-      }
+    const { shared, facts, question, take } = this.#options
+    const way = await findWay(shared, (address) => question.isProvider(address), facts, decision, claim)
+    if ('go' in way) {
+      if (socket.destroyed) way.go.destroy()
+      else this.#couple(socket, way.go, seen, decision, sniffed)
+    } else if ('failed' in way) {
       socket.resetAndDestroy()
+    } else if (way.instead.action === 'intercept' && sniffed) {
+      if (!socket.destroyed) take(way.instead, sniffed, seen)
+    } else {
+      const { rule, name } = way.instead
+      const reason = reasonFor(way.instead)
+      recordRefusal(shared, { ...facts, name }, rule, reason)
+      refuse(socket, reason, sniffed)
     }
+  }
+
+  #couple(socket: Socket, remote: Socket, seen: Buffer, decision: Decision, sniffed?: Sniffed): void {
+    this.#options.shared.counters.spliced += 1
+    this.#note(decision)
+    splice(socket, remote, seen, needsWatching(sniffed) ? this.#watch(sniffed === undefined) : undefined)
+  }
+
+  /** Under a policy that only records, what would have been refused. */
+  async #observe(claim: Claim, address: string): Promise<void> {
+    const { shared, question } = this.#options
+    const found = await admit(shared.vouching, (one) => question.isProvider(one), [address], claim)
+    if (found.outcome !== 'go')
+      this.#note({ ...unvouched(shared.policy, claim, found.why), flags: [UNVOUCHED] })
   }
 
   #watch(silent: boolean): Watch {
@@ -100,9 +125,25 @@ export class Passage {
         this.#countTunnel()
         return { next: goOn, decision }
       case 'splice':
+        if (this.#strays(sight)) return this.#stray(sight)
         this.#note(decision)
         return { next: sight.tunnel ? 'pass' : goOn, decision }
     }
+  }
+
+  /** A later request on the connection to a provider's address gives another name than the one vouched for. */
+  #strays({ names, within }: Sight): boolean {
+    const claim = this.#claim
+    return claim !== undefined && !within && names.some((name) => name !== claim.name)
+  }
+
+  #stray({ names }: Sight): Opinion {
+    const { policy } = this.#options.shared
+    const name = names.find((one) => one !== this.#claim?.name) as string
+    const decision = unvouched(policy, { name }, `the connection was opened to ${this.#claim?.name}`)
+    if (policy.proxy.unvouchedName === 'refuse') return { next: 'cut', decision }
+    this.#note({ ...decision, flags: [UNVOUCHED] })
+    return { next: 'look', decision }
   }
 
   /** The policy refuses nothing. */
@@ -142,4 +183,7 @@ export class Passage {
 
 /** What can show something later: silence, plain HTTP, tunnels. Of TLS and other protocols nothing more is to be seen. */
 const needsWatching = (sniffed: Sniffed | undefined): boolean =>
-  sniffed === undefined || sniffed.protocol === 'http' || sniffed.protocol === 'socks'
+  sniffed === undefined ||
+  sniffed.protocol === 'http' ||
+  sniffed.protocol === 'socks' ||
+  sniffed.unfinished === true

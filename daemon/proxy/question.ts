@@ -1,6 +1,6 @@
 /** What a connection shows, put to the policy. */
 import { isIP } from 'node:net'
-import type { Decision, Seen } from '../../policies/decide.ts'
+import type { Decision, Seen } from '../../policies/decision.ts'
 import type { Policy } from '../../policies/policy.ts'
 import type { RuleId } from '../../policies/rule-ids.ts'
 import { canonicalAddress } from './names/addresses.ts'
@@ -13,6 +13,8 @@ export interface Asked {
   readonly decide: (seen: Seen) => Decision
   /** Is it a known address of a provider? */
   readonly isProvider: (address: string) => boolean
+  /** Is it an address of this machine's? */
+  readonly isOwn: (address: string) => boolean
 }
 
 export class Question {
@@ -26,21 +28,27 @@ export class Question {
 
   /** The strictest decision among the names that a message gives. @param within the tunnel it came in */
   about(sniffed: Sniffed, within?: TunnelTarget): Decision {
-    const { protocol, names, ech, request, tunnel, oversized } = sniffed
+    const { protocol, names, ech, request, tunnel, blind, oversized } = sniffed
     const base = this.#base(protocol, within)
     const seen = {
       ...base,
       // A name beyond what is read of a ClientHello is hidden on purpose: as if it went to a provider.
       destinationIsProvider: base.destinationIsProvider || (oversized === true && names.length === 0),
-      ech,
+      // What is not read of it may hold a name as well.
+      ech: ech || oversized === true,
       ...(request ?? {}),
       ...(tunnel ? { tunnelTarget: tunnel.host } : {}),
+      ...(blind ? { tunnelBlind: blind } : {}),
     }
     if (names.length < 2) return this.#tunnel(sniffed, this.#one(seen, names[0]))
     const decisions = names.map((name) => this.#one(seen, name))
     const by = (action: Decision['action']) => decisions.find((decision) => decision.action === action)
     const strictest = by('refuse') ?? by('intercept') ?? by('inspect')
     return this.#tunnel(sniffed, strictest ?? (decisions[0] as Decision))
+  }
+
+  isProvider(address: string): boolean {
+    return this.#asked.isProvider(address)
   }
 
   /** Nothing was said. */
@@ -64,6 +72,7 @@ export class Question {
       protocol,
       destination: originalDestination,
       destinationIsProvider: address !== undefined && this.#asked.isProvider(address),
+      ...(this.#asked.isOwn(originalDestination.address) ? { destinationIsOwn: true } : {}),
       ...(agent.uid === undefined ? {} : { uid: agent.uid }),
       ...(within ? { inTunnel: true } : {}),
     }

@@ -3,8 +3,9 @@
  * shell around it (main.ts) brings the kernel and the supervisor.
  */
 import type { Socket } from 'node:net'
-import { matchHost } from '../../policies/catalogue.ts'
-import { type Decision, decide, type Seen } from '../../policies/decide.ts'
+import { holdsGoverned, matchHost } from '../../policies/catalogue.ts'
+import { decide } from '../../policies/decide.ts'
+import type { Decision, Seen } from '../../policies/decision.ts'
 import type { RulesInForce } from '../../policies/rules.ts'
 import type { Agent, Endpoint } from '../recorder/protocol.ts'
 import { Arrival } from './arrival.ts'
@@ -22,6 +23,8 @@ import type { Counters, Shared } from './relay/facts.ts'
 import { Providers } from './upstream/providers.ts'
 import type { Dialled } from './upstream/reach.ts'
 import { UpstreamTrust } from './upstream/trust.ts'
+import { probe } from './vouching/certificate-probe.ts'
+import { Vouching } from './vouching/vouching.ts'
 
 /** What the kernel says of the client's socket; `cgroup` is an id. */
 interface SocketOwner {
@@ -51,6 +54,8 @@ export interface WorkerOptions {
   readonly dialled?: (flow: Dialled) => void
   readonly dns: Dns
   readonly hosts: (name: string) => readonly string[]
+  /** Is it an address of this machine's? */
+  readonly isOwn?: (address: string) => boolean
   readonly staticHosts: Readonly<
     Record<string, { readonly addresses: readonly string[]; readonly root?: string | undefined }>
   >
@@ -99,16 +104,24 @@ export class Worker {
     const roots = new Map(
       statics.flatMap(([name, { root }]) => (root === undefined ? [] : [[name, root] as const])),
     )
+    const trust = new UpstreamTrust(options.systemRoots, roots)
+    const probing = {
+      contextFor: (name: string) => trust.contextFor(name),
+      governs: (held: string) => holdsGoverned(options.rules.catalogue, held),
+      report: dialled,
+    }
     this.#shared = {
       deadlines,
       recorder: new RecorderLink({
         path: options.recorderSocket,
         ...(options.recorderTimeoutMs === undefined ? {} : { answerTimeoutMs: options.recorderTimeoutMs }),
       }),
-      providers: new Providers(deadlines, new UpstreamTrust(options.systemRoots, roots), dialled),
+      providers: new Providers(deadlines, trust, dialled),
+      vouching: new Vouching({ probe: (inquiry) => probe(probing, inquiry) }),
       directory: new Directory({
         dns: options.dns,
         hosts: options.hosts,
+        isOwn: (address) => options.isOwn?.(address) ?? false,
         fixed: new Map(statics.map(([name, { addresses }]) => [name, [...canonical(addresses)]])),
         learned: (name: string, addresses: readonly string[], ttlSeconds?: number) =>
           this.#learned(name, addresses, ttlSeconds),
@@ -169,6 +182,7 @@ export class Worker {
         decide: this.#options.decide ?? ((seen) => decide(rules, seen)),
         sniffTimeoutMs,
         isProvider: (address) => this.#providerAddresses.has(address),
+        isOwn: (address) => this.#options.isOwn?.(address) ?? false,
         intercepted: (connection) => {
           this.#intercepted.add(connection)
           if (this.#stopping) connection.stop()

@@ -9,6 +9,8 @@
 export interface ClientHello {
   /** As sent, lower case; absent where there is none or it is no printable ASCII. */
   readonly name?: string
+  /** The same in its own case: servers choose a host by it as it stands. */
+  readonly sent?: string
   readonly alpn: readonly string[]
   readonly ech: boolean
 }
@@ -91,7 +93,7 @@ function parse(body: Buffer): ClientHello {
   const fixed = hello.take(2 + 32) && hello.vector(1) && hello.vector(2) && hello.vector(1)
   if (!fixed || hello.number(2) === undefined) return NOTHING
   let names = 0
-  let name: string | undefined
+  let sent: string | undefined
   let alpn: string[] = []
   let ech = false
   for (;;) {
@@ -100,12 +102,12 @@ function parse(body: Buffer): ClientHello {
     if (!data) break
     if (type === SERVER_NAME) {
       names += 1
-      name = serverName(data)
+      sent = serverName(data)
     }
     if (type === APPLICATION_PROTOCOLS) alpn = protocols(data)
     if (type === ENCRYPTED_CLIENT_HELLO) ech = true
   }
-  return names === 1 && name !== undefined ? { name, alpn, ech } : { alpn, ech }
+  return names === 1 && sent !== undefined ? { name: sent.toLowerCase(), sent, alpn, ech } : { alpn, ech }
 }
 
 function serverName(data: Buffer): string | undefined {
@@ -115,7 +117,7 @@ function serverName(data: Buffer): string | undefined {
   if (!hostName || !bytes || bytes.length === 0 || bytes.length > 255 || list.number(1) !== undefined)
     return undefined
   const text = bytes.toString('latin1')
-  return /^[\x21-\x7e]+$/.test(text) ? text.toLowerCase() : undefined
+  return /^[\x21-\x7e]+$/.test(text) ? text : undefined
 }
 
 function protocols(data: Buffer): string[] {

@@ -85,6 +85,16 @@ export const CLOUDFLARE_DNS: Site = {
   address4: '1.1.1.1',
   address6: '2606:4700:4700::1111',
 }
+/** An honest site that shares a provider's addresses, with a certificate of its own there. */
+export const TENANT: Site = { ...ANTHROPIC, name: 'shop.example.org' }
+/** An agent's own domain, whose DNS points at a provider that never heard of it. */
+export const SQUATTER: Site = {
+  name: 'mine.example.net',
+  address4: OPENAI.address4,
+  address6: OPENAI.address6,
+}
+/** Names at other sites' addresses. */
+export const BORROWED_NAMES: readonly Site[] = [TENANT, SQUATTER]
 /** Sites of the wide internet that speak HTTP as the others do. */
 export const WIDE_WEB_SITES: readonly Site[] = [AZURE, BEDROCK, UNLISTED]
 export const ENCRYPTED_RESOLVERS: readonly Site[] = [GOOGLE_DNS, CLOUDFLARE_DNS]

@@ -4,7 +4,17 @@
  * `wide` it has more in it than what a well-behaved agent calls.
  */
 import { messageOf } from '../../daemon/base/errors.ts'
-import { ALL_SITES, ANTHROPIC, EXAMPLE, OPENAI, RESOLVER, type Site, WIDE_SITES } from './addresses.ts'
+import {
+  ALL_SITES,
+  ANTHROPIC,
+  BORROWED_NAMES,
+  EXAMPLE,
+  OPENAI,
+  RESOLVER,
+  type Site,
+  TENANT,
+  WIDE_SITES,
+} from './addresses.ts'
 import type { SiteHandler } from './internet/answer.ts'
 import { anthropic } from './internet/anthropic.ts'
 import { createPki } from './internet/certificates.ts'
@@ -28,7 +38,7 @@ const handlers: readonly (readonly [Site, SiteHandler])[] = [
 const log = new WireLogWriter(WIRE_LOG)
 const pki = await createPki()
 const isWide = process.argv[2] === 'wide'
-const resolver = new DnsServer(isWide ? WIDE_SITES : ALL_SITES)
+const resolver = new DnsServer(isWide ? [...WIDE_SITES, ...BORROWED_NAMES] : ALL_SITES)
 const sites = new Map<string, WebSite>()
 
 if (isWide) for (const [name, site] of await startWide(pki, resolver, log)) sites.set(name, site)
@@ -39,6 +49,7 @@ for (const [site, handler] of handlers) {
   await listenAround(site, log)
   sites.set(site.name, webSite)
 }
+if (isWide) sites.get(ANTHROPIC.name)?.share(TENANT.name, await pki.issue(TENANT.name, 'good'))
 
 process.on('message', (request: Request) => {
   obey(request.command).then(

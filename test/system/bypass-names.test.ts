@@ -1,7 +1,17 @@
 /** What the first bytes say, hide or leave out: numbers 18 to 30 of docs/bypass.md, under `standard`. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { ANTHROPIC, AZURE, BEDROCK, EXAMPLE, OPENAI, RELAY, UNLISTED } from '../lab/addresses.ts'
+import {
+  ANTHROPIC,
+  AZURE,
+  BEDROCK,
+  EXAMPLE,
+  OPENAI,
+  RELAY,
+  SQUATTER,
+  TENANT,
+  UNLISTED,
+} from '../lab/addresses.ts'
 import { chatCall, curlCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
 import { ECH_PUBLIC_NAME } from '../lab/internet/https-record.ts'
@@ -75,17 +85,27 @@ const cases: readonly BypassCase[] = [
   {
     ...refused,
     number: 21,
-    traces: 6,
-    name: "another provider's name in Host, and a foreign name in the ClientHello with the provider's in Host",
+    traces: 14,
+    name: "another provider's name in Host; a foreign name in the ClientHello, also the agent's own that resolves to the provider, with the provider's in Host",
     attempt: () =>
       all(
         'agent1',
         httpsCall({ address: address4, sni: ANTHROPIC.name, host: name }),
         httpsCall({ address: address4, sni: EXAMPLE.name, host: name }),
         httpsCall({ address: address6, sni: 'nobody.example.net', host: name }),
+        httpsCall({ address: address4, sni: SQUATTER.name, host: name }),
+        httpsCall({ address: address6, sni: `${SQUATTER.name}.`, host: name }),
+        get(`https://${SQUATTER.name}/v1/models`, '-k', '-4'),
+        get(`http://${SQUATTER.name}/v1/files`, '-6'),
       ),
     client: (t, [first]) => t.match(printed(first!), [{ ok: false, status: 421 }], 'the gateway says why'),
-    records: [refusal({ uid: AGENT, rule: 'name-mismatch', address: address4 })],
+    records: [
+      refusal({ uid: AGENT, rule: 'name-mismatch', address: address4 }),
+      ...[address4, address6].map((address) =>
+        refusal({ uid: AGENT, rule: 'unvouched-name', serverName: SQUATTER.name, address, port: 443 }),
+      ),
+      refusal({ uid: AGENT, rule: 'unvouched-name', address: address6, port: 80 }),
+    ],
   },
   {
     ...captured,
@@ -269,3 +289,28 @@ void t.test('a call of an LLM’s shape to a host that no catalogue has is recor
   t.match(call.stdout, /You said: to nobody known/, call.stderr)
   t.ok(await recorded(leaf, exchange({ provider: 'unlisted', flag: 'unlisted-host', uid: AGENT })))
 })
+
+void t.test(
+  'an honest site at a provider’s address is untouched, and asked for its certificate once',
+  async (t) => {
+    const leaf = world.newestLeaf()
+    for (const url of [`https://${TENANT.name}/`, `http://${TENANT.name}/`]) {
+      for (const family of ['-4', '-6', '-4']) {
+        const visit = await lab.run('agent1', get(url, '-v', family))
+        t.match(visit.stdout, /^HTTP\/1\.1 \d{3} /, visit.stderr)
+        if (url.startsWith('https'))
+          t.match(visit.stderr, /issuer: CN=Laboratory/i, 'with its own certificate')
+      }
+    }
+    const request = (host: string) => `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`
+    const text = request(TENANT.name) + request(SQUATTER.name)
+    await lab.run('agent1', bytesCall({ address: TENANT.address4, port: 80, text }))
+    const strayed = { uid: AGENT, rule: 'unvouched-name', serverName: SQUATTER.name, port: 80 }
+    t.ok(await recorded(leaf, refusal(strayed)), 'another name on its connection is cut')
+    t.same(
+      world.recordsAfter(leaf).filter(({ kind }) => kind === 'exchange'),
+      [],
+      'and not recorded',
+    )
+  },
+)

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { type Decision, decide, type Seen } from '../../policies/decide.ts'
+import { decide } from '../../policies/decide.ts'
+import type { Decision, Seen } from '../../policies/decision.ts'
 import { loadPolicy, type Policy } from '../../policies/policy.ts'
 import { RULE_IDS } from '../../policies/rule-ids.ts'
 import type { RulesInForce } from '../../policies/rules.ts'
@@ -197,6 +198,22 @@ t.test('a tunnel is looked into, or refused, and a governed name in it never pas
     ['CONNECT', { ...connect, tunnelTarget: 'x.example' }, ...outcomes],
     ['CONNECT to an address', { ...connect, tunnelTarget: '192.0.2.9' }, ...outcomes],
     ['CONNECT in small letters', { ...connect, method: 'connect' }, ...outcomes],
+    [
+      'BIND of SOCKS',
+      { protocol: 'socks', tunnelTarget: '192.0.2.9', tunnelBlind: 'BIND' },
+      'splice tunnel-blind',
+      'refuse tunnel-blind',
+      'refuse tunnel',
+      'refuse tunnel',
+    ],
+    [
+      'CONNECT to a provider’s address as the proxy',
+      { ...connect, tunnelTarget: 'x.example', destinationIsProvider: true },
+      'inspect tunnel',
+      'refuse other-protocol-provider-address',
+      'refuse tunnel',
+      'refuse tunnel',
+    ],
     ['SOCKS', { protocol: 'socks' }, ...outcomes],
     [
       'CONNECT to a provider',
@@ -436,6 +453,12 @@ t.test('a local LLM is captured over HTTP and otherwise left alone', async (t) =
     destination: { address: '192.0.2.1', port: 11434 },
   } as const
   t.match(see(changed('standard', { enforcement: { local } }), elsewhere), { rule: 'mine/other-name' })
+  const ownAddress = { ...elsewhere, destinationIsOwn: true }
+  t.match(see(changed('standard', { enforcement: { local } }), ownAddress), {
+    action: 'intercept',
+    rule: 'mine/local',
+    name: 'x.example',
+  })
   const blocked = changed('standard', {
     enforcement: { local },
     traffic: { default: 'allow', rules: [{ name: 'none', action: 'block', providers: ['ollama'] }] },
@@ -483,6 +506,7 @@ const sights: fc.Arbitrary<Seen> = fc.record(
     method: fc.oneof(fc.constantFrom('GET', 'POST', 'CONNECT', 'connect'), fc.string({ maxLength: 20 })),
     target: targets,
     tunnelTarget: names,
+    tunnelBlind: fc.constantFrom('BIND', 'UDP ASSOCIATE'),
     inTunnel: fc.boolean(),
   },
   { requiredKeys: ['protocol', 'destinationIsProvider', 'destination'] },

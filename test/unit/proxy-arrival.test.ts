@@ -305,3 +305,26 @@ t.test('stopping lets an exchange finish and closes idle connections', async (t)
   t.match((await rig.recorder.ended()).end, { outcome: 'complete' })
   await rig.stop()
 })
+
+t.test('a link-local address or a metadata service is refused before a byte is read', async (t) => {
+  let address = ''
+  const rig = await startRig({
+    provider: () => t.fail('nothing may be dialled'),
+    destination: () => ({ address, port: 80 }),
+    // What the policy says doesn't matter.
+    decide: () => ({ action: 'splice', rule: 'r' }),
+  })
+  t.teardown(() => rig.stop())
+  const all = ['169.254.169.254', '::ffff:169.254.169.254', 'fe80::1', 'fd00:ec2::254', '168.63.129.16']
+  for (const [i, one] of all.entries()) {
+    address = one
+    // The reset may come before the client knows that it is connected.
+    await rig.plain().then(
+      (agent) => reading(agent).until('end'),
+      () => {},
+    )
+    await rig.recorder.until(() => rig.recorder.refusals().length === i + 1)
+    t.match(rig.recorder.refusals()[i], { rule: 'standard/link-local' }, one)
+  }
+  while (rig.worker.state().connections > 0) await tick()
+})

@@ -22,6 +22,7 @@ const question = new Question(
     policy: rules.policy,
     decide: (seen) => decide(rules, seen),
     isProvider: (address) => address === PROVIDER_ADDRESS || address === '2001:db8::7',
+    isOwn: () => false,
   },
   {
     agent: { uid: 1000 },
@@ -102,6 +103,7 @@ const CUT: [what: string, rule: string, pieces: Buffer[]][] = [
     [connectRequest('vpn.example:443'), hello],
   ],
   ['a governed name in CONNECT', 'standard/tunnel-governed-name', [connectRequest('API.openai.com.:443')]],
+  ['a BIND of SOCKS', 'standard/tunnel-blind', [socks5Greeting, Buffer.from([5, 2, 0, 1, 1, 2, 3, 4, 0, 9])]],
   ['CONNECT by address', 'standard/tunnel-provider-address', [connectRequest(`${PROVIDER_ADDRESS}:443`)]],
   ['CONNECT by an odd address', 'standard/tunnel-provider-address', [connectRequest('0xcb.0.28935:443')]],
   [
@@ -259,7 +261,6 @@ const PASSED: [what: string, next: Verdict['next'], pieces: Buffer[]][] = [
   ],
   ['SSH after CONNECT', 'pass', [connectRequest('bastion.example:22'), text('SSH-2.0-x\r\n')]],
   ['a foreign ClientHello in SOCKS', 'pass', [socks5Greeting, socks5Request('www.other.example'), foreign]],
-  ['a BIND of SOCKS', 'pass', [socks5Greeting, Buffer.from([5, 2, 0, 1, 1, 2, 3, 4, 0, 9]), text('x')]],
   ['requests, one after the other', 'look', [get, post, body, chunked, get]],
   [
     'a WebSocket to a foreign host',

@@ -6,6 +6,7 @@ import { canonicalAddress, isDialable } from '../../daemon/proxy/names/addresses
 import { watchCatalogue } from '../../daemon/proxy/names/catalogue-watch.ts'
 import { Directory, type DirectoryOptions } from '../../daemon/proxy/names/directory.ts'
 import { HostsFile, parseHosts } from '../../daemon/proxy/names/hosts-file.ts'
+import { OwnAddresses } from '../../daemon/proxy/names/own-addresses.ts'
 
 t.test('an address has one spelling', async (t) => {
   t.equal(canonicalAddress('::FFFF:1.2.3.4'), '1.2.3.4')
@@ -29,10 +30,20 @@ t.test('addresses that no provider has are never dialled', async (t) => {
     'fe80::1',
     'ff02::1',
     'fd00:ec2::254',
+    'fd20:ce::254',
+    '168.63.129.16',
+    '192.0.0.192',
+    '64:ff9b::a9fe:a9fe',
+    '64:ff9b::7f00:1',
+    '64:ff9b::1',
+    '2002:a9fe:a9fe::1',
+    '2002:7f00:1::',
+    '::7f00:1',
   ]) {
     t.notOk(isDialable(bad), bad)
   }
-  for (const good of ['1.1.1.1', '10.0.0.8', '2606:4700::1']) t.ok(isDialable(good), good)
+  for (const good of ['1.1.1.1', '10.0.0.8', '2606:4700::1', '64:ff9b::101:101', 'fd00::1'])
+    t.ok(isDialable(good), good)
 })
 
 t.test('reads hosts files, again when they change', async (t) => {
@@ -169,4 +180,35 @@ t.test('looks a catalogue up, a few names at a time, whatever fails', async (t) 
   watch.stop()
   t.same(seen.sort(), names.sort())
   t.equal(most, 8)
+})
+
+t.test(
+  'this machine’s own addresses are never dialled, also those that it got since the look-up',
+  async (t) => {
+    const own = new Set(['1.0.0.1'])
+    const { made, state } = directory({ isOwn: (address) => own.has(address) })
+    t.same(await made.route('x.example', '1.0.0.1'), {
+      addresses: ['1.0.0.2', '2001:db8::1'],
+      mismatch: true,
+    })
+    t.notOk(state.learned.includes('1.0.0.1'), 'and are no provider’s')
+    own.add('1.0.0.2').add('2001:db8::1')
+    await t.rejects(made.route('x.example', '1.0.0.2'), { code: 'upstream_unresolved' })
+  },
+)
+
+t.test('knows this machine’s addresses, looked up again after a second', async (t) => {
+  let time = 0
+  let all = ['192.0.2.7', '::ffff:192.0.2.8', '2001:DB8::7', 'fe80::1%eth0']
+  const own = new OwnAddresses(
+    () => all,
+    () => time,
+  )
+  for (const address of ['192.0.2.7', '192.0.2.8', '2001:db8::7']) t.ok(own.has(address), address)
+  all = ['192.0.2.9']
+  t.notOk(own.has('192.0.2.9'))
+  time = 1000
+  t.ok(own.has('192.0.2.9'))
+  t.notOk(own.has('192.0.2.7'))
+  t.ok(new OwnAddresses().has('127.0.0.1'), 'by itself it asks the system')
 })

@@ -5,6 +5,7 @@ import t from 'tap'
 import { issueLeaf } from '../../ca/authority.ts'
 import { unlistedProvider } from '../../policies/call-shape.ts'
 import { answering, gateway, identity, internet, NAME, reading, rulesOf, startRig } from './proxy-rig.ts'
+import { h2Start } from './proxy-wire.ts'
 
 const tick = (ms = 2) => new Promise((resolve) => setTimeout(resolve, ms))
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
@@ -280,7 +281,52 @@ t.test('HTTP/2 without TLS is refused by its own rule towards a provider', async
   await read.until('end')
   await rig.recorder.until(() => rig.recorder.refusals().length === 1)
   t.match(rig.recorder.refusals()[0], { rule: 'standard/h2-prior-knowledge-provider-address' })
+  const named = await rig.plain()
+  named.write(await h2Start({ ':authority': 'other.example' }))
+  await reading(named).until('end')
+  await rig.recorder.until(() => rig.recorder.refusals().length === 2)
+  t.match(rig.recorder.refusals()[1], {
+    rule: 'standard/h2-prior-knowledge-provider-address',
+    serverName: 'other.example',
+  })
 })
+
+t.test(
+  'a governed name in HTTP/2 without TLS is refused wherever it goes, also once it waited',
+  async (t) => {
+    let got: Buffer = Buffer.alloc(0)
+    const rig = await startRig({
+      tls: false,
+      provider: (socket) =>
+        socket.on('data', (bytes) => {
+          got = Buffer.concat([got, bytes])
+        }),
+      providerAddresses: [],
+    })
+    t.teardown(() => rig.stop())
+    const start = await h2Start({ ':authority': NAME })
+    const once = await rig.plain()
+    once.write(start)
+    await reading(once).until('end')
+    const late = await rig.plain()
+    const read = reading(late)
+    late.write(start.subarray(0, 24))
+    while (got.length === 0) await tick()
+    t.same(got, start.subarray(0, 24), 'the server is told that it is HTTP/2, so that it may answer')
+    late.write(start.subarray(24))
+    await read.until('end')
+    await rig.recorder.until(() => rig.recorder.refusals().length === 2)
+    for (const refusal of rig.recorder.refusals())
+      t.match(refusal, { rule: 'standard/h2-governed-name', serverName: NAME })
+    t.equal(got.length, 24)
+
+    const foreign = await rig.plain()
+    const whole = await h2Start({ ':authority': 'other.example' })
+    foreign.write(whole)
+    while (got.length < 24 + whole.length) await tick()
+    t.same(got.subarray(24), whole, 'another name passes')
+  },
+)
 
 t.test('every connection to a server is reported with its port before a byte goes out on it', async (t) => {
   const flows: { local: { port: number }; remote: { port: number } }[] = []

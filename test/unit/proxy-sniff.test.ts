@@ -4,7 +4,14 @@ import t from 'tap'
 import { SNIFF_LIMIT, sniff } from '../../daemon/proxy/sniff/sniff.ts'
 import { readSocksStep } from '../../daemon/proxy/sniff/socks.ts'
 import { readClientHello } from '../../daemon/wire/client-hello.ts'
-import { clientHello, socks4Request, socks5Greeting, socks5Request, socks5SignIn } from './proxy-wire.ts'
+import {
+  clientHello,
+  h2Start,
+  socks4Request,
+  socks5Greeting,
+  socks5Request,
+  socks5SignIn,
+} from './proxy-wire.ts'
 
 /** The same handshake message over records of `size` bytes. */
 function fragmented(hello: Buffer, size: number): Buffer {
@@ -27,11 +34,11 @@ const nameless = await clientHello({ ALPNProtocols: ['http/1.1'] })
 
 t.test('reads name and protocols of real ClientHellos, cut at every byte', async (t) => {
   for (const [hello, name, alpn] of [
-    [hello13, 'api.openai.com', ['h2', 'http/1.1']],
-    [hello12, 'api.openai.com', []],
-    [nameless, undefined, ['http/1.1']],
+    [hello13, { names: ['api.openai.com'], sni: 'API.OpenAI.com' }, ['h2', 'http/1.1']],
+    [hello12, { names: ['api.openai.com'], sni: 'api.openai.com' }, []],
+    [nameless, { names: [] }, ['http/1.1']],
   ] as const) {
-    const expected = { protocol: 'tls', names: name ? [name] : [], alpn, ech: false }
+    const expected = { protocol: 'tls', ...name, alpn, ech: false }
     t.same(sniff(hello), expected)
     for (let i = 1; i < hello.length; i++) {
       if (sniff(hello.subarray(0, i)) !== 'more') t.fail(`decided after ${i} of ${hello.length} bytes`)
@@ -123,7 +130,8 @@ t.test('tells plain HTTP by its first line and reads every host it names', async
 })
 
 t.test('tells HTTP/2 without TLS, and CONNECT with where it goes', async (t) => {
-  t.match(sniff(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')), { protocol: 'h2-preface' })
+  t.equal(sniff(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')), 'more')
+  t.match(sniff(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), true), { protocol: 'h2-preface', names: [] })
   t.equal(sniff(Buffer.from('PRI * HTTP')), 'more')
   const target = (text: string) => {
     const found = sniff(Buffer.from(`${text}\r\nX: y\r\n\r\nrest`))
@@ -216,3 +224,48 @@ t.test(
     )
   },
 )
+
+t.test('reads the names of HTTP/2 without TLS, cut at every byte', async (t) => {
+  const start = await h2Start({ ':authority': 'API.openai.com:80', 'x-much': 'a'.repeat(500) })
+  t.match(sniff(start), { protocol: 'h2-preface', names: ['api.openai.com'] })
+  for (let i = 3; i < start.length; i++) {
+    if (sniff(start.subarray(0, i)) !== 'more') t.fail(`decided after ${i} of ${start.length} bytes`)
+  }
+  t.match(sniff(start.subarray(0, -1), true), { protocol: 'h2-preface', names: [], unfinished: true })
+  t.match(sniff(await h2Start({ ':authority': 'a.example', host: 'api.openai.com' })), {
+    names: ['a.example', 'api.openai.com'],
+  })
+  t.match(
+    sniff(paddedAndCut(start, 24)),
+    { names: ['api.openai.com'] },
+    'padded, and over CONTINUATION frames',
+  )
+})
+
+/** The same request with padding and a priority, its fields over three frames. */
+function paddedAndCut(start: Buffer, from: number): Buffer {
+  const frames: Buffer[] = []
+  for (let at = from; at < start.length; ) {
+    const end = at + 9 + start.readUIntBE(at, 3)
+    const [type, flags = 0] = start.subarray(at + 3)
+    const payload = start.subarray(at + 9 + (type === 1 && flags & 0x20 ? 5 : 0), end)
+    if (type !== 1) frames.push(start.subarray(at, end))
+    else {
+      const priority = Buffer.from([0, 0, 0, 0, 15])
+      const pad = Buffer.alloc(7)
+      frames.push(
+        h2Frame(1, 0x28, Buffer.concat([Buffer.from([7]), priority, payload.subarray(0, 4), pad])),
+        h2Frame(9, 0, payload.subarray(4, 5)),
+        h2Frame(9, 4, payload.subarray(5)),
+      )
+    }
+    at = end
+  }
+  return Buffer.concat([start.subarray(0, from), ...frames])
+}
+
+const h2Frame = (type: number, flags: number, payload: Buffer) =>
+  Buffer.concat([
+    Buffer.from([0, payload.length >> 8, payload.length & 255, type, flags, 0, 0, 0, 1]),
+    payload,
+  ])

@@ -185,6 +185,39 @@ t.test('SOCKS is looked into as CONNECT is', async (t) => {
   }
 })
 
+t.test('what SOCKS is asked for beside connections is refused, or noted where nothing is', async (t) => {
+  const attempts: [string, RegExp, Buffer[]][] = [
+    ['BIND', /^BIND /, [socks5Greeting, Buffer.from([5, 2, 0, 1, 192, 0, 2, 9, 0, 9])]],
+    ['UDP', /^UDP ASSOCIATE /, [socks5Greeting, Buffer.from([5, 3, 0, 1, 0, 0, 0, 0, 0, 0])]],
+    ['4', /^BIND /, [Buffer.from([4, 2, 0, 9, 192, 0, 2, 9, 0])]],
+    ['4a', /^BIND /, [Buffer.from([4, 2, 0, 9, 0, 0, 0, 1, 0, ...Buffer.from('other.example\0')])]],
+  ]
+  for (const policy of ['standard', 'observe']) {
+    const heard: Buffer[] = []
+    const serve = (socket: Socket) => socket.on('data', (bytes) => heard.push(bytes))
+    const rig = await outside(serve, { rules: rulesOf(policy) })
+    t.teardown(() => rig.stop())
+    for (const [i, [what, reason, messages]] of attempts.entries()) {
+      heard.length = 0
+      const agent = await rig.plain()
+      const read = reading(agent)
+      for (const message of messages) {
+        agent.write(message)
+        await tick(20)
+      }
+      if (policy === 'standard') await read.until('end')
+      await rig.recorder.until(() => rig.recorder.refusals().length === i + 1)
+      const refusal = rig.recorder.refusals()[i] as { rule: string; reason: string }
+      t.equal(refusal.rule, `${policy}/tunnel-blind`, what)
+      if (policy === 'standard') t.match(refusal.reason, reason)
+      else t.match(refusal.reason, /^let through/)
+      const passed = policy === 'standard' ? messages.slice(0, -1) : messages
+      while (Buffer.concat(heard).length < Buffer.concat(passed).length) await tick()
+      t.same(Buffer.concat(heard), Buffer.concat(passed), `${what}: what the proxy outside got`)
+    }
+  }
+})
+
 t.test(
   'a tunnel asked for by name or address of a provider is refused before anything is dialled',
   async (t) => {

@@ -1,5 +1,7 @@
 /** Bytes that clients send, for tests of what is read from them. */
+import { connect as connectH2 } from 'node:http2'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 
 /** The first flight of a real TLS client. */
@@ -44,3 +46,38 @@ export const socks4Request = (host: string | readonly number[], to = 443): Buffe
 
 export const connectRequest = (target: string, fields = ''): Buffer =>
   Buffer.from(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${fields}\r\n`)
+
+/** What a client of HTTP/2 without TLS sends first: up to the end of its request's fields. */
+export function h2Start(
+  fields: Readonly<Record<string, string | string[]>>,
+  host = 'nobody.example',
+): Promise<Buffer> {
+  return new Promise((resolve) => {
+    let sent: Buffer = Buffer.alloc(0)
+    const wire = new Duplex({
+      read() {},
+      write(bytes: Buffer, _, done) {
+        sent = Buffer.concat([sent, bytes])
+        done()
+        const end = endOfFields(sent)
+        if (end === undefined) return
+        session.destroy()
+        resolve(sent.subarray(0, end))
+      },
+    })
+    const session = connectH2(`http://${host}`, { createConnection: () => wire })
+    session.on('error', () => {})
+    session.request(fields).on('error', () => {})
+  })
+}
+
+/** Index after the frame that ends the first header block (RFC 9113 section 6.2). */
+function endOfFields(bytes: Buffer): number | undefined {
+  for (let at = 24; at + 9 <= bytes.length; ) {
+    const end = at + 9 + bytes.readUIntBE(at, 3)
+    const [type, flags = 0] = bytes.subarray(at + 3)
+    if ((type === 1 || type === 9) && flags & 4) return end <= bytes.length ? end : undefined
+    at = end
+  }
+  return undefined
+}

@@ -1,27 +1,46 @@
 /** IP addresses as values: one spelling each, and which of them a provider can never have. */
 import { BlockList, isIP, SocketAddress } from 'node:net'
 
+type Networks = readonly (readonly [string, number])[]
+
 /**
- * Never dialled for a name out of DNS, whoever answers it (RFC 6890): this host, this link, many hosts, none;
- * and with link-local the metadata services of clouds (169.254.169.254; AWS fd00:ec2::254, Alibaba 100.100.100.200).
+ * Reached from this machine alone, and by whom it says: an administrator's rules often let only some users there,
+ * and the gateway's own user is none of them. Link-local (RFC 3927, RFC 4291), with it most clouds' metadata
+ * services (169.254.169.254), and those elsewhere: AWS fd00:ec2::254, Google fd20:ce::254, Alibaba 100.100.100.200,
+ * Oracle 192.0.0.192, Azure 168.63.129.16.
  */
-const FORBIDDEN: readonly (readonly [string, number])[] = [
-  ['0.0.0.0', 8],
-  ['127.0.0.0', 8],
+const LINK: Networks = [
   ['169.254.0.0', 16],
   ['100.100.100.200', 32],
-  ['224.0.0.0', 3],
-  ['::', 128],
-  ['::1', 128],
+  ['192.0.0.192', 32],
+  ['168.63.129.16', 32],
   ['fe80::', 10],
   ['fd00:ec2::254', 128],
+  ['fd20:ce::254', 128],
+]
+
+/** No server of anybody else's (RFC 6890): this host, many hosts, none. ::/96 holds ::, ::1 and old forms of IPv4. */
+const NOBODY: Networks = [
+  ['0.0.0.0', 8],
+  ['127.0.0.0', 8],
+  ['224.0.0.0', 3],
+  ['::', 96],
   ['ff00::', 8],
 ]
 
-const forbidden = new BlockList()
-for (const [network, prefix] of FORBIDDEN) {
-  forbidden.addSubnet(network, prefix, network.includes(':') ? 'ipv6' : 'ipv4')
+const listOf = (networks: Networks): BlockList => {
+  const list = new BlockList()
+  for (const [network, prefix] of networks) {
+    list.addSubnet(network, prefix, network.includes(':') ? 'ipv6' : 'ipv4')
+  }
+  return list
 }
+
+const link = listOf(LINK)
+const nobody = listOf(NOBODY)
+
+/** RFC 6052: IPv4 addresses behind a translator, and RFC 3056's: IPv4 in the third to sixth byte. */
+const EMBEDDED = [/^64:ff9b::(?:([0-9a-f]{1,4}):)?([0-9a-f]{1,4})$/, /^2002:([0-9a-f]{1,4}):([0-9a-f]{1,4}):/]
 
 /** Canonical text of an address (RFC 5952), IPv4-mapped IPv6 as IPv4; undefined where it is none. */
 export function canonicalAddress(text: string): string | undefined {
@@ -35,6 +54,22 @@ export function canonicalAddress(text: string): string | undefined {
 
 /** True for an address that may be dialled because DNS says so. @param address canonical */
 export function isDialable(address: string): boolean {
-  const family = isIP(address)
-  return family !== 0 && !forbidden.check(address, family === 4 ? 'ipv4' : 'ipv6')
+  return isIP(address) !== 0 && !isOfLink(address) && !forms(address).some((one) => isIn(nobody, one))
+}
+
+/** True for an address of this link, or of a metadata service. @param address canonical */
+export const isOfLink = (address: string): boolean => forms(address).some((one) => isIn(link, one))
+
+const isIn = (list: BlockList, address: string): boolean =>
+  isIP(address) !== 0 && list.check(address, isIP(address) === 4 ? 'ipv4' : 'ipv6')
+
+/** The address, and the one of IPv4 that it stands for. */
+function forms(address: string): string[] {
+  for (const pattern of EMBEDDED) {
+    const found = pattern.exec(address)
+    if (!found) continue
+    const [high, low] = [found[1] ?? '0', found[2] ?? '0'].map((group) => Number.parseInt(group, 16))
+    return [address, [high! >> 8, high! & 255, low! >> 8, low! & 255].join('.')]
+  }
+  return [address]
 }

@@ -38,6 +38,8 @@ export interface DirectoryOptions {
   readonly fixed: ReadonlyMap<string, readonly string[]>
   /** A name was looked up: these are its addresses now, for so many seconds where DNS said how long. */
   readonly learned: (name: string, addresses: readonly string[], ttlSeconds?: number) => void
+  /** Is it an address of this machine? */
+  readonly isOwn?: (address: string) => boolean
   readonly clock?: () => number
 }
 
@@ -72,15 +74,21 @@ export class Directory {
     const known = this.#known(name)
     if (!this.#remembers(known, original)) await this.#refresh(name, known)
     else if (known.until <= this.#clock()) this.#refresh(name, known).catch(() => {})
-    const belongs = this.#remembers(known, original)
-    if (known.addresses.length === 0 && !belongs) {
+    const belongs = this.#remembers(known, original) && this.#mayDial(original)
+    const addresses = known.addresses.filter((address) => this.#mayDial(address))
+    if (addresses.length === 0 && !belongs) {
       throw new ProxyError(
         'upstream_unresolved',
         `${name} has no address that may be dialled`,
-        'Check DNS and /etc/hosts on this machine: loopback and link-local addresses are never dialled.',
+        'Check DNS and /etc/hosts: loopback, link-local and this machine’s own addresses are never dialled.',
       )
     }
-    return order(known.addresses, original, belongs)
+    return order(addresses, original, belongs)
+  }
+
+  /** Asked when it is dialled: interfaces may have got an address since it was looked up. */
+  #mayDial(address: string): boolean {
+    return isDialable(address) && this.#options.isOwn?.(address) !== true
   }
 
   /** Looks a name up, whether or not anybody has dialled it. @throws ProxyError upstream_unresolved */
@@ -143,7 +151,7 @@ export class Directory {
     const usable = new Set<string>()
     for (const text of answer) {
       const address = canonicalAddress(text)
-      if (address !== undefined && isDialable(address)) usable.add(address)
+      if (address !== undefined && this.#mayDial(address)) usable.add(address)
     }
     known.addresses = [...usable]
     known.until = time + Math.min(Math.max(ttl * 1000, MIN_TTL_MS), MAX_TTL_MS)

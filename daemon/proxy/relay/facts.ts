@@ -11,6 +11,7 @@ import { recordId } from '../record-id.ts'
 import type { RecorderLink } from '../recorder-link.ts'
 import type { Providers } from '../upstream/providers.ts'
 import type { Report } from '../upstream/reach.ts'
+import type { Vouching } from '../vouching/vouching.ts'
 
 /** Of the catalogue's entry, what the proxy needs. */
 export type GovernedProvider = Pick<Provider, 'id' | 'telemetryName' | 'style' | 'keepBodies' | 'paths'>
@@ -64,6 +65,7 @@ export interface Shared {
   readonly policy: Policy
   /** Is it the name of a provider in the catalogue? */
   readonly governs: (name: string) => boolean
+  readonly vouching: Vouching
   /** To be told of each upstream connection before anything is sent on it: the leak sensor knows it by that. */
   readonly dialled: Report
   readonly counters: Counters

@@ -1,6 +1,6 @@
 /** What a decision to intercept makes of a connection. */
 import { UNLISTED } from '../../../policies/catalogue-schema.ts'
-import type { Decision } from '../../../policies/decide.ts'
+import type { Decision } from '../../../policies/decision.ts'
 import type { Sniffed } from '../sniff/sniff.ts'
 import type { ConnectionFacts, Governed } from './facts.ts'
 

@@ -1,24 +1,31 @@
 /** What the first bytes of a connection are: TLS with its names, plain HTTP with its hosts, or something else. */
 import { readClientHello } from '../../wire/client-hello.ts'
 import { normalName } from '../http/authority.ts'
+import { readH2Start } from './h2-start.ts'
 import { H2_PREFACE_LINE, readHttpStart } from './http-start.ts'
-import { readSocksStart, type TunnelTarget } from './socks.ts'
+import { type Blind, readSocksStart, type TunnelTarget } from './socks.ts'
 
 /** Most that is kept of a connection before it is decided on. A ClientHello with post-quantum shares has 2 KiB. */
 export const SNIFF_LIMIT = 16 * 1024
 
 export interface Sniffed {
   readonly protocol: 'tls' | 'http' | 'h2-preface' | 'socks' | 'other'
-  /** Names the connection gives, first the one it would be routed by. More than one only on plain HTTP. */
+  /** Names the connection gives, first the one it would be routed by. More than one only on HTTP. */
   readonly names: readonly string[]
+  /** SNI as sent. */
+  readonly sni?: string
   readonly alpn: readonly string[]
   readonly ech: boolean
   /** A ClientHello of which nothing more was waited for: no client's is so long. */
   readonly oversized?: true
+  /** HTTP/2 whose first request did not come. */
+  readonly unfinished?: true
   /** Of plain HTTP. */
   readonly request?: { readonly method: string; readonly target: string }
   /** Where a CONNECT or a SOCKS request wants to be taken. */
   readonly tunnel?: TunnelTarget
+  /** It asks SOCKS for something else than a connection. */
+  readonly blind?: Blind
   /** Index of the request line of plain HTTP. */
   readonly start?: number
   /** Index after the HTTP head or SOCKS message; undefined where that did not come to its end. */
@@ -29,6 +36,10 @@ const OTHER: Sniffed = { protocol: 'other', names: [], alpn: [], ech: false }
 const H2_PREFACE: Sniffed = { ...OTHER, protocol: 'h2-preface' }
 /** As much of the preface as nothing else begins with. */
 const H2_PREFACE_BYTES = Buffer.from('PRI * HTTP/2')
+
+/** HTTP/2 without TLS, whose names may come only after the server has spoken. */
+export const isH2Start = (bytes: Buffer): boolean =>
+  H2_PREFACE_LINE.test(bytes.toString('latin1', 0, H2_PREFACE_BYTES.length))
 
 /**
  * Pure; call again with more bytes after 'more'. Never says 'more' from {@link SNIFF_LIMIT} bytes on.
@@ -41,8 +52,9 @@ export function sniff(bytes: Buffer, ended = false): Sniffed | 'more' {
   if (whole === 'more' && !last) return 'more'
   const hello = whole === 'more' ? readClientHello(bytes, true) : whole
   if (typeof hello === 'object') {
-    const { name, alpn, ech } = hello
-    const seen = { protocol: 'tls', names: name === undefined ? [] : [normalName(name)], alpn, ech } as const
+    const { name, sent, alpn, ech } = hello
+    const names = name === undefined ? [] : [normalName(name)]
+    const seen = { protocol: 'tls', names, alpn, ech, ...(sent === undefined ? {} : { sni: sent }) } as const
     return whole === 'more' && !ended ? { ...seen, oversized: true } : seen
   }
   const socks = readSocksStart(bytes)
@@ -53,12 +65,17 @@ export function sniff(bytes: Buffer, ended = false): Sniffed | 'more' {
 const unfinished = (last: boolean) => (last ? OTHER : 'more')
 
 function socksSeen(socks: Exclude<ReturnType<typeof readSocksStart>, string>): Sniffed {
-  const target = socks.version === 4 ? socks.target : undefined
-  return { ...OTHER, protocol: 'socks', end: socks.end, ...(target ? { tunnel: target } : {}) }
+  const seen = { ...OTHER, protocol: 'socks', end: socks.end } as const
+  if (socks.version === 5) return seen
+  return { ...seen, tunnel: socks.target, ...(socks.blind ? { blind: socks.blind } : {}) }
 }
 
 function sniffHttp(bytes: Buffer, last: boolean): Sniffed | 'more' {
-  if (H2_PREFACE_LINE.test(bytes.toString('latin1', 0, H2_PREFACE_BYTES.length))) return H2_PREFACE
+  if (isH2Start(bytes)) {
+    const names = readH2Start(bytes)
+    if (names !== 'more') return { ...H2_PREFACE, names }
+    return last ? { ...H2_PREFACE, unfinished: true } : 'more'
+  }
   const http = readHttpStart(bytes, last)
   if (http === 'more') return 'more'
   if (http === 'not-http') return OTHER

@@ -17,6 +17,7 @@ export interface TunnelTarget {
 const V4 = 4
 const V5 = 5
 const CONNECT = 1
+const BIND = 2
 const LAST_COMMAND = 3
 /** Longest text in SOCKS 4: the field has no length of its own. */
 const MAX_TEXT = 255
@@ -24,9 +25,12 @@ const MAX_TEXT = 255
 const SIGN_IN = 1
 const ATYP = { ipv4: 1, name: 3, ipv6: 4 } as const
 
+/** Asked for in place of a connection. */
+export type Blind = 'BIND' | 'UDP ASSOCIATE'
+
 export type SocksStart =
-  /** Version 4: all in one message. `target` is absent for a BIND. */
-  | { readonly version: 4; readonly target?: TunnelTarget; readonly end: number }
+  /** Version 4: all in one message. */
+  | { readonly version: 4; readonly target: TunnelTarget; readonly blind?: Blind; readonly end: number }
   /** Version 5: the greeting; sign-in and request follow. */
   | { readonly version: 5; readonly end: number }
 
@@ -47,7 +51,7 @@ export function readSocksStart(bytes: Buffer): SocksStart | 'more' | 'not-socks'
 function readV4(bytes: Buffer): SocksStart | 'more' | 'not-socks' {
   const command = bytes[1]
   if (command === undefined) return 'more'
-  if (command !== CONNECT && command !== 2) return 'not-socks'
+  if (command !== CONNECT && command !== BIND) return 'not-socks'
   if (bytes.length < 9) return 'more'
   const user = textAt(bytes, 8)
   if (typeof user === 'string') return user
@@ -63,7 +67,7 @@ function readV4(bytes: Buffer): SocksStart | 'more' | 'not-socks' {
 }
 
 const done = (version: 4, command: number, target: TunnelTarget, end: number): SocksStart =>
-  command === CONNECT ? { version, target, end } : { version, end }
+  command === CONNECT ? { version, target, end } : { version, target, blind: 'BIND', end }
 
 function textAt(bytes: Buffer, start: number): { text: string; end: number } | 'more' | 'not-socks' {
   const end = bytes.indexOf(0, start)
@@ -75,8 +79,7 @@ function textAt(bytes: Buffer, start: number): { text: string; end: number } | '
 export type SocksStep =
   /** A sign-in. */
   | { readonly kind: 'sign-in'; readonly end: number }
-  /** A request; `target` is absent where no connection to it is asked for (BIND, UDP ASSOCIATE). */
-  | { readonly kind: 'request'; readonly target?: TunnelTarget; readonly end: number }
+  | { readonly kind: 'request'; readonly target: TunnelTarget; readonly blind?: Blind; readonly end: number }
 
 /** What follows a greeting of version 5. */
 export function readSocksStep(bytes: Buffer): SocksStep | 'more' | 'not-socks' {
@@ -103,9 +106,9 @@ function readRequest(bytes: Buffer): SocksStep | 'more' | 'not-socks' {
   if (size === undefined) return 'not-socks'
   const end = start + size + 2
   if (bytes.length < end) return 'more'
-  if (command !== CONNECT) return { kind: 'request', end }
   const host = hostText(bytes.subarray(start, start + size), type)
-  return { kind: 'request', target: { host, port: bytes.readUInt16BE(end - 2) }, end }
+  const request = { kind: 'request', target: { host, port: bytes.readUInt16BE(end - 2) }, end } as const
+  return command === CONNECT ? request : { ...request, blind: command === BIND ? 'BIND' : 'UDP ASSOCIATE' }
 }
 
 function hostText(bytes: Buffer, type: number): string {

@@ -8,7 +8,7 @@
  * out, unless a name in it already tells, and its end is still judged before that goes out. Where requests can't
  * be told from bodies, each line is looked at (line-scanner.ts). What is encrypted is passed unseen.
  */
-import type { Decision } from '../../../policies/decide.ts'
+import type { Decision } from '../../../policies/decision.ts'
 import { type BodyReader, bodyReader } from '../http/body.ts'
 import { asksForUpgrade, requestFraming } from '../http/framing.ts'
 import { parseRequestHead } from '../http/head.ts'
@@ -192,7 +192,7 @@ export class Inspector {
   }
 
   #socks(sniffed: Sniffed, end: number, forward: Buffer[]): Buffer {
-    if (sniffed.tunnel) this.#enter(sniffed.tunnel)
+    if (sniffed.tunnel && !sniffed.blind) this.#enter(sniffed.tunnel)
     else this.#state = this.#seen[0] === 5 ? 'socks' : 'pass'
     return this.#consume(end, forward)
   }
@@ -206,12 +206,12 @@ export class Inspector {
       return this.#consume(0, forward)
     }
     if (step.kind === 'request') {
-      const { target } = step
-      const facts = { protocol: 'socks', ...NO_FACTS, ...(target ? { tunnel: target } : {}) } as const
+      const { target, blind } = step
+      const facts = { protocol: 'socks', ...NO_FACTS, tunnel: target, ...(blind ? { blind } : {}) } as const
       const stop = this.#ask({ ...facts, within: this.#within })
       if (typeof stop === 'object') return stop
-      if (target) this.#enter(target)
-      else this.#state = 'pass'
+      if (blind) this.#state = 'pass'
+      else this.#enter(target)
     }
     return this.#consume(step.end, forward)
   }

@@ -59,6 +59,11 @@ export class WebSite {
     for (const server of this.#tlsServers) server.setSecureContext(credentials)
   }
 
+  /** Shows this certificate to who asks for that name. */
+  share(name: string, credentials: Credentials): void {
+    for (const server of this.#tlsServers) server.addContext(name, credentials)
+  }
+
   #tlsServer(credentials: Credentials): TlsServer {
     const server = createTlsServer({ ...credentials, ALPNProtocols: ['http/1.1'], noDelay: true })
     // The number travels from the TCP connection to the TLS socket on top of it by their shared addresses.
