@@ -3,11 +3,12 @@
  * its own account before it reads a packet. It ends when the supervisor does.
  */
 import { networkInterfaces } from 'node:os'
-import { flowOwner } from '../../firewall/flow-owner.ts'
+import { type FlowOwner, flowOwner } from '../../firewall/flow-owner.ts'
 import { canonicalAddress } from '../../firewall/ip-address.ts'
 import { deviceName } from '../../firewall/libc.ts'
 import { messageOf } from '../base/errors.ts'
 import { type Captures, loadPcap, openCaptures } from './captures.ts'
+import { isWithinCgroup } from './cgroup-membership.ts'
 import type { Flow } from './flow.ts'
 import { type FromSensor, type SensorState, type Start, ToSensor } from './messages.ts'
 import { becomeUnprivileged } from './privileges.ts'
@@ -37,6 +38,7 @@ async function run(start: Start): Promise<Running> {
   const sensor = new Sensor({
     ...start,
     socketOwner,
+    isWithinCgroup,
     isOwnAddress: ownAddresses(),
     isBridge: nameMatcher(start.bridges),
     say,
@@ -165,9 +167,9 @@ function blindCaptures({ logGroup, dnsLogGroup, uplinks }: Start, reason: string
 }
 
 /** Where the kernel can't be asked, nobody's word is left but the proxy's. */
-function socketOwner({ protocol, family, source, destination }: Flow): number | undefined {
+function socketOwner({ protocol, family, source, destination }: Flow): FlowOwner | undefined {
   try {
-    return flowOwner({ protocol, family, client: source, destination })?.uid
+    return flowOwner({ protocol, family, client: source, destination })
   } catch {
     return undefined
   }
@@ -222,6 +224,8 @@ process.on('message', (raw) => {
   if (message.type === 'start') running ??= run(message)
   if (message.type === 'dialled') running?.then(({ sensor }) => sensor.dialled(message.flows, Date.now()))
   if (message.type === 'addresses') running?.then(({ sensor }) => sensor.addresses(message.addresses))
+  if (message.type === 'group')
+    running?.then(({ sensor }) => sensor.group(message.question, message.gid, Date.now()))
   if (message.type === 'uplinks') running?.then(({ uplinks }) => uplinks(message.uplinks))
   if (message.type === 'stop') {
     if (running) running.then(stop, () => process.exit(1))

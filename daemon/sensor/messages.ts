@@ -9,6 +9,13 @@ const Device = z.string().min(1).max(15)
 const Uplinks = z.array(Device).max(256)
 const Endpoint = z.strictObject({ address: z.string().max(64), port: z.int().min(0).max(65_535) })
 
+/** Checked when the policy was loaded, as far as names go. */
+const Senders = z.strictObject({
+  uids: z.array(z.int().nonnegative()),
+  gids: z.array(z.int().nonnegative()),
+  cgroups: z.array(z.string().max(1024)),
+})
+
 const Start = z.strictObject({
   type: z.literal('start'),
   /** Account that it becomes before it reads a packet. */
@@ -31,6 +38,8 @@ const Start = z.strictObject({
   /** Known addresses of providers. */
   providerAddresses: z.array(z.string().max(64)),
   proxyUid: Uid,
+  /** Whom the policy governs, and whom it leaves alone. */
+  governed: z.strictObject({ subjects: z.union([z.literal('everyone'), Senders]), exempt: Senders }),
 })
 export type Start = z.infer<typeof Start>
 
@@ -45,6 +54,8 @@ export const ToSensor = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('addresses'), addresses: z.array(z.string().max(64)) }),
   /** The devices by which packets leave from now on. */
   z.strictObject({ type: z.literal('uplinks'), uplinks: Uplinks }),
+  /** The group that made a socket which was asked for; absent where nobody holds it any more. */
+  z.strictObject({ type: z.literal('group'), question: z.int(), gid: z.int().nonnegative().optional() }),
   z.strictObject({ type: z.literal('stop') }),
 ])
 
@@ -80,6 +91,8 @@ export type FromSensor =
     }
   | ({ readonly type: 'sighting'; readonly reason: string } & Sighting)
   | ({ readonly type: 'state' } & SensorState)
+  /** Which group made this socket? */
+  | { readonly type: 'group'; readonly question: number; readonly inode: number }
   /** An uplink has no capture, and only a sensor that starts anew can open one. */
   | { readonly type: 'short' }
   | { readonly type: 'beat' }

@@ -4,6 +4,7 @@
  *
  * Threat model: the kernel's word goes first: who reuses the ends of a connection that the proxy had is not the proxy.
  */
+import type { FlowOwner } from '../../firewall/flow-owner.ts'
 import { canonicalAddress, type Endpoint } from '../../firewall/ip-address.ts'
 import type { Flow } from './flow.ts'
 
@@ -14,7 +15,7 @@ export interface DialledFlow {
 
 export type Verdict =
   | { readonly whose: 'proxy' }
-  | { readonly whose: 'other'; readonly uid: number }
+  | { readonly whose: 'other'; readonly owner: FlowOwner }
   /** Nobody's socket: already gone, forwarded for a container, or sent past the sockets. */
   | { readonly whose: 'unknown' }
 
@@ -25,7 +26,7 @@ const MOST_DIALLED = 65_536
 
 export class OwnFlows {
   readonly #proxyUid: number
-  readonly #socketOwner: (flow: Flow) => number | undefined
+  readonly #socketOwner: (flow: Flow) => FlowOwner | undefined
   /** By both ends: when it was dialled, in order of time. */
   readonly #exact = new Map<string, number>()
   /** By local port and remote end: where this machine translates its own source addresses, they differ on the uplink. */
@@ -33,12 +34,12 @@ export class OwnFlows {
   readonly #isOwnAddress: (address: string) => boolean
 
   /**
-   * @param socketOwner uid of the socket with these ends, asked of the kernel; undefined where there is none
+   * @param socketOwner who made the socket with these ends, asked of the kernel; undefined where there is none
    * @param isOwnAddress whether a device of this machine has it
    */
   constructor(
     proxyUid: number,
-    socketOwner: (flow: Flow) => number | undefined,
+    socketOwner: (flow: Flow) => FlowOwner | undefined,
     isOwnAddress: (address: string) => boolean,
   ) {
     this.#proxyUid = proxyUid
@@ -58,8 +59,8 @@ export class OwnFlows {
   }
 
   judge(flow: Flow, now: number): Verdict {
-    const uid = this.#socketOwner(flow)
-    if (uid !== undefined) return uid === this.#proxyUid ? { whose: 'proxy' } : { whose: 'other', uid }
+    const owner = this.#socketOwner(flow)
+    if (owner) return owner.uid === this.#proxyUid ? { whose: 'proxy' } : { whose: 'other', owner }
     if (flow.protocol !== 'tcp') return { whose: 'unknown' }
     return this.#wasDialled(flow, now) ? { whose: 'proxy' } : { whose: 'unknown' }
   }

@@ -2,6 +2,7 @@
  * The sensor's judgement, without its captures: packets in, messages to the supervisor out. Independent of the rules
  * that it watches: it believes what packets say, not what the rules should have done.
  */
+import type { FlowOwner } from '../../firewall/flow-owner.ts'
 import { canonicalAddress } from '../../firewall/ip-address.ts'
 import { type Catalogue, matchHost } from '../../policies/catalogue.ts'
 import { type IpPacket, ipOfCooked, readIpPacket, readTcp, readUdp, TCP, UDP } from '../wire/ip-packet.ts'
@@ -15,6 +16,7 @@ import { type DialledFlow, OwnFlows } from './own-flows.ts'
 import { QuicHellos } from './quic-hellos.ts'
 import { reasonOf } from './reason.ts'
 import { refusal } from './refusals.ts'
+import { type Governed, standingOf } from './standing.ts'
 import { type Observed, Tally } from './tally.ts'
 import { type FoundHello, TcpHellos } from './tcp-hellos.ts'
 
@@ -22,8 +24,12 @@ export interface SensorOptions {
   readonly catalogue: Catalogue
   readonly providerAddresses: readonly string[]
   readonly proxyUid: number
-  /** uid of the TCP socket with these ends; undefined where there is none. */
-  readonly socketOwner: (flow: Flow) => number | undefined
+  /** Whom the policy governs, and whom it leaves alone. */
+  readonly governed: Governed
+  /** Whether the control group of that id is the one of that path, or beneath it. */
+  readonly isWithinCgroup: (id: bigint, path: string) => boolean
+  /** Maker of the socket with these ends; undefined where there is none. */
+  readonly socketOwner: (flow: Flow) => FlowOwner | undefined
   readonly isOwnAddress: (address: string) => boolean
   /** Whether a device, by its index, belongs to containers. */
   readonly isBridge: (index: number) => boolean
@@ -72,6 +78,8 @@ export class Sensor {
     this.#leaks = new Leaks({
       own: new OwnFlows(proxyUid, socketOwner, isOwnAddress),
       governs,
+      standing: (maker) => standingOf(maker, options.governed, options.isWithinCgroup),
+      askGroup: (question, inode) => say({ type: 'group', question, inode }),
       isProvider: (address) => this.#providers.has(address),
       leaked: (observed, at) => {
         this.#tally.see(observed, at)
@@ -139,6 +147,11 @@ export class Sensor {
 
   dialled(flows: readonly DialledFlow[], now: number): void {
     this.#leaks.dialled(flows, now)
+  }
+
+  /** Which group made the socket that was asked for; undefined where that can't be told. */
+  group(question: number, gid: number | undefined, now: number): void {
+    this.#leaks.group(question, gid, now)
   }
 
   addresses(addresses: readonly string[]): void {

@@ -42,6 +42,7 @@ import { startSensor } from './sensor-process.ts'
 import { keepAlive, notify } from './service-manager.ts'
 import { type Sight, startSight } from './sight.ts'
 import { sightings } from './sightings.ts'
+import { socketGroup } from './socket-group.ts'
 import { processStart, readState, type SupervisorState } from './state-file.ts'
 import { SupervisorError } from './supervisor-error.ts'
 
@@ -267,7 +268,9 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
       catalogue,
       providerAddresses: [...book.addresses4, ...book.addresses6],
       proxyUid: accounts.proxy.uid,
+      governed: { subjects: wanted.enforcement.subjects, exempt: wanted.enforcement.exempt },
     }),
+    groupOf: (inode) => socketGroup(attribution.ask, inode),
     resolvers: upstreamSource([]),
     learned: (entries) => void learn(entries),
     sighting: (sighting) => {

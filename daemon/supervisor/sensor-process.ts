@@ -53,6 +53,7 @@ const FromSensor = z.discriminatedUnion('type', [
     unread: Count,
     blind: z.array(z.strictObject({ device: z.string().max(64), reason: z.string().max(4096) })).max(512),
   }),
+  z.strictObject({ type: z.literal('group'), question: z.int(), inode: z.int().positive() }),
   z.strictObject({ type: z.literal('short') }),
   z.strictObject({ type: z.literal('beat') }),
 ])
@@ -75,6 +76,8 @@ export interface SensorOptions {
    * begin at 0 with each start.
    */
   readonly state: (state: SensorState) => void
+  /** Which group made that socket; undefined where nobody holds it. Rejects never. */
+  readonly groupOf: (inode: number) => Promise<number | undefined>
   /** It has no capture left for an uplink: `renew()` gives it some. */
   readonly short: () => void
   readonly changed: (state: ChildState) => void
@@ -155,7 +158,7 @@ function startOnce(options: SensorOptions): Child {
       }),
     started: (process) =>
       process.send({ ...options.start(), type: 'start', uid: account.uid, gid: account.gid }, () => {}),
-    message: (raw) => {
+    message: (raw, process) => {
       const parsed = FromSensor.safeParse(raw)
       if (!parsed.success) {
         log.error('the sensor sent a message of unknown shape; dropped')
@@ -166,6 +169,13 @@ function startOnce(options: SensorOptions): Child {
       if (message.type === 'sighting') options.sighting(message)
       if (message.type === 'state') options.state(message)
       if (message.type === 'short') options.short()
+      if (message.type === 'group') {
+        const { question, inode } = message
+        void options.groupOf(inode).then((gid) => {
+          if (process.connected)
+            process.send({ type: 'group', question, ...(gid === undefined ? {} : { gid }) }, () => {})
+        })
+      }
       return message.type === 'ready'
     },
   })

@@ -61,6 +61,7 @@ export function startSight(options: SightOptions): Sight {
     log: options.log,
     sighting: options.sighting,
     changed: options.changed,
+    groupOf: options.groupOf,
     died: options.died,
     state: take,
     short: () => void child.renew(),

@@ -20,6 +20,7 @@ import {
 } from './sensor-fixture.ts'
 
 const PROXY = 4102
+const NOBODY = { uids: [], gids: [], cgroups: [] }
 const catalogue = loadCatalogue(`${shippedDirectory}/providers.yaml`)
 const ID = Buffer.from('8394c8f03e515708', 'hex')
 const initial = (name: string) =>
@@ -31,6 +32,8 @@ function watching(options: Partial<SensorOptions> = {}) {
     catalogue,
     providerAddresses: [],
     proxyUid: PROXY,
+    governed: { subjects: 'everyone', exempt: NOBODY },
+    isWithinCgroup: () => false,
     socketOwner: () => undefined,
     isOwnAddress: (address) => address === '192.0.2.77',
     isBridge: (index) => index === 9,
@@ -40,13 +43,14 @@ function watching(options: Partial<SensorOptions> = {}) {
   })
   const sightings = () => said.filter((message) => message.type === 'sighting')
   const learned = () => said.filter((message) => message.type === 'learned')
+  const questions = () => said.filter((message) => message.type === 'group')
   const hello = (now: number, ends = ENDS, name = 'api.openai.com') =>
     sensor.left(cooked(tcpPacket(ends, 1, tlsHello(name))), 'eth0', now)
-  return { sensor, sightings, learned, hello }
+  return { sensor, sightings, learned, questions, hello }
 }
 
 t.test('a governed ClientHello of another user’s socket is a leak at once', async (t) => {
-  const { hello, sightings, learned } = watching({ socketOwner: () => 4001 })
+  const { hello, sightings, learned } = watching({ socketOwner: () => ({ uid: 4001, inode: 7 }) })
   hello(10)
   t.match(sightings(), [
     {
@@ -64,14 +68,41 @@ t.test('a governed ClientHello of another user’s socket is a leak at once', as
 })
 
 t.test('the proxy’s own socket is none, and a name that nobody governs is nobody’s business', async (t) => {
-  const own = watching({ socketOwner: () => PROXY })
+  const own = watching({ socketOwner: () => ({ uid: PROXY, inode: 7 }) })
   own.hello(10)
   own.sensor.stop(10_000)
   t.same(own.sightings(), [])
-  const foreign = watching({ socketOwner: () => 4001 })
+  const foreign = watching({ socketOwner: () => ({ uid: 4001, inode: 7 }) })
   foreign.hello(10, ENDS, 'www.example')
   foreign.sensor.stop(10_000)
   t.same(foreign.sightings(), [])
+})
+
+t.test('a sender whose group is exempt is left alone once the group is told', async (t) => {
+  const exempt = { ...NOBODY, gids: [70] }
+  const asking = () => {
+    const seen = watching({
+      socketOwner: () => ({ uid: 4001, inode: 7 }),
+      governed: { subjects: 'everyone', exempt },
+    })
+    seen.hello(10)
+    t.same(seen.sightings(), [], 'nothing is said before')
+    return seen
+  }
+  const free = asking()
+  t.match(free.questions(), [{ question: 1, inode: 7 }])
+  free.sensor.group(1, 70, 20)
+  free.sensor.stop(10_000)
+  t.same(free.sightings(), [])
+  const governed = asking()
+  governed.sensor.group(1, 71, 20)
+  t.match(governed.sightings(), [{ kind: 'leak', uid: 4001 }])
+  const untold = asking()
+  untold.sensor.group(1, undefined, 20)
+  t.match(untold.sightings(), [{ kind: 'leak', uid: 4001 }], 'who holds it could not be found')
+  const unanswered = asking()
+  unanswered.sensor.tick(5100)
+  t.match(unanswered.sightings(), [{ kind: 'leak', uid: 4001 }], 'nor is an answer waited for for ever')
 })
 
 t.test('a socket that is gone waits two seconds for the proxy’s report', async (t) => {
@@ -111,7 +142,7 @@ t.test('a socket that is gone waits two seconds for the proxy’s report', async
 })
 
 t.test('the kernel’s word goes before the proxy’s: who reuses its ends is somebody else', async (t) => {
-  const { sensor, hello, sightings } = watching({ socketOwner: () => 4001 })
+  const { sensor, hello, sightings } = watching({ socketOwner: () => ({ uid: 4001, inode: 7 }) })
   sensor.dialled(
     [
       {
@@ -148,7 +179,7 @@ t.test(
 t.test(
   'a hello to a provider’s address counts without a governed name, also addresses learned later',
   async (t) => {
-    const { sensor, hello, sightings } = watching({ socketOwner: () => 4001 })
+    const { sensor, hello, sightings } = watching({ socketOwner: () => ({ uid: 4001, inode: 7 }) })
     hello(1, ENDS6, 'front.example')
     t.same(sightings(), [])
     sensor.addresses([ENDS6.destination])

@@ -31,6 +31,7 @@ function rig() {
     resolvers: () => [{ address: '192.0.2.53', port: 53, local: false }],
     learned: (entries) => learned.push(...entries),
     sighting: () => {},
+    groupOf: async () => undefined,
     stateChanged: () => {},
     changed: () => {},
     died: () => {},

@@ -45,8 +45,8 @@ sys.stdin.read()
 export async function prove(script: string): Promise<void> {
   makeWorld()
   nftScript(RULES)
-  const agent = new Sender(script, AGENT_UID)
-  const flood = new Sender(script, AGENT_UID)
+  const agent = new Sender(script, { uid: AGENT_UID })
+  const flood = new Sender(script, { uid: AGENT_UID })
   const sightings: SensorSighting[] = []
   const told: string[] = []
   const watch = watchUplinks({
@@ -63,11 +63,12 @@ export async function prove(script: string): Promise<void> {
       regained: () => {},
       gap: (cause, _from, _to, detail) => told.push(`gap ${cause} ${detail?.packets}`),
     },
-    start: startMessage,
+    start: (uplinks) => startMessage(uplinks),
     uplinks: watch.names,
     resolvers: () => [],
     learned: () => {},
     sighting: (each) => sightings.push(each),
+    groupOf: async () => undefined,
     stateChanged: () => {},
     changed: () => {},
     died: (how) => told.push(`died ${how}`),

@@ -1,6 +1,8 @@
 /** The sensor in the world of the firewall's tests, and who sends there. */
 import type { ChildProcess } from 'node:child_process'
 import winston from 'winston'
+import type { Governed } from '../../../daemon/sensor/standing.ts'
+import { startAttribution } from '../../../daemon/supervisor/attribution/attribution.ts'
 import {
   type SensorChild,
   type SensorLearned,
@@ -8,11 +10,12 @@ import {
   type SensorState,
   startSensor,
 } from '../../../daemon/supervisor/sensor-process.ts'
+import { socketGroup } from '../../../daemon/supervisor/socket-group.ts'
 import { loadPolicy } from '../../../policies/policy.ts'
 import { shippedDirectory } from '../../../policies/shipped.ts'
 import { cryptoFrame, helloMessage, sealInitial } from '../../unit/sensor-fixture.ts'
 import { LLM, PROXY_UID } from '../firewall/places.ts'
-import { sh, startRole } from '../firewall/world.ts'
+import { sh, startRole, type Where } from '../firewall/world.ts'
 import { SENSOR_GID, SENSOR_UID } from './places.ts'
 import type { Order, Sent } from './sender.ts'
 
@@ -34,7 +37,7 @@ export const log = winston.createLogger({
 const { catalogue } = loadPolicy({ dir: shippedDirectory, name: 'standard' })
 
 /** What a sensor is started with. */
-export const startMessage = (uplinks: readonly string[]) => ({
+export const startMessage = (uplinks: readonly string[], governed = EVERYBODY) => ({
   logGroup: 71,
   dnsLogGroup: 72,
   uplinks: [...uplinks],
@@ -42,31 +45,42 @@ export const startMessage = (uplinks: readonly string[]) => ({
   catalogue,
   providerAddresses: [LLM[4]],
   proxyUid: PROXY_UID,
+  governed,
 })
+
+const NOBODY = { uids: [], gids: [], cgroups: [] }
+const EVERYBODY: Governed = { subjects: 'everyone', exempt: NOBODY }
 
 interface World {
   readonly sensor: SensorChild
   readonly sightings: SensorSighting[]
   readonly learned: SensorLearned[]
   readonly states: SensorState[]
+  stop(): Promise<void>
 }
 
-export function startWorld(): World {
+export function startWorld(governed = EVERYBODY): World {
+  const attribution = startAttribution({ log, unknown: () => {} })
   const sightings: SensorSighting[] = []
   const learned: SensorLearned[] = []
   const states: SensorState[] = []
   const sensor = startSensor({
     account: ACCOUNT,
     log,
-    start: () => startMessage(['uplink']),
+    start: () => startMessage(['uplink'], governed),
     learned: (each) => learned.push(each),
     sighting: (each) => sightings.push(each),
     state: (each) => states.push(each),
     short: () => {},
+    groupOf: (inode) => socketGroup(attribution.ask, inode),
     changed: () => {},
     died: () => {},
   })
-  return { sensor, sightings, learned, states }
+  const stop = async () => {
+    await sensor.stop((child) => child.send({ type: 'stop' }), 3000)
+    await attribution.stop()
+  }
+  return { sensor, sightings, learned, states, stop }
 }
 
 /** A further uplink, to an address of its own on the internet; its number tells it from others. */
@@ -84,8 +98,8 @@ export class Sender {
   readonly #child: ChildProcess
   #last = 0
 
-  constructor(script: string, uid: number, namespace?: string) {
-    this.#child = startRole(script, 'sender', namespace === undefined ? { uid } : { uid, namespace })
+  constructor(script: string, where: Where) {
+    this.#child = startRole(script, 'sender', where)
   }
 
   send(order: Omit<Order, 'id'>): Promise<Sent> {

@@ -1,0 +1,10 @@
+/** Whose hellos are leaks, on a real kernel, in namespaces of this file's own. */
+import { enterNamespaces } from './sensor/enter.ts'
+
+const script = import.meta.filename
+const role = process.argv[2]
+
+if (role === 'sender') (await import('./sensor/sender.ts')).runSender()
+else if (role === 'servers') (await import('./sensor/servers.ts')).runServers()
+else if (role === 'inside') await (await import('./sensor/exempt.ts')).prove(script)
+else process.exitCode = enterNamespaces(script)
