@@ -3,7 +3,8 @@
  * ten seconds and at the end. The counts told add up to what was seen, exactly and always.
  *
  * Threat model: whoever sends chooses destinations and names, so the number of kinds is bounded for each user and
- * altogether; past the bounds they are counted together, by rule, protocol and user, then by rule alone.
+ * altogether; past the bounds they are counted together, by rule, protocol and user, then by rule alone. Who has no user
+ * (containers, guests) is told apart by the address, which can be forged: only so many addresses have bounds of their own.
  */
 import type { Endpoint } from '../../firewall/ip-address.ts'
 
@@ -53,14 +54,22 @@ const KINDS_AT_ONCE = 32
 const KINDS_A_SECOND = 4
 const FULL_AGAIN_MS = (KINDS_AT_ONCE / KINDS_A_SECOND) * 1000
 const MOST_USERS = 1024
+/** With their kinds at once, half of all kinds. */
+const MOST_STRANGERS = 64
 /** Packets of a kind that are looked into for a name: a ClientHello may come in several. */
 const LOOKED_INTO = 4
+
+interface Allowance {
+  readonly left: number
+  readonly at: number
+}
 
 export class Tally {
   readonly #tell: (sighting: Sighting) => void
   readonly #kinds = new Map<string, Counted>()
   readonly #together = new Map<string, Counted>()
-  readonly #allowances = new Map<string, { left: number; at: number }>()
+  readonly #users = new Map<string, Allowance>()
+  readonly #strangers = new Map<string, Allowance>()
   #flushed: number
 
   constructor(tell: (sighting: Sighting) => void, now: number) {
@@ -72,11 +81,16 @@ export class Tally {
     const key = kindOf(observed)
     const known = this.#kinds.get(key)
     if (known) count(known, observed, now)
-    else if (this.#kinds.size < MOST_KINDS && this.#mayTell(observed.uid, now)) {
+    else if (this.#kinds.size < MOST_KINDS && this.#mayTell(observed, now)) {
       this.#tell({ ...observed, count: 1, from: now, to: now, together: false })
-      // The client's end is the first one's alone.
-      const { client: _, ...rest } = observed
-      this.#kinds.set(key, { observed: rest, together: false, seen: 1, count: 0, from: now, to: now })
+      this.#kinds.set(key, {
+        observed: ofKind(observed),
+        together: false,
+        seen: 1,
+        count: 0,
+        from: now,
+        to: now,
+      })
     } else count(this.#togetherWith(observed, now), observed, now)
   }
 
@@ -99,8 +113,10 @@ export class Tally {
         } else if (now - to >= FORGOTTEN_MS || now < to) kinds.delete(key)
       }
     }
-    for (const [user, { at }] of this.#allowances) {
-      if (now - at >= FULL_AGAIN_MS) this.#allowances.delete(user)
+    for (const allowances of [this.#users, this.#strangers]) {
+      for (const [whose, { at }] of allowances) {
+        if (now - at >= FULL_AGAIN_MS) allowances.delete(whose)
+      }
     }
   }
 
@@ -124,16 +140,23 @@ export class Tally {
     return made
   }
 
-  /** A bucket for each user; those without one (containers) share one, as do users beyond the bound. */
-  #mayTell(uid: number | undefined, now: number): boolean {
-    const user = String(uid)
-    const known = this.#allowances.get(user)
-    const key = known || this.#allowances.size < MOST_USERS ? user : 'others'
-    const { left, at } = this.#allowances.get(key) ?? { left: KINDS_AT_ONCE, at: now }
+  /** A bucket for each user and for each address without one; those beyond the bounds share one. */
+  #mayTell({ uid, client }: Observed, now: number): boolean {
+    const allowances = uid === undefined ? this.#strangers : this.#users
+    const most = uid === undefined ? MOST_STRANGERS : MOST_USERS
+    const whose = `${uid ?? client?.address}`
+    const key = allowances.has(whose) || allowances.size < most ? whose : 'others'
+    const { left, at } = allowances.get(key) ?? { left: KINDS_AT_ONCE, at: now }
     const grown = Math.min(KINDS_AT_ONCE, left + (Math.max(0, now - at) / 1000) * KINDS_A_SECOND)
-    this.#allowances.set(key, { left: grown >= 1 ? grown - 1 : grown, at: now })
+    allowances.set(key, { left: grown >= 1 ? grown - 1 : grown, at: now })
     return grown >= 1
   }
+}
+
+/** The client's port is the first one's alone, and so is its address, where there is a user to go by. */
+function ofKind({ client, ...rest }: Observed): Observed {
+  if (rest.uid !== undefined || client === undefined) return rest
+  return { ...rest, client: { address: client.address, port: 0 } }
 }
 
 function count(counted: Counted, { serverName }: Observed, now: number): void {
@@ -146,5 +169,8 @@ function count(counted: Counted, { serverName }: Observed, now: number): void {
 }
 
 /** What was refused is the same with or without the name that it would have carried; a leak is that name's. */
-const kindOf = ({ kind, rule, protocol, uid, destination, via, serverName }: Observed) =>
-  `${kind} ${rule} ${protocol} ${uid ?? '-'} ${destination.address} ${destination.port} ${via} ${kind === 'leak' ? serverName : ''}`
+function kindOf({ kind, rule, protocol, uid, client, destination, via, serverName }: Observed): string {
+  const who = uid ?? `at ${client?.address}`
+  const where = `${destination.address} ${destination.port} ${via}`
+  return `${kind} ${rule} ${protocol} ${who} ${where} ${kind === 'leak' ? serverName : ''}`
+}

@@ -58,8 +58,10 @@ export class TcpHellos {
 
   /** The hello that this segment completes. */
   segment(packet: IpPacket, tcp: TcpSegment, now: number): FoundHello | undefined {
-    const { sequence, data } = tcp
+    const { data } = tcp
     if (data.length === 0) return undefined
+    // A SYN takes a number of its own before its data (RFC 7413).
+    const sequence = (tcp.sequence + (tcp.syn ? 1 : 0)) >>> 0
     const key = flowKey(packet, 'tcp', tcp.sourcePort, tcp.destinationPort)
     let stream = this.#streams.get(key)
     if (!stream && beginsTls(data)) {

@@ -17,6 +17,8 @@ export interface CounterRecordsOptions {
   readonly read: () => Promise<Record<string, NamedCounter>>
   /** Packets that the kernel could not hand to the sensor, since its start. */
   readonly sensorDrops: () => number
+  /** What the sensor could not read, since its start: cut short, or too much at once. */
+  readonly sensorUnread: () => number
   readonly audit: (event: string, detail: Record<string, number>) => void
   readonly log: Log
   readonly everyMs?: number
@@ -38,8 +40,11 @@ export function counterRecords(options: CounterRecordsOptions): CounterRecords {
       .filter(([name, counter]) => counter.packets > 0 && !CAPTURED.test(name))
       .map(([name, counter]): [string, number] => [name, counter.packets])
       .sort(([a], [b]) => (a < b ? -1 : 1))
-    const drops = options.sensorDrops()
-    const detail = Object.fromEntries([...packets, ...(drops > 0 ? [['sensor_drops', drops] as const] : [])])
+    const sensor = [
+      ['sensor_drops', options.sensorDrops()],
+      ['sensor_unread', options.sensorUnread()],
+    ] as const
+    const detail = Object.fromEntries([...packets, ...sensor.filter(([, number]) => number > 0)])
     const text = JSON.stringify(detail)
     if (text === last || text === '{}') return
     last = text

@@ -251,6 +251,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   const counters = counterRecords({
     read: () => enforcement.counters(),
     sensorDrops: () => sight?.drops() ?? 0,
+    sensorUnread: () => sight?.unread() ?? 0,
     audit: trail.write,
     log,
   })

@@ -12,6 +12,8 @@ export interface Sight {
   state(): SensorState
   /** Packets that the kernel could not hand over, since the daemon's start. */
   drops(): number
+  /** What the sensor could not read of what it got, since the daemon's start. */
+  unread(): number
   /** The devices by which packets leave. */
   uplinks(names: readonly string[]): void
   stop(): Promise<void>
@@ -38,12 +40,16 @@ export function startSight(options: SightOptions): Sight {
   let state = UNKNOWN
   let uplinks = options.uplinks
   let dropped = 0
+  let unread = 0
   let looked = Date.now()
 
   const take = (next: SensorState) => {
     const now = Date.now()
     // Counts begin anew with each start of the sensor.
-    const lost = next.kernelDrops - (next.kernelDrops >= state.kernelDrops ? state.kernelDrops : 0)
+    const since = (count: 'kernelDrops' | 'unread') =>
+      next[count] - (next[count] >= state[count] ? state[count] : 0)
+    unread += since('unread')
+    const lost = since('kernelDrops')
     if (lost > 0) {
       dropped += lost
       coverage.gap('sensor-overrun', looked, now, { packets: lost })
@@ -74,6 +80,7 @@ export function startSight(options: SightOptions): Sight {
     child,
     state: () => state,
     drops: () => dropped,
+    unread: () => unread,
     uplinks(names) {
       if (names.join(' ') === uplinks.join(' ')) return
       uplinks = [...names]

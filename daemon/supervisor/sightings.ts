@@ -58,7 +58,8 @@ export function sightings({ policy, nameOf, agent, record }: SightingOptions): S
     const { uid, gid, client, destination } = seen
     const known: Agent = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
     const protocol = LOOKED_UP[seen.protocol]
-    if (protocol === undefined || client === undefined || seen.count > 1) return known
+    // Port 0: several of the client's.
+    if (protocol === undefined || client === undefined || client.port === 0 || seen.count > 1) return known
     const family = isIPv6(client.address) ? 6 : 4
     const found = await agent({ protocol, family, client, destination })
     return uid === undefined || found.uid === uid ? { ...found, ...known } : known

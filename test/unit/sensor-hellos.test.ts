@@ -98,6 +98,23 @@ for (const ends of [ENDS, ENDS6]) {
   })
 }
 
+t.test('reads a ClientHello that begins in a SYN and ends in another segment', async (t) => {
+  const hello = tlsHello('api.openai.com')
+  const found = (backwards: boolean) => {
+    const hellos = new TcpHellos(ignore)
+    const segment = (sequence: number, data: Buffer, syn: boolean) => {
+      const packet = readIpPacket(tcpPacket(ENDS, sequence, data))
+      const tcp = packet && readTcp(packet.payload)
+      return packet && tcp && hellos.segment(packet, { ...tcp, syn }, 0)?.hello.name
+    }
+    const first = () => segment(100, hello.subarray(0, 30), true)
+    const second = () => segment(131, hello.subarray(30), false)
+    return backwards ? [second(), first()] : [first(), second()]
+  }
+  t.same(found(false), [undefined, 'api.openai.com'])
+  t.same(found(true), [undefined, 'api.openai.com'])
+})
+
 t.test('a repeated segment is not a second ClientHello; another connection is', async (t) => {
   const hellos = new TcpHellos(ignore)
   const hello = tlsHello('api.openai.com')

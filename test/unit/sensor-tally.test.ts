@@ -47,6 +47,41 @@ t.test('a name that shows later goes with the next count; leaks are told apart b
   t.equal(told.length, 4)
 })
 
+t.test('senders without a user are told apart by their addresses', async (t) => {
+  const { told, tally } = tallied()
+  const from = (address: string, port: number) => {
+    const { uid: _, ...rest } = refused({ client: { address, port } })
+    tally.see(rest, port)
+  }
+  for (let port = 1; port <= 3; port += 1) for (const host of [2, 3]) from(`172.17.0.${host}`, port)
+  tally.flush(10_000)
+  t.match(
+    told.map(({ client, count }) => ({ ...client, count })),
+    [2, 3]
+      .map((host) => ({ address: `172.17.0.${host}`, port: 1, count: 1 }))
+      .concat([2, 3].map((host) => ({ address: `172.17.0.${host}`, port: 0, count: 2 }))),
+  )
+})
+
+t.test('forged addresses take nobody else’s room', async (t) => {
+  const { told, tally } = tallied()
+  for (let number = 0; number < 20_000; number += 1) {
+    const { uid: _, ...rest } = refused({
+      client: { address: `10.1.${number >> 8}.${number & 255}`, port: 1 },
+      destination: { address: '203.0.113.10', port: 1 + (number % 60_000) },
+    })
+    tally.see(rest, 0)
+  }
+  t.ok(told.length < 2100, `${told.length}`)
+  tally.see(refused(), 1)
+  t.match(told.at(-1), { uid: 4001, count: 1, together: false })
+  tally.flush(2, true)
+  t.equal(
+    told.reduce((sum, { count }) => sum + count, 0),
+    20_001,
+  )
+})
+
 t.test('who sends everywhere is counted together, and hides nobody else', async (t) => {
   const { told, tally } = tallied()
   for (let port = 1; port <= 5000; port += 1) {

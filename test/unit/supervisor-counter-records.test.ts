@@ -8,13 +8,14 @@ const packets = (counts: Record<string, number>) =>
 function rig(counts: Record<string, number>) {
   const told: [string, Record<string, number>][] = []
   const errors: string[] = []
-  const state = { counts, drops: 0, fails: false }
+  const state = { counts, drops: 0, unread: 0, fails: false }
   const records = counterRecords({
     read: async () => {
       if (state.fails) throw new Error('nft: no')
       return packets(state.counts)
     },
     sensorDrops: () => state.drops,
+    sensorUnread: () => state.unread,
     audit: (event, detail) => told.push([event, detail]),
     log: { info: () => {}, error: (text: string) => errors.push(text) } as never,
     everyMs: 20,
@@ -33,8 +34,10 @@ t.test('totals are told when they move, and only then; captured connections are 
   await sleep(60)
   t.equal(told.length, 1)
   state.drops = 2
+  state.unread = 5
   await records.stop()
-  t.same(told[1], ['kernel-counters', { quic: 3, udp: 1, sensor_drops: 2 }], 'the last look is at the end')
+  const last = { quic: 3, udp: 1, sensor_drops: 2, sensor_unread: 5 }
+  t.same(told[1], ['kernel-counters', last], 'the last look is at the end')
 })
 
 t.test('a look that fails is logged, and the next one tells', async (t) => {

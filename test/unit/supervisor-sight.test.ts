@@ -78,6 +78,9 @@ t.test('blindness is told from its beginning to its end, losses by their number'
     'regained sensor-blind',
   ])
   t.equal(sight.drops(), 6)
+  state({ unread: 4 })
+  state({ unread: 1 })
+  t.equal(sight.unread(), 5)
 })
 
 t.test(
