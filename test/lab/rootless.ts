@@ -22,11 +22,16 @@ export const withSlirp = (argv: readonly string[]): string[] => ['/bin/sh', '-c'
 const SLIRP = `
 set -u
 unshare --user --map-root-user --net sh -c '
-  until ip addr show dev tap0 2>/dev/null | grep -q "inet "; do sleep 0.02; done
+  left=500
+  until ip addr show dev tap0 2>/dev/null | grep -q "inet "; do
+    left=$((left - 1))
+    if [ "$left" -eq 0 ]; then echo "slirp4netns made no tap0" >&2; exit 97; fi
+    sleep 0.02
+  done
   exec "$@"' sh "$@" &
 inner=$!
-until [ "$(readlink "/proc/$inner/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
-slirp4netns --configure --mtu=65520 "$inner" tap0 </dev/null >/dev/null 2>&1 &
+while kill -0 "$inner" && [ "$(readlink "/proc/$inner/ns/net")" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
+slirp4netns --configure --mtu=65520 "$inner" tap0 </dev/null >/dev/null &
 slirp=$!
 wait "$inner"
 code=$?
