@@ -67,7 +67,7 @@ export class QuicHellos {
       if (!match) continue
       const { connection, opened } = match
       const flow = entry?.flow ?? flowOf(packet, 'udp', udp)
-      if (!connections.includes(connection)) connections.push(connection)
+      if (!connections.includes(connection)) this.#add(connections, connection)
       if (!entry) this.#flows.add(key, { flow, connections }, now)
       connection.largest = Math.max(connection.largest, opened.packetNumber)
       if (connection.read) continue
@@ -96,7 +96,7 @@ export class QuicHellos {
       const opened = openInitial(initial, connection.keys, connection.largest)
       if (opened) return { connection, opened }
     }
-    if (known || connections.length >= MOST_CONNECTIONS || !this.#mayOpen(now)) return undefined
+    if (known || !this.#mayOpen(now)) return undefined
     const keys = clientInitialKeys(initial.version, initial.destinationId)
     const opened = openInitial(initial, keys)
     if (!opened) return undefined
@@ -104,6 +104,16 @@ export class QuicHellos {
     const id = Buffer.from(initial.destinationId)
     const handshake = new Reassembly(LONGEST_HELLO)
     return { connection: { id, keys, handshake, largest: opened.packetNumber, read: false }, opened }
+  }
+
+  /** In place of one whose hello has been read, where there are too many: decoys must not hide the last one. */
+  #add(connections: Connection[], connection: Connection): void {
+    if (connections.length >= MOST_CONNECTIONS) {
+      const done = connections.findIndex(({ read }) => read)
+      if (done < 0) this.#unread()
+      connections.splice(Math.max(done, 0), 1)
+    }
+    connections.push(connection)
   }
 
   #mayOpen(now: number): boolean {

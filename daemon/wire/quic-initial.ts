@@ -64,34 +64,42 @@ const VERSION_NUMBERS: ReadonlyMap<number, QuicVersion> = new Map([
   [0x0000_0001, 1],
   [0x6b33_43cf, 2],
 ])
+const VERSION_BYTES = [...VERSION_NUMBERS.keys()].map((number) => {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(number)
+  return bytes
+})
 /** RFC 9000 section 17.2. */
 const LONGEST_ID = 20
 const TAG = 16
 const SAMPLE = 16
 /** More than fit into an Ethernet frame, fewer than would be worth an attacker's while. */
-const MOST_COALESCED = 8
+const MOST_INITIALS = 8
+/** Packets of other types may stand before them, and cost next to nothing. */
+const MOST_LOOKS = 256
 
 /**
  * The Initial packets of a UDP payload, coalesced ones (RFC 9000 section 12.2) included; none where it is no QUIC.
+ * Several datagrams that were sent in one call lie one after another, and receivers pass over what stands behind the
+ * last packet of each: so what isn't one is passed over here too.
  * The fixed bit isn't asked for: a client may clear it (RFC 9287).
  */
 export function findInitials(datagram: Buffer): ProtectedInitial[] {
   const found: ProtectedInitial[] = []
   let rest = datagram
-  for (let i = 0; i < MOST_COALESCED && rest.length > 0; i += 1) {
+  for (let i = 0; i < MOST_LOOKS && found.length < MOST_INITIALS && rest.length > 0; i += 1) {
     const packet = readLongHeader(rest)
-    if (!packet) break
-    if (packet.initial) found.push(packet.initial)
-    rest = withoutPadding(rest.subarray(packet.length))
+    if (packet?.initial) found.push(packet.initial)
+    rest = packet ? rest.subarray(packet.length) : fromNextHeader(rest)
   }
   return found
 }
 
-/** Several datagrams sent in one call lie one after another, each perhaps padded behind its last packet. */
-function withoutPadding(bytes: Buffer): Buffer {
-  let at = 0
-  while (at < bytes.length && bytes[at] === 0) at += 1
-  return bytes.subarray(at)
+/** From the next byte on that may be the first of a long header; empty where there is none. */
+function fromNextHeader(bytes: Buffer): Buffer {
+  // Its version comes after it; the first byte is what could not be read.
+  const versions = VERSION_BYTES.map((each) => bytes.indexOf(each, 2)).filter((at) => at > 0)
+  return versions.length === 0 ? bytes.subarray(bytes.length) : bytes.subarray(Math.min(...versions) - 1)
 }
 
 function readLongHeader(bytes: Buffer): { length: number; initial?: ProtectedInitial } | undefined {

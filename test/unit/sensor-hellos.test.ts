@@ -188,6 +188,46 @@ t.test('reads QUIC ClientHellos over several datagrams, in any order, once', asy
   t.same(feedQuic(together, Buffer.concat([second, first])), ['api.openai.com'], 'both in one datagram')
 })
 
+t.test('an Initial is not hidden by what stands before it', async (t) => {
+  const hello = helloMessage('api.openai.com')
+  const part = (packetNumber: number, from: number, to?: number) =>
+    sealInitial({ firstId: ID, packetNumber, frames: cryptoFrame(from, hello.subarray(from, to)) })
+  const handshake = Buffer.from('e0000000010000024242', 'hex')
+  const before = {
+    'packets of other types': Buffer.concat(Array.from({ length: 100 }, () => handshake)),
+    'bytes that are no packet': Buffer.alloc(300, 0x5a),
+    'a long header of another version': Buffer.from('c0babababa08414243444546474800', 'hex'),
+    'an Initial that says it is longer than it is': Buffer.from('c00000000100000041ff42', 'hex'),
+  }
+  for (const [what, bytes] of Object.entries(before)) {
+    const hellos = new QuicHellos(ignore, ignore)
+    const datagram = Buffer.concat([part(0, 0, 40), bytes, part(1, 40)])
+    t.same(feedQuic(hellos, datagram), ['api.openai.com'], what)
+  }
+})
+
+t.test('connections between the same ends do not hide each other, however many', async (t) => {
+  let unread = 0
+  const hellos = new QuicHellos(ignore, () => {
+    unread += 1
+  })
+  const names = Array.from({ length: 20 }, (_, number) => `n${number}.example`)
+  const connection = (name: string, number: number, to?: number) =>
+    sealInitial({
+      firstId: Buffer.from(`0123456789abcd${number.toString(16).padStart(2, '0')}`, 'hex'),
+      packetNumber: 0,
+      frames: cryptoFrame(0, helloMessage(name).subarray(0, to)),
+    })
+  t.same(
+    names.flatMap((name, number) => feedQuic(hellos, connection(name, number))),
+    names,
+  )
+  t.equal(unread, 0)
+  for (const [number, name] of names.entries()) feedQuic(hellos, connection(name, 100 + number, 30))
+  t.same(feedQuic(hellos, connection('last.example', 200)), ['last.example'])
+  t.equal(unread, 17, 'those whose rest did not come in time are counted')
+})
+
 t.test('opens later Initials, which carry an id of the server, with the first ones’ keys', async (t) => {
   const hello = helloMessage('api.openai.com')
   const hellos = new QuicHellos(ignore, ignore)
