@@ -7,6 +7,7 @@
  * mark can be set by any holder of CAP_NET_RAW.
  */
 import type { Enforcement } from './enforcement.ts'
+import { forgeries, OWN_SOURCE } from './nftables-forgeries.ts'
 import {
   exemptMatches,
   governedForwarding,
@@ -14,7 +15,13 @@ import {
   type PresentCgroups,
   subjectMatches,
 } from './nftables-senders.ts'
-import { ENCRYPTED_DNS_PORT, HAS_SOCKET, oneOf, type TableText, TCP_OR_UDP } from './nftables-text.ts'
+import {
+  ENCRYPTED_DNS_PORT,
+  HAS_SOCKET,
+  oneOf,
+  type TableText,
+  TCP_OR_UDP,
+} from './nftables-text.ts'
 import { counterOf, type RefusalRule, tells } from './refusal-rules.ts'
 
 /** Port-unreachable is what every QUIC client takes for "no HTTP/3 here" at once (RFC 9000, 14.2.1). */
@@ -32,6 +39,7 @@ const RULES: readonly RefusalRule[] = [
   'quic',
   'icmp',
   'other',
+  'forged',
   'dot',
   'direct',
   'bound',
@@ -66,6 +74,8 @@ export function refusals(
   // What stays on this machine is nobody's business but that of the local services, which have been looked at.
   const pass = ['fib daddr type local accept', ...ungoverned]
 
+  const forged = forgeries(text, e, ungoverned)
+
   const declare = [
     ...RULES.map((name) => add(`counter ${counterOf(name)}`)),
     add(`chain output { type filter hook output priority ${priority}; policy accept; }`),
@@ -87,6 +97,7 @@ export function refusals(
       'refuse_local',
       'seen',
     ].map((chain) => add(`chain ${chain}`)),
+    ...forged.declare,
   ]
   const judged = !seeing || counts
   const verdictChain = seeing ? 'seen' : 'refuse'
@@ -120,7 +131,8 @@ export function refusals(
     add('rule resolver meta l4proto tcp ct state established accept'),
     ...(subjects === 'everyone' ? [add('rule resolver goto refuse_resolver')] : []),
 
-    ...(e.fence === 'everything' ? outside(text, e, pass, subjects) : []),
+    ...(e.fence === 'everything' ? outside(text, e, ungoverned, subjects) : []),
+    ...forged.rules,
 
     add(`rule refuse_resolver meta l4proto tcp ${refuse('dot', RESET)}`),
     add(`rule refuse_resolver ${refuse('dot', UNREACHABLE)}`),
@@ -245,14 +257,15 @@ function forwardedResolvers({ add }: Pick<TableText, 'add'>, e: Enforcement): st
 function outside(
   { add }: TableText,
   e: Enforcement,
-  pass: readonly string[],
+  ungoverned: readonly string[],
   subjects: 'everyone' | string[],
 ): string[] {
   const rule = (what: string) => add(`rule outside ${what}`)
   return [
-    ...pass.map(rule),
+    rule('fib daddr type local goto home'),
+    ...ungoverned.map(rule),
     // Answers to those who called: a server stays a server.
-    rule('ct direction reply ct state established,related accept'),
+    rule(`ct direction reply ct state established,related ${OWN_SOURCE} accept`),
     ...e.allowed
       .filter(({ ports, uids }) => ports.length > 0 && uids.length > 0)
       .map(({ protocol, ports, uids }) =>
