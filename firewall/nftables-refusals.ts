@@ -21,6 +21,7 @@ import {
   oneOf,
   type TableText,
   TCP_OR_UDP,
+  TO_PROVIDERS,
 } from './nftables-text.ts'
 import { counterOf, type RefusalRule, tells } from './refusal-rules.ts'
 
@@ -107,8 +108,7 @@ export function refusals(
     ...(judged
       ? [
           // Set look-ups before anything dearer: a packet to a foreign host leaves after these.
-          add('rule output ip daddr @llm4 goto provider'),
-          add('rule output ip6 daddr @llm6 goto provider'),
+          ...TO_PROVIDERS.map((match) => add(`rule output ${match} goto provider`)),
         ]
       : []),
     ...(e.resolversRefused
@@ -227,8 +227,7 @@ function forwarding({ add }: Pick<TableText, 'add'>, e: Enforcement, verdict: st
   if (whose === 'nothing') return []
   const from = whose === 'all' ? '' : 'iifname @bridges '
   return [
-    add(`rule forward ${from}ip daddr @llm4 goto ${verdict}`),
-    add(`rule forward ${from}ip6 daddr @llm6 goto ${verdict}`),
+    ...TO_PROVIDERS.map((match) => add(`rule forward ${from}${match} goto ${verdict}`)),
     ...forwardedResolvers({ add }, e),
     ...(e.fence === 'everything'
       ? [

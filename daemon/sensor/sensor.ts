@@ -2,7 +2,7 @@
  * The sensor's judgement, without its captures: packets in, messages to the supervisor out. Independent of the rules
  * that it watches: it believes what packets say, not what the rules should have done.
  */
-import { canonicalAddress } from '../../firewall/ip-address.ts'
+import { canonicalAddress, isAmong } from '../../firewall/ip-address.ts'
 import { type Catalogue, matchHost } from '../../policies/catalogue.ts'
 import { type IpPacket, ipOfCooked, readIpPacket, readTcp, readUdp, TCP, UDP } from '../wire/ip-packet.ts'
 import { readLoggedPacket } from '../wire/nflog.ts'
@@ -72,7 +72,7 @@ export class Sensor {
     this.#leaks = new Leaks({
       own: new OwnFlows(proxyUid, socketOwner, isOwnAddress),
       governs,
-      isProvider: (address) => this.#providers.has(address),
+      isProvider: (address) => isAmong(this.#providers, address),
       leaked: (observed, at) => {
         this.#tally.see(observed, at)
         this.#learnFrom(observed, at)
