@@ -77,6 +77,14 @@ export function renderBootFence(enforcement: Enforcement): string {
 }
 
 /**
+ * The fence's egress chains for the next boot, apart from the rest: before Linux 6.16 the kernel refuses all of it
+ * where one of the devices isn't there yet. @throws FirewallError
+ */
+export function renderBootEgress(enforcement: Enforcement): string {
+  return script(renderEgress(FENCE_TABLE, validateEnforcement(enforcement), ''))
+}
+
+/**
  * The tables of the daemon as one transaction, for the interactive nft that owns them; fails (EPERM) where another
  * process owns one. The lease runs from here.
  * @throws FirewallError `invalid-enforcement`
