@@ -7,6 +7,7 @@
  * mark can be set by any holder of CAP_NET_RAW.
  */
 import type { Enforcement } from './enforcement.ts'
+import { detours } from './nftables-detours.ts'
 import { forgeries, OWN_SOURCE } from './nftables-forgeries.ts'
 import {
   exemptMatches,
@@ -90,6 +91,7 @@ export function refusals(
       'guarded_output',
       'guarded_input',
       'service',
+      'detour',
       'provider',
       'resolver',
       'outside',
@@ -111,6 +113,7 @@ export function refusals(
           ...TO_PROVIDERS.map((match) => add(`rule output ${match} goto provider`)),
         ]
       : []),
+    ...detours(text, e, ungoverned, subjects, forwarded(e)),
     ...(e.resolversRefused
       ? [add(`rule output th dport ${ENCRYPTED_DNS_PORT} ${TCP_OR_UDP} goto resolver`)]
       : []),
@@ -221,11 +224,15 @@ function localServices(
   ]
 }
 
+/** What rules about governed forwarding begin with; undefined where none is governed. */
+function forwarded(e: Enforcement): string | undefined {
+  return { all: '', bridges: 'iifname @bridges ', nothing: undefined }[governedForwarding(e)]
+}
+
 /** Whatever the machine routes for others (containers, guests, tunnels) has no uid and no exemption. */
 function forwarding({ add }: Pick<TableText, 'add'>, e: Enforcement, verdict: string): string[] {
-  const whose = governedForwarding(e)
-  if (whose === 'nothing') return []
-  const from = whose === 'all' ? '' : 'iifname @bridges '
+  const from = forwarded(e)
+  if (from === undefined) return []
   return [
     ...TO_PROVIDERS.map((match) => add(`rule forward ${from}${match} goto ${verdict}`)),
     ...forwardedResolvers({ add }, e),
@@ -242,9 +249,8 @@ function forwarding({ add }: Pick<TableText, 'add'>, e: Enforcement, verdict: st
 }
 
 function forwardedResolvers({ add }: Pick<TableText, 'add'>, e: Enforcement): string[] {
-  const whose = governedForwarding(e)
-  if (!e.resolversRefused || whose === 'nothing') return []
-  const from = whose === 'all' ? '' : 'iifname @bridges '
+  const from = forwarded(e)
+  if (!e.resolversRefused || from === undefined) return []
   return [
     add(
       `rule forward ${from}oifname != @bridges ${TCP_OR_UDP} th dport ${ENCRYPTED_DNS_PORT} goto refuse_resolver`,

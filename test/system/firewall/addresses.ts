@@ -2,12 +2,13 @@
 import t from 'tap'
 import type { Enforcement } from '../../../firewall/enforcement.ts'
 import { applyFence, removeFence } from '../../../firewall/fence.ts'
+import { addressBytes } from '../../../firewall/ip-address.ts'
 import { type Redirect, startRedirect } from '../../../firewall/redirect-owner.ts'
 import type { Cast } from './cast.ts'
 import { enforcement } from './enforcement.ts'
 import { growth, IN_VAIN, REFUSED } from './expectations.ts'
-import { ethernet, ip, SYN, TCP, tcp } from './packets.ts'
-import { AGENT_UID, HOST, LLM, UPLINK } from './places.ts'
+import { ethernet, IPPROTO_RAW, ip, SYN, TCP, tcp, UDP, udp } from './packets.ts'
+import { AGENT_UID, HOST, LLM, ROUTER, UPLINK } from './places.ts'
 import { hardwareAddress, nftScript, sh } from './world.ts'
 
 /** The provider's and the foreign host's IPv4 addresses behind the well-known prefix of NAT64 and a network's own. */
