@@ -1,4 +1,5 @@
 /** Addresses that are another's in disguise, and addresses that nobody may reach in the proxy's name. */
+import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import type { Enforcement } from '../../../firewall/enforcement.ts'
 import { applyFence, removeFence } from '../../../firewall/fence.ts'
@@ -8,7 +9,7 @@ import type { Cast } from './cast.ts'
 import { enforcement } from './enforcement.ts'
 import { growth, IN_VAIN, REFUSED } from './expectations.ts'
 import { ethernet, IPPROTO_RAW, ip, SYN, TCP, tcp, UDP, udp } from './packets.ts'
-import { AGENT_UID, HOST, LLM, ROUTER, UPLINK } from './places.ts'
+import { AGENT_UID, BRIDGE_DEVICE, CONTAINER, HOST, LLM, ROUTER, UPLINK } from './places.ts'
 import { hardwareAddress, nftScript, sh } from './world.ts'
 
 /** The provider's and the foreign host's IPv4 addresses behind the well-known prefix of NAT64 and a network's own. */
@@ -65,6 +66,25 @@ export async function proveAddresses(cast: Cast): Promise<void> {
     }
   })
 
+  await t.test('a packet that hides where it goes in a source route is refused', async (t) => {
+    // Else a container's would not even be passed on.
+    for (const of of ['all', BRIDGE_DEVICE])
+      writeFileSync(`/proc/sys/net/ipv4/conf/${of}/accept_source_route`, '1')
+    await raise(enforcement)
+    const rawContainer = cast.hire({ uid: 0, namespace: 'container' })
+    for (const [who, at] of [
+      [rawAgent, HOST],
+      [root, HOST],
+      [rawContainer, CONTAINER],
+    ] as const) {
+      const packet = (address: string, bytes: Buffer) =>
+        who.packet({ address, protocol: IPPROTO_RAW, bytes: bytes.toString('hex') })
+      t.equal(await growth(nft, 'refused_quic', () => packet(ROUTER[4], looselyRouted(at[4]))), 1)
+      t.equal(await growth(nft, 'refused_quic', () => packet(ROUTER[6], segmentRouted(at[6]))), 1)
+    }
+    await redirect.stop()
+  })
+
   await t.test(
     'a machine’s credentials stay behind the administrator’s rules, not behind the proxy',
     async (t) => {
@@ -98,4 +118,27 @@ export async function proveAddresses(cast: Cast): Promise<void> {
   )
 
   await removeFence(nft)
+}
+
+/** To the provider by way of the router: loose source and record route (RFC 791), in a header of 28 bytes. */
+function looselyRouted(from: string): Buffer {
+  const ends = { from, to: ROUTER[4] }
+  const plain = ip(ends, UDP, udp(ends, { port: 443 }))
+  const option = Buffer.from([0x83, 7, 4, ...LLM[4].split('.').map(Number), 0])
+  const packet = Buffer.concat([plain.subarray(0, 20), option, plain.subarray(20)])
+  packet.writeUInt8(0x47, 0)
+  packet.writeUInt16BE(packet.length, 2)
+  return packet
+}
+
+/** The same by a segment routing header (RFC 8754) with one segment left. */
+function segmentRouted(from: string): Buffer {
+  const ends = { from, to: ROUTER[6] }
+  const plain = ip(ends, UDP, udp(ends, { port: 443 }))
+  const segments = [LLM[6], ROUTER[6]].map((address) => addressBytes(address) ?? Buffer.alloc(0))
+  const header = Buffer.concat([Buffer.from([UDP, 4, 4, 1, 1, 0, 0, 0]), ...segments])
+  const packet = Buffer.concat([plain.subarray(0, 40), header, plain.subarray(40)])
+  packet.writeUInt16BE(packet.length - 40, 4)
+  packet.writeUInt8(43, 6)
+  return packet
 }
