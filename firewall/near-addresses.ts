@@ -6,8 +6,9 @@
 export const NEAR4 = [
   /** Link-local (RFC 3927), with nearly every cloud's metadata service. */
   '169.254.0.0/16',
-  /** Alibaba's metadata service, and Azure's WireServer. */
+  /** Metadata of Alibaba and Oracle, and Azure's WireServer. */
   '100.100.100.200',
+  '192.0.0.192',
   '168.63.129.16',
 ] as const
 

@@ -138,8 +138,18 @@ export async function proveForgeries(cast: Cast): Promise<void> {
         t.equal((await container.tcp(HOST[f], 5599)).answer, 'served')
         for (const to of [HOST[f], LOOPBACK[f]]) t.equal((await agent.tcp(to, 5599)).answer, 'served')
       }
+      const near = linkLocal(UPLINK)
+      t.equal((await agent.tcp(`${near}%${UPLINK}`, 5599)).answer, 'served')
+      t.equal((await outsider.tcp(`${near}%host`, 5599)).answer, 'served', 'from the same link')
     },
   )
 
   await removeFence(nft)
+}
+
+function linkLocal(device: string): string {
+  const [link] = JSON.parse(sh('ip', '-j', '-6', 'address', 'show', 'dev', device, 'scope', 'link')) as {
+    addr_info: { local: string }[]
+  }[]
+  return link?.addr_info[0]?.local ?? ''
 }
