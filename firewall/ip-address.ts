@@ -55,6 +55,16 @@ export function addressBytes(text: string): Buffer | undefined {
   return MAPPED_PREFIX.equals(bytes.subarray(0, 12)) ? bytes.subarray(12) : bytes
 }
 
+/**
+ * Whether the kernel's rules take it for one of these canonical addresses: itself, or an IPv4 address in the last 32
+ * bits of an IPv6 one (NAT64; see TO_PROVIDERS of nftables-text.ts).
+ */
+export function isAmong(known: ReadonlySet<string>, address: string): boolean {
+  if (known.has(address)) return true
+  const bytes = address.includes(':') ? addressBytes(address) : undefined
+  return bytes !== undefined && known.has(bytes.subarray(-4).join('.'))
+}
+
 /** Text of 4 or 16 network-order bytes, canonical; IPv4-mapped bytes give the IPv4 address. */
 export function addressText(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.')

@@ -15,7 +15,7 @@
  */
 import type { Enforcement } from './enforcement.ts'
 import { governedForwarding } from './nftables-senders.ts'
-import { HAS_SOCKET, oneOf, SYN, type TableText, WAS_ROUTED } from './nftables-text.ts'
+import { HAS_SOCKET, oneOf, SYN, type TableText, TO_PROVIDERS, WAS_ROUTED } from './nftables-text.ts'
 import { counterOf, type RefusalRule, tells } from './refusal-rules.ts'
 
 const RULES: readonly RefusalRule[] = [
@@ -54,7 +54,6 @@ export function egressChains(text: TableText, e: Enforcement): { declare: string
     `meta l4proto 17 ${tell('egress-udp')} ${verdict}`,
     `${tell('egress-other')} ${verdict}`,
   ]
-  const providers = ['ip daddr @llm4', 'ip6 daddr @llm6']
   const hidden = (chain: string) =>
     HIDDEN_IP.map((match) => rule(chain)(`${match} ${tell('egress-frame')} ${verdict}`))
   return {
@@ -74,20 +73,20 @@ export function egressChains(text: TableText, e: Enforcement): { declare: string
       add('rule raw meta skgid @exempt_gids accept'),
       ...rawSenders(e).map(rule('raw')),
       ...hidden('raw_governed'),
-      ...providers.map((match) => rule('raw_governed')(`${match} goto refuse`)),
+      ...TO_PROVIDERS.map((match) => rule('raw_governed')(`${match} goto refuse`)),
       ...(seeing ? [] : rawTraffic(e).map(rule('raw_governed'))),
 
       ...(governedForwarding(e) === 'all'
         ? [
             add(`rule socketless ${WAS_ROUTED} goto routed`),
             ...hidden('socketless'),
-            ...providers.map((match) => rule('socketless')(`${match} goto refuse`)),
+            ...TO_PROVIDERS.map((match) => rule('socketless')(`${match} goto refuse`)),
             ...(e.fence === 'everything' ? unrouted().map(rule('socketless')) : []),
             // The last segments of the proxy's connections, which its own side has closed.
-            ...providers.map((match) =>
+            ...TO_PROVIDERS.map((match) =>
               rule('routed')(`${match} tcp flags & syn == 0 fib saddr type local accept`),
             ),
-            ...providers.map((match) => rule('routed')(`${match} goto refuse`)),
+            ...TO_PROVIDERS.map((match) => rule('routed')(`${match} goto refuse`)),
             ...(e.fence === 'everything' ? routed().map(rule('routed')) : []),
           ]
         : []),

@@ -6,8 +6,9 @@
  * as new ones, and redirecting those would cut every foreign connection on port 443 at installation.
  */
 import type { Enforcement } from './enforcement.ts'
+import { NEAR4, NEAR6 } from './near-addresses.ts'
 import { exemptMatches, judgeSockets, type PresentCgroups, subjectMatches } from './nftables-senders.ts'
-import { ENCRYPTED_DNS_PORT, oneOf, SYN, type TableText, TCP_OR_UDP } from './nftables-text.ts'
+import { ENCRYPTED_DNS_PORT, oneOf, SYN, type TableText, TCP_OR_UDP, TO_PROVIDERS } from './nftables-text.ts'
 import { counterOf, tells } from './refusal-rules.ts'
 
 /** The redirect stands while the packet's protocol is an element of the lease, which runs out by itself. */
@@ -100,31 +101,27 @@ function candidates(e: Enforcement): string[] {
       ? ['meta l4proto 6']
       : [
           ...(ports.length > 0 ? [`tcp dport ${oneOf(ports)}`] : []),
-          'ip daddr @llm4 meta l4proto 6',
-          'ip6 daddr @llm6 meta l4proto 6',
+          ...TO_PROVIDERS.map((match) => `${match} meta l4proto 6`),
         ]),
   ]
 }
 
-/** TCP that is redirected, in the order of judgement; addresses of providers before all. */
+/** TCP that is redirected, in the order of judgement; what is never redirected and providers before all. */
 function scope(e: Enforcement): { what: string; verdict: 'redirect' | 'accept' }[] {
   const redirect = (what: string) => ({ what, verdict: 'redirect' as const })
+  const never = (what: string) => ({ what, verdict: 'accept' as const })
   return [
-    redirect('ip daddr @llm4'),
-    redirect('ip6 daddr @llm6'),
+    never(`ip daddr ${oneOf(NEAR4)}`),
+    never(`ip6 daddr ${oneOf(NEAR6)}`),
+    ...TO_PROVIDERS.map(redirect),
     ...(e.ports.length > 0 ? [redirect(`tcp dport ${oneOf(e.ports)}`)] : []),
     ...(e.redirect === 'all'
       ? [
           ...e.allowed
             .filter(({ protocol, ports, uids }) => protocol === 'tcp' && ports.length > 0 && uids.length > 0)
-            .map(({ ports, uids }) => ({
-              what: `tcp dport ${oneOf(ports)} meta skuid ${oneOf(uids)}`,
-              verdict: 'accept' as const,
-            })),
+            .map(({ ports, uids }) => never(`tcp dport ${oneOf(ports)} meta skuid ${oneOf(uids)}`)),
           // Encrypted DNS is refused by address and port, see nftables-refusals.ts.
-          ...(e.resolversRefused
-            ? [{ what: `tcp dport ${ENCRYPTED_DNS_PORT}`, verdict: 'accept' as const }]
-            : []),
+          ...(e.resolversRefused ? [never(`tcp dport ${ENCRYPTED_DNS_PORT}`)] : []),
           redirect('meta l4proto 6'),
         ]
       : []),

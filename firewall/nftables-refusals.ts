@@ -7,6 +7,8 @@
  * mark can be set by any holder of CAP_NET_RAW.
  */
 import type { Enforcement } from './enforcement.ts'
+import { detours } from './nftables-detours.ts'
+import { forgeries, OWN_SOURCE } from './nftables-forgeries.ts'
 import {
   exemptMatches,
   governedForwarding,
@@ -14,7 +16,14 @@ import {
   type PresentCgroups,
   subjectMatches,
 } from './nftables-senders.ts'
-import { ENCRYPTED_DNS_PORT, HAS_SOCKET, oneOf, type TableText, TCP_OR_UDP } from './nftables-text.ts'
+import {
+  ENCRYPTED_DNS_PORT,
+  HAS_SOCKET,
+  oneOf,
+  type TableText,
+  TCP_OR_UDP,
+  TO_PROVIDERS,
+} from './nftables-text.ts'
 import { counterOf, type RefusalRule, tells } from './refusal-rules.ts'
 
 /** Port-unreachable is what every QUIC client takes for "no HTTP/3 here" at once (RFC 9000, 14.2.1). */
@@ -32,6 +41,7 @@ const RULES: readonly RefusalRule[] = [
   'quic',
   'icmp',
   'other',
+  'forged',
   'dot',
   'direct',
   'bound',
@@ -66,6 +76,8 @@ export function refusals(
   // What stays on this machine is nobody's business but that of the local services, which have been looked at.
   const pass = ['fib daddr type local accept', ...ungoverned]
 
+  const forged = forgeries(text, e, ungoverned)
+
   const declare = [
     ...RULES.map((name) => add(`counter ${counterOf(name)}`)),
     add(`chain output { type filter hook output priority ${priority}; policy accept; }`),
@@ -79,6 +91,7 @@ export function refusals(
       'guarded_output',
       'guarded_input',
       'service',
+      'detour',
       'provider',
       'resolver',
       'outside',
@@ -87,6 +100,7 @@ export function refusals(
       'refuse_local',
       'seen',
     ].map((chain) => add(`chain ${chain}`)),
+    ...forged.declare,
   ]
   const judged = !seeing || counts
   const verdictChain = seeing ? 'seen' : 'refuse'
@@ -96,10 +110,10 @@ export function refusals(
     ...(judged
       ? [
           // Set look-ups before anything dearer: a packet to a foreign host leaves after these.
-          add('rule output ip daddr @llm4 goto provider'),
-          add('rule output ip6 daddr @llm6 goto provider'),
+          ...TO_PROVIDERS.map((match) => add(`rule output ${match} goto provider`)),
         ]
       : []),
+    ...detours(text, e, ungoverned, subjects, forwarded(e)),
     ...(e.resolversRefused
       ? [add(`rule output th dport ${ENCRYPTED_DNS_PORT} ${TCP_OR_UDP} goto resolver`)]
       : []),
@@ -120,7 +134,8 @@ export function refusals(
     add('rule resolver meta l4proto tcp ct state established accept'),
     ...(subjects === 'everyone' ? [add('rule resolver goto refuse_resolver')] : []),
 
-    ...(e.fence === 'everything' ? outside(text, e, pass, subjects) : []),
+    ...(e.fence === 'everything' ? outside(text, e, ungoverned, subjects) : []),
+    ...forged.rules,
 
     add(`rule refuse_resolver meta l4proto tcp ${refuse('dot', RESET)}`),
     add(`rule refuse_resolver ${refuse('dot', UNREACHABLE)}`),
@@ -209,14 +224,17 @@ function localServices(
   ]
 }
 
+/** What rules about governed forwarding begin with; undefined where none is governed. */
+function forwarded(e: Enforcement): string | undefined {
+  return { all: '', bridges: 'iifname @bridges ', nothing: undefined }[governedForwarding(e)]
+}
+
 /** Whatever the machine routes for others (containers, guests, tunnels) has no uid and no exemption. */
 function forwarding({ add }: Pick<TableText, 'add'>, e: Enforcement, verdict: string): string[] {
-  const whose = governedForwarding(e)
-  if (whose === 'nothing') return []
-  const from = whose === 'all' ? '' : 'iifname @bridges '
+  const from = forwarded(e)
+  if (from === undefined) return []
   return [
-    add(`rule forward ${from}ip daddr @llm4 goto ${verdict}`),
-    add(`rule forward ${from}ip6 daddr @llm6 goto ${verdict}`),
+    ...TO_PROVIDERS.map((match) => add(`rule forward ${from}${match} goto ${verdict}`)),
     ...forwardedResolvers({ add }, e),
     ...(e.fence === 'everything'
       ? [
@@ -231,9 +249,8 @@ function forwarding({ add }: Pick<TableText, 'add'>, e: Enforcement, verdict: st
 }
 
 function forwardedResolvers({ add }: Pick<TableText, 'add'>, e: Enforcement): string[] {
-  const whose = governedForwarding(e)
-  if (!e.resolversRefused || whose === 'nothing') return []
-  const from = whose === 'all' ? '' : 'iifname @bridges '
+  const from = forwarded(e)
+  if (!e.resolversRefused || from === undefined) return []
   return [
     add(
       `rule forward ${from}oifname != @bridges ${TCP_OR_UDP} th dport ${ENCRYPTED_DNS_PORT} goto refuse_resolver`,
@@ -245,14 +262,15 @@ function forwardedResolvers({ add }: Pick<TableText, 'add'>, e: Enforcement): st
 function outside(
   { add }: TableText,
   e: Enforcement,
-  pass: readonly string[],
+  ungoverned: readonly string[],
   subjects: 'everyone' | string[],
 ): string[] {
   const rule = (what: string) => add(`rule outside ${what}`)
   return [
-    ...pass.map(rule),
+    rule('fib daddr type local goto home'),
+    ...ungoverned.map(rule),
     // Answers to those who called: a server stays a server.
-    rule('ct direction reply ct state established,related accept'),
+    rule(`ct direction reply ct state established,related ${OWN_SOURCE} accept`),
     ...e.allowed
       .filter(({ ports, uids }) => ports.length > 0 && uids.length > 0)
       .map(({ protocol, ports, uids }) =>

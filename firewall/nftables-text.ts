@@ -40,6 +40,16 @@ export const TCP_OR_UDP = 'meta l4proto { 6, 17 }'
 export const HAS_SOCKET = 'meta skuid >= 0'
 /** Every packet that the machine's own IP stack routed, and no frame from elsewhere, has a routing realm, if only 0. */
 export const WAS_ROUTED = 'meta rtclassid >= 0'
+/**
+ * Packets to known LLM addresses. An IPv4 address also hides in the last 32 bits of an IPv6 one: behind the NAT64
+ * prefix of the network, whichever of 96 bits that is (RFC 6052; shorter prefixes, which scatter the address, are
+ * rare and not looked for), and in ISATAP's. By chance, one in 2^32 of the other hosts ends in a known address.
+ */
+export const TO_PROVIDERS = [
+  'ip daddr @llm4',
+  'ip6 daddr @llm6',
+  'ip6 daddr & ::ffff:ffff @llm4_carried',
+] as const
 /** A lone SYN: the opening of a connection. */
 export const SYN = 'tcp flags & (fin | syn | rst | ack) == syn'
 /** Of DNS over TLS (RFC 7858) and over QUIC (RFC 9250). */

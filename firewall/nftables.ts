@@ -77,6 +77,14 @@ export function renderBootFence(enforcement: Enforcement): string {
 }
 
 /**
+ * The fence's egress chains for the next boot, apart from the rest: before Linux 6.16 the kernel refuses all of it
+ * where one of the devices isn't there yet. @throws FirewallError
+ */
+export function renderBootEgress(enforcement: Enforcement): string {
+  return script(renderEgress(FENCE_TABLE, validateEnforcement(enforcement), ''))
+}
+
+/**
  * The tables of the daemon as one transaction, for the interactive nft that owns them; fails (EPERM) where another
  * process owns one. The lease runs from here.
  * @throws FirewallError `invalid-enforcement`
@@ -120,18 +128,24 @@ export function removeRedirectScript(): string {
 }
 
 /** What comes to the sets of LLM addresses and what goes, by set. */
-export type AddressChange = readonly { set: 'llm4' | 'llm6'; come: string[]; gone: string[] }[]
+type AddressSet = 'llm4' | 'llm6' | 'llm4_carried'
+export type AddressChange = readonly { set: AddressSet; come: string[]; gone: string[] }[]
 
 type Addresses = Pick<Enforcement, 'addresses4' | 'addresses6'>
 
 /** @param from validated, as is `to` */
 export function addressChange(from: Addresses, to: Addresses): AddressChange {
-  const change = (set: 'llm4' | 'llm6', before: readonly string[], after: readonly string[]) => ({
+  const change = (set: AddressSet, before: readonly string[], after: readonly string[]) => ({
     set,
     come: without(after, before),
     gone: without(before, after),
   })
-  return [change('llm4', from.addresses4, to.addresses4), change('llm6', from.addresses6, to.addresses6)]
+  const four = change('llm4', from.addresses4, to.addresses4)
+  return [
+    four,
+    change('llm6', from.addresses6, to.addresses6),
+    { set: 'llm4_carried', come: carried(four.come), gone: carried(four.gone) },
+  ]
 }
 
 function without(all: readonly string[], some: readonly string[]): string[] {
@@ -177,17 +191,26 @@ function inetSets(text: TableText, e: Enforcement, cgroups: PresentCgroups) {
     declare: [
       ...senders.declare,
       text.add('set bridges { type ifname; flags interval; }'),
-      text.add('set llm4 { type ipv4_addr; }'),
-      text.add('set llm6 { type ipv6_addr; }'),
+      ...addressSets(text),
     ],
-    fill: [
-      ...senders.fill,
-      ...text.replace('bridges', quoted(e.bridges)),
-      ...text.replace('llm4', e.addresses4),
-      ...text.replace('llm6', e.addresses6),
-    ],
+    fill: [...senders.fill, ...text.replace('bridges', quoted(e.bridges)), ...addressElements(text, e)],
   }
 }
+
+/** An address as the last bits of an IPv6 one, see TO_PROVIDERS; in the spelling that nft lists. */
+const carried = (addresses4: readonly string[]) => addresses4.map((address) => `::${address}`)
+
+const addressSets = (text: TableText) => [
+  text.add('set llm4 { type ipv4_addr; }'),
+  text.add('set llm6 { type ipv6_addr; }'),
+  text.add('set llm4_carried { type ipv6_addr; }'),
+]
+
+const addressElements = (text: TableText, e: Addresses) => [
+  ...text.replace('llm4', e.addresses4),
+  ...text.replace('llm6', e.addresses6),
+  ...text.replace('llm4_carried', carried(e.addresses4)),
+]
 
 function renderEgress(table: string, e: Enforcement, flags: string): string[] {
   const text = tableText('netdev', table)
@@ -196,13 +219,11 @@ function renderEgress(table: string, e: Enforcement, flags: string): string[] {
   return [
     `${text.whole('add')}${flags}`,
     ...senders.declare,
-    text.add('set llm4 { type ipv4_addr; }'),
-    text.add('set llm6 { type ipv6_addr; }'),
+    ...addressSets(text),
     ...chains.declare,
     text.whole('flush'),
     ...senders.fill,
-    ...text.replace('llm4', e.addresses4),
-    ...text.replace('llm6', e.addresses6),
+    ...addressElements(text, e),
     ...chains.rules,
     ...baseChain(text, e.uplinks),
   ]

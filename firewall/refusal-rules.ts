@@ -8,6 +8,8 @@ export const REFUSAL_RULES = [
   'quic',
   'icmp',
   'other',
+  /** In the name of another machine, so that connection tracking would take what follows for answers. */
+  'forged',
   /** DNS over TLS or QUIC. */
   'dot',
   /** A port of the gateway's own, dialled instead of redirected to. */

@@ -3,6 +3,7 @@
  * shell around it (main.ts) brings the kernel and the supervisor.
  */
 import type { Socket } from 'node:net'
+import { isAmong } from '../../firewall/ip-address.ts'
 import { holdsGoverned, matchHost } from '../../policies/catalogue.ts'
 import { decide } from '../../policies/decide.ts'
 import type { Decision, Seen } from '../../policies/decision.ts'
@@ -181,7 +182,7 @@ export class Worker {
         leaves: this.#leaves,
         decide: this.#options.decide ?? ((seen) => decide(rules, seen)),
         sniffTimeoutMs,
-        isProvider: (address) => this.#providerAddresses.has(address),
+        isProvider: (address) => isAmong(this.#providerAddresses, address),
         isOwn: (address) => this.#options.isOwn?.(address) ?? false,
         intercepted: (connection) => {
           this.#intercepted.add(connection)

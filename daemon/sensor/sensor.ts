@@ -3,7 +3,7 @@
  * that it watches: it believes what packets say, not what the rules should have done.
  */
 import type { FlowOwner } from '../../firewall/flow-owner.ts'
-import { canonicalAddress } from '../../firewall/ip-address.ts'
+import { canonicalAddress, isAmong } from '../../firewall/ip-address.ts'
 import { type Catalogue, matchHost } from '../../policies/catalogue.ts'
 import { type IpPacket, ipOfCooked, readIpPacket, readTcp, readUdp, TCP, UDP } from '../wire/ip-packet.ts'
 import { readLoggedPacket } from '../wire/nflog.ts'
@@ -80,7 +80,7 @@ export class Sensor {
       governs,
       standing: (maker) => standingOf(maker, options.governed, options.isWithinCgroup),
       askGroup: (question, inode) => say({ type: 'group', question, inode }),
-      isProvider: (address) => this.#providers.has(address),
+      isProvider: (address) => isAmong(this.#providers, address),
       leaked: (observed, at) => {
         this.#tally.see(observed, at)
         this.#learnFrom(observed, at)

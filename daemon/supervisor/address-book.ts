@@ -8,7 +8,9 @@
  */
 import { readFile } from 'node:fs/promises'
 import { BlockList, isIP, isIPv4 } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
+import { NEAR4, NEAR6 } from '../../firewall/near-addresses.ts'
 import { writeFileAtomic } from '../base/durable.ts'
 import { formatSummed, parseSummed } from '../base/summed-json.ts'
 
@@ -35,22 +37,28 @@ const never = { ipv4: new BlockList(), ipv6: new BlockList() }
 for (const [network, prefix] of [
   ['0.0.0.0', 8],
   ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
   ['224.0.0.0', 3],
+  ...NEAR4.map(split),
 ] as const) {
   never.ipv4.addSubnet(network, prefix, 'ipv4')
 }
 for (const [network, prefix] of [
   ['::', 128],
   ['::1', 128],
-  ['fe80::', 10],
   ['ff00::', 8],
   ['::ffff:0:0', 96],
+  ...NEAR6.map(split),
 ] as const) {
   never.ipv6.addSubnet(network, prefix, 'ipv6')
 }
 
-/** True for an address that a remote provider can have. */
+/** A network in its two parts, an address as a network of its own. */
+function split(network: string): readonly [address: string, prefix: number] {
+  const [address = '', prefix = isIPv4(address) ? 32 : 128] = network.split('/')
+  return [address, Number(prefix)]
+}
+
+/** An address that a remote provider can have. */
 export function isRemoteAddress(address: string): boolean {
   const family = isIP(address)
   if (family === 0 || address.includes('%')) return false
@@ -87,8 +95,18 @@ interface Entry {
   readonly passive: boolean
 }
 
+/** The machine's own addresses now. */
+function ownAddresses(): ReadonlySet<string> {
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
+  return new Set(all.map(({ address }) => address))
+}
+
 /** Opens the book at `file`; a missing or damaged one starts empty (it is a cache, filled again within minutes). */
-export async function openAddressBook(file: string, now: number): Promise<AddressBook> {
+export async function openAddressBook(
+  file: string,
+  now: number,
+  own: () => ReadonlySet<string> = ownAddresses,
+): Promise<AddressBook> {
   const entries = new Map<string, Entry>()
   let passives = 0
   let listed: { 4: readonly string[]; 6: readonly string[] } | undefined
@@ -127,7 +145,7 @@ export async function openAddressBook(file: string, now: number): Promise<Addres
       for (const { address, ttlSeconds, name, passive = false } of sighted) {
         if (!isRemoteAddress(address)) continue
         const known = entries.get(address)
-        if (!known && !hasRoom(passive)) continue
+        if (!known && (!hasRoom(passive) || own().has(address))) continue
         fresh ||= known === undefined
         put(address, {
           until: Math.max(known?.until ?? 0, time + lifetime(ttlSeconds)),

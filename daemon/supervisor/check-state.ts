@@ -8,7 +8,7 @@ import { checkKeys } from '../vault/keys.ts'
 import type { Vault } from '../vault/vault.ts'
 import { readStored } from './address-book.ts'
 import { checkAuthority } from './authority-store.ts'
-import { isFenceScript } from './fence-script.ts'
+import { egressScriptBeside, isFenceScript } from './fence-script.ts'
 import type { Layout } from './layout.ts'
 
 /**
@@ -32,6 +32,11 @@ export async function* checkState(paths: Layout, vault: Vault | undefined): Asyn
   if (fence === undefined && (await isPresent(paths.ledger))) yield named(paths.fenceScript, 'it is missing')
   if (fence !== undefined && !isFenceScript(fence)) {
     yield named(paths.fenceScript, 'it is not what was written; it is made anew when the daemon starts')
+  }
+  const egressScript = egressScriptBeside(paths.fenceScript)
+  const egress = await readIfPresent(egressScript)
+  if (egress !== undefined && !isFenceScript(egress)) {
+    yield named(egressScript, 'it is not what was written; it is made anew when the daemon starts')
   }
   if (!(await isPresent(paths.addresses))) return
   try {

@@ -22,6 +22,8 @@ async function proveAll(): Promise<void> {
   try {
     await (await import('./firewall/behaviour.ts')).prove(cast)
     await (await import('./firewall/frames.ts')).proveFrames(cast)
+    await (await import('./firewall/forgeries.ts')).proveForgeries(cast)
+    await (await import('./firewall/addresses.ts')).proveAddresses(cast)
     await (await import('./firewall/modes.ts')).proveModes(cast)
     await (await import('./firewall/senders.ts')).proveSenders(cast)
   } finally {

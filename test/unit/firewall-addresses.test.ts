@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
-import { addressBytes, addressText, canonicalAddress } from '../../firewall/ip-address.ts'
+import { addressBytes, addressText, canonicalAddress, isAmong } from '../../firewall/ip-address.ts'
 import { formatSockaddr, parseSockaddr } from '../../firewall/socket-address.ts'
 
 t.test('turns addresses into bytes and back', async (t) => {
@@ -37,4 +37,12 @@ t.test('makes nothing of bytes that are no socket address', async (t) => {
   t.equal(parseSockaddr(Buffer.alloc(28)), undefined)
   t.equal(parseSockaddr(formatSockaddr({ address: '::1', port: 1 }).bytes.subarray(0, 27)), undefined)
   fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => void parseSockaddr(Buffer.from(bytes))))
+})
+
+t.test('knows an address of a provider behind whatever NAT64 prefix', async (t) => {
+  const known = new Set(['203.0.113.10', '2001:db8::1'])
+  for (const address of ['203.0.113.10', '2001:db8::1', '64:ff9b::203.0.113.10', '2001:db8:64::cb00:710a'])
+    t.equal(isAmong(known, address), true, address)
+  for (const address of ['203.0.113.11', '2001:db8::2', '64:ff9b::203.0.113.11', '::1', 'no address'])
+    t.equal(isAmong(known, address), false, address)
 })

@@ -116,8 +116,12 @@ t.test('renders only the addresses that change, in both families', async (t) => 
   t.same(lines, [
     'add element inet aa_redirect llm4 { 3.3.3.3 }',
     'delete element inet aa_redirect llm4 { 1.1.1.1 }',
+    'add element inet aa_redirect llm4_carried { ::3.3.3.3 }',
+    'delete element inet aa_redirect llm4_carried { ::1.1.1.1 }',
     'add element netdev aa_redirect llm4 { 3.3.3.3 }',
     'delete element netdev aa_redirect llm4 { 1.1.1.1 }',
+    'add element netdev aa_redirect llm4_carried { ::3.3.3.3 }',
+    'delete element netdev aa_redirect llm4_carried { ::1.1.1.1 }',
   ])
   // What may not be there is put in first: taking out what isn't there is an error.
   const unsure = renderAddressChange('aa_fence', change, { certain: false, egress: false })
@@ -134,6 +138,26 @@ t.test('an allowance for nobody opens nothing', async (t) => {
   const nobody = { protocol: 'udp', ports: [1123], uids: [] } as const
   t.notMatch(renderFence({ ...wide, allowed: [nobody] }), /1123/)
   t.match(renderFence({ ...wide, allowed: [{ ...nobody, uids: [1400] }] }), /1123/)
+})
+
+t.test('only a fence around everything looks for calls that nobody made', async (t) => {
+  for (const render of [renderFence, renderOwned]) {
+    t.notMatch(render(e), /arrived|forged log/)
+    const script = render({ ...e, fence: 'everything' })
+    t.match(script, /chain inet aa_\w+ arrived \{ type filter hook prerouting/)
+    // Answers pass only in the machine's own name.
+    t.match(script, /outside ct direction reply ct state established,related fib saddr type local accept/)
+  }
+})
+
+t.test('what is near is never redirected, whatever else is', async (t) => {
+  const script = renderOwned({ ...e, redirect: 'all', dnsPort: 18053 }).split('\n')
+  const capture = script.filter((line) => line.startsWith('add rule inet aa_redirect capture'))
+  const at = (text: string) => capture.findIndex((line) => line.includes(text))
+  t.match(capture[at('169.254.0.0/16')], / accept$/)
+  t.match(capture[at('fd00:ec2::254')], / accept$/)
+  t.ok(at('fd00:ec2::254') < at('redirect to :18443'))
+  t.ok(at('th dport 53') < at('169.254.0.0/16'), 'but for the resolver that a cloud puts there')
 })
 
 t.test('the redirect stands on a lease, which a beat renews in one transaction', async (t) => {
@@ -166,14 +190,18 @@ t.test('removes a fence whether it stands or not', async (t) => {
   ])
 })
 
-t.test('a packet to a foreign host asks for nobody and no route: cheap conditions stand in front', async (t) => {
-  const script = renderFence(e) + renderOwned(e)
-  for (const chain of [
-    ...['aa_fence output', 'aa_fence input', 'aa_redirect output', 'aa_redirect input'],
-    ...['aa_redirect nat_output', 'aa_redirect late_output', 'aa_redirect slipped'],
-  ]) {
-    const rules = script.split('\n').filter((line) => line.startsWith(`add rule inet ${chain} `))
-    t.ok(rules.length > 0, chain)
-    for (const rule of rules) t.notMatch(rule, /skuid|skgid|fib|cgroupv2| rt | ct |iifname/, chain)
-  }
-})
+t.test(
+  'a packet to a foreign host asks for nobody and no route: cheap conditions stand in front',
+  async (t) => {
+    const script = renderFence(e) + renderOwned(e)
+    for (const chain of [
+      ...['aa_fence output', 'aa_fence input', 'aa_redirect output', 'aa_redirect input'],
+      ...['aa_redirect nat_output', 'aa_redirect late_output', 'aa_redirect slipped'],
+    ]) {
+      const rules = script.split('\n').filter((line) => line.startsWith(`add rule inet ${chain} `))
+      t.ok(rules.length > 0, chain)
+      for (const rule of rules)
+        t.notMatch(rule, /skuid|skgid|fib|cgroupv2| rt (?!exists)| ct |iifname/, chain)
+    }
+  },
+)

@@ -18,6 +18,7 @@ async function place(t: Test): Promise<string> {
 t.test('only addresses that a remote host can have are taken', async (t) => {
   const book = await openAddressBook(await place(t), NOW)
   const refused = ['127.0.0.1', '169.254.169.254', '0.0.0.0', '224.0.0.1', '255.255.255.255', '::1', '::']
+  refused.push('100.100.100.200', '168.63.129.16', 'fd00:ec2::254', 'fd00:ec2::23', 'fd20:ce::254')
   refused.push('fe80::1', 'fe80::1%eth0', 'ff02::1', '::ffff:1.2.3.4', 'localhost', '', '1.2.3.4; drop')
   for (const address of refused) t.equal(isRemoteAddress(address), false, address)
   t.equal(
@@ -31,6 +32,14 @@ t.test('only addresses that a remote host can have are taken', async (t) => {
   t.same(book.addresses4, ['203.0.113.9'])
   t.same(book.addresses6, ['2001:db8::1'])
   t.equal(book.learn([{ address: '203.0.113.9' }], NOW), false, 'which is nothing new')
+})
+
+t.test('an answer that gives a provider an address of this machine’s is not believed', async (t) => {
+  const own = new Set(['203.0.113.1'])
+  const book = await openAddressBook(await place(t), NOW, () => own)
+  t.equal(book.learn([{ address: '203.0.113.1' }], NOW), false)
+  t.equal(book.learn([{ address: '203.0.113.2' }], NOW), true)
+  t.same(book.addresses4, ['203.0.113.2'])
 })
 
 t.test('an address expires a day after its TTL has run out, and each sighting renews it', async (t) => {

@@ -181,6 +181,7 @@ t.test('the fence is raised once, written down for the next boot, and left alone
   t.match(it.state(), { fence: true, redirect: true, watched: true, addresses: 0 })
   t.equal(raised(), 1)
   t.match(await readFile(join(directory, 'fence.nft'), 'utf8'), `add table inet ${FENCE_TABLE}`)
+  t.match(await readFile(join(directory, 'egress.nft'), 'utf8'), `add table netdev ${FENCE_TABLE}`)
   commit(WRITER, 'inet', FENCE_TABLE)
   commit(OWNER, 'inet', REDIRECT_TABLE)
   commit(OWNER, 'inet', FENCE_TABLE)
@@ -301,7 +302,7 @@ t.test('addresses reach the rules at once, as many together as came meanwhile', 
 t.test('an address that came before the owned tables stood is in the fence too', async (t) => {
   const { it, book, nft, updates, redirects } = await rig(t)
   const inFence = async () =>
-    (await nft.listText('inet', FENCE_TABLE, { elements: true }))?.match(/203\.0\.113\.\d+/g)?.sort()
+    (await nft.listText('inet', FENCE_TABLE, { elements: true }))?.match(/(?<!:)203\.0\.113\.\d+/g)?.sort()
   await it.raiseFence()
   const started = it.startRedirect()
   book.learn([{ address: '203.0.113.1' }], Date.now())

@@ -1,14 +1,15 @@
 /**
- * What the next boot needs before the network is there: the fence's script, and the addresses. Written behind the
+ * What the next boot needs before the network is there: the fence's scripts, and the addresses. Written behind the
  * rules, since what is enforced now doesn't wait for a disk.
  */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Enforcement } from '../../../firewall/enforcement.ts'
-import { renderBootFence } from '../../../firewall/nftables.ts'
+import { renderBootEgress, renderBootFence } from '../../../firewall/nftables.ts'
 import { writeFileAtomic } from '../../base/durable.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { AddressBook } from '../address-book.ts'
-import { formatFenceScript } from '../fence-script.ts'
+import { egressScriptBeside, formatFenceScript } from '../fence-script.ts'
 import type { Log } from '../log.ts'
 
 export interface BootFiles {
@@ -30,9 +31,10 @@ export function bootFiles(options: {
   let timer: NodeJS.Timeout | undefined
   let tail: Promise<void> = Promise.resolve()
   const writeNow = async () => {
-    const script = formatFenceScript(renderBootFence(options.wanted()))
-    const stored = await readFile(options.fenceScript, 'utf8').catch(() => '')
-    if (stored !== script) await writeFileAtomic(options.fenceScript, Buffer.from(script), { mode: 0o600 })
+    const wanted = options.wanted()
+    await put(options.fenceScript, renderBootFence(wanted))
+    const egress = renderBootEgress({ ...wanted, uplinks: lasting(wanted.uplinks) })
+    await put(egressScriptBeside(options.fenceScript), egress)
     await options.book.save()
   }
   const write = () => {
@@ -52,4 +54,16 @@ export function bootFiles(options: {
       }, BEHIND_MS).unref()
     },
   }
+}
+
+async function put(file: string, rules: string): Promise<void> {
+  const script = formatFenceScript(rules)
+  const stored = await readFile(file, 'utf8').catch(() => '')
+  if (stored !== script) await writeFileAtomic(file, Buffer.from(script), { mode: 0o600 })
+}
+
+/** Those with hardware behind them, which will be there again; all, where there is none such (in a container). */
+function lasting(uplinks: readonly string[]): readonly string[] {
+  const hardware = uplinks.filter((name) => existsSync(`/sys/class/net/${name}/device`))
+  return hardware.length > 0 ? hardware : uplinks
 }

@@ -103,7 +103,7 @@ function withAddresses(
 ): TableListing | undefined {
   if (!listing?.elements || script === undefined) return listing
   const elements = new Map(listing.elements)
-  for (const set of ['llm4', 'llm6'])
+  for (const set of ['llm4', 'llm6', 'llm4_carried'])
     if (elements.has(set)) elements.set(set, elementsIn(script, family, table, set))
   return { ...listing, elements }
 }

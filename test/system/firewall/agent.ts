@@ -91,7 +91,7 @@ function use(name: string) {
   })
 }
 
-function udp({ address, port, patienceMs = PATIENCE_MS }: Attempt) {
+function udp({ address, port, localPort = 0, patienceMs = PATIENCE_MS }: Attempt) {
   return new Promise<{ answer: string }>((resolve) => {
     const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
     const done = (answer: string) => {
@@ -102,7 +102,7 @@ function udp({ address, port, patienceMs = PATIENCE_MS }: Attempt) {
     const timer = setTimeout(() => done('silence'), patienceMs)
     socket.once('error', (error: NodeJS.ErrnoException) => done(`error ${error.code}`))
     socket.once('message', (message) => done(message.toString().trim()))
-    socket.connect(port, address, () => socket.send('hello'))
+    socket.bind(localPort, () => socket.connect(port, address, () => socket.send('hello')))
   })
 }
 

@@ -70,8 +70,15 @@ export interface Ports {
   readonly port: number
 }
 
-export function udp({ from, to }: Ends, { source = 5353, port }: Ports, data = 'raw'): Buffer {
-  const body = Buffer.concat([words(source, port, 8 + data.length, 0), Buffer.from(data)])
+export function udp(
+  { from, to }: Ends,
+  { source = 5353, port }: Ports,
+  data: string | Buffer = 'raw',
+): Buffer {
+  const body = Buffer.concat([
+    words(source, port, 8 + data.length, 0),
+    typeof data === 'string' ? Buffer.from(data) : data,
+  ])
   body.writeUInt16BE(checksum(pseudo(from, to, UDP, body), body) || 0xffff, 6)
   return body
 }
