@@ -32,7 +32,7 @@ export function claimOf(
   const port = tls ? originalDestination.port : HTTPS_PORT
   return {
     name,
-    sole: names.every((one) => one === name),
+    sole: !sniffed.doubtful && names.every((one) => one === name),
     tls,
     about: { name, sni: (tls ? sni : undefined) ?? name, port, alpn },
     asker: agent.uid === undefined ? `client ${client.address}` : `uid ${agent.uid}`,
