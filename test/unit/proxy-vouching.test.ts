@@ -1,10 +1,16 @@
 /** A foreign name towards a provider's address: only where the server there has a certificate for it. */
-import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
 import { createSecureContext, createServer, type Server, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
+import { Passage } from '../../daemon/proxy/passage.ts'
+import { Question } from '../../daemon/proxy/question.ts'
+import type { Shared } from '../../daemon/proxy/relay/facts.ts'
+import { type Sniffed, sniff } from '../../daemon/proxy/sniff/sniff.ts'
 import type { Finding, Inquiry } from '../../daemon/proxy/vouching/certificate-probe.ts'
 import { Vouching } from '../../daemon/proxy/vouching/vouching.ts'
 import { holdsGoverned } from '../../policies/catalogue.ts'
+import { decide } from '../../policies/decide.ts'
+import type { Seen } from '../../policies/decision.ts'
 import { makeRoot, type Shown } from './certificate-fixture.ts'
 import { answering, gateway, NAME, reading, rulesOf, startRig } from './proxy-rig.ts'
 import { clientHello } from './proxy-wire.ts'
@@ -176,6 +182,71 @@ t.test('plain HTTP needs a certificate at port 443, which nobody has here', asyn
   t.match(await read.until('end'), /^HTTP\/1.1 403 /)
   await rig.recorder.until(() => rig.recorder.refusals().length === 1)
   t.match(rig.recorder.refusals()[0], { rule: 'standard/unvouched-name', serverName: EVIL })
+})
+
+t.test('plain HTTP under a name that is vouched for passes, but no other name after it', async (t) => {
+  for (const [policy, passes] of [
+    ['standard', false],
+    ['observe', true],
+  ] as const) {
+    let got = ''
+    const site = createTcpServer((socket) => {
+      socket.on('error', () => {})
+      socket.on('data', (bytes) => {
+        got += bytes.toString('latin1')
+        socket.write(OK)
+      })
+    })
+    const listener = createTcpServer({ pauseOnConnect: true, allowHalfOpen: true })
+    for (const server of [site, listener]) {
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      t.teardown(() => server.close())
+    }
+    const rules = rulesOf(policy)
+    const refusals: { rule: string; serverName?: string }[] = []
+    const facts = {
+      agent: { uid: 1000 },
+      client: { address: '127.0.0.1', port: 1 },
+      originalDestination: { address: '127.0.0.1', port: (site.address() as AddressInfo).port },
+    }
+    const isProvider = () => true
+    const asked = {
+      policy: rules.policy,
+      decide: (seen: Seen) => decide(rules, seen),
+      isProvider,
+      isOwn: () => false,
+    }
+    const question = new Question(asked, facts)
+    const shared = {
+      policy: rules.policy,
+      vouching: new Vouching({ probe: async () => ({ standing: 'own', why: '' }) }),
+      directory: { route: async () => ({ addresses: ['127.0.0.1'], mismatch: false }) },
+      recorder: { refuse: (refusal: { rule: string }) => refusals.push(refusal) },
+      counters: { spliced: 0, refused: 0, tunnels: 0 },
+      dialled: () => {},
+    } as unknown as Shared
+    listener.once('connection', (socket) => {
+      socket.on('error', () => {})
+      const seen = Buffer.from(get(SITE))
+      const sniffed = sniff(seen) as Sniffed
+      const take = () => t.fail('nothing is to be taken over')
+      new Passage({ shared, question, facts, take }).start(socket, seen, question.about(sniffed), sniffed)
+    })
+    const agent = connect((listener.address() as AddressInfo).port, '127.0.0.1')
+    agent.on('error', () => {})
+    const read = reading(agent)
+    await read.until('ok')
+    t.same(refusals, [])
+    read.clear()
+    agent.write(get(SITE, '/again'))
+    await read.until('ok')
+    read.clear()
+    agent.write(get(EVIL))
+    await read.until(passes ? 'ok' : 'end')
+    t.match(refusals, [{ rule: `${policy}/unvouched-name`, serverName: EVIL }], policy)
+    t.equal(got, get(SITE) + get(SITE, '/again') + (passes ? get(EVIL) : ''))
+    agent.destroy()
+  }
 })
 
 t.test('plain HTTP that began with an LLM call is recorded whole there', async (t) => {
