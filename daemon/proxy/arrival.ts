@@ -149,7 +149,8 @@ export class Arrival {
   }
 
   #intercept(decision: Decision, sniffed: Sniffed, read: Buffer): void {
-    const governed = governedBy(decision, sniffed, this.#facts)
+    const atProvider = this.#options.isProvider(this.#facts.originalDestination.address)
+    const governed = governedBy(decision, sniffed, this.#facts, atProvider)
     if (!governed) {
       this.#refuse(decision, sniffed)
       return

@@ -49,7 +49,7 @@ export class Passage {
     const { originalDestination } = facts
     const claim = claimOf(decision, sniffed, facts)
     const atProvider = question.isProvider(originalDestination.address)
-    if (atProvider) this.#claim = claim
+    if (atProvider || decision.pinned) this.#claim = claim
     const refuses = shared.policy.proxy.unvouchedName === 'refuse'
     if (decision.pinned || (claim && atProvider && refuses)) {
       void this.#led(socket, seen, decision, sniffed, refuses ? claim : undefined)

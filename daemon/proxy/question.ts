@@ -40,8 +40,9 @@ export class Question {
       ...(tunnel ? { tunnelTarget: tunnel.host } : {}),
       ...(blind ? { tunnelBlind: blind } : {}),
     }
-    if (names.length < 2) return this.#tunnel(sniffed, this.#one(seen, names[0]))
-    const decisions = names.map((name) => this.#one(seen, name))
+    if (names.length < 2 && !sniffed.doubtful) return this.#tunnel(sniffed, this.#one(seen, names[0]))
+    const taken = sniffed.doubtful ? [...names, undefined] : names
+    const decisions = taken.map((name) => this.#one(seen, name))
     const by = (action: Decision['action']) => decisions.find((decision) => decision.action === action)
     const strictest = by('refuse') ?? by('intercept') ?? by('inspect')
     return this.#tunnel(sniffed, strictest ?? (decisions[0] as Decision))

@@ -4,13 +4,15 @@
  *
  * Threat model: the bytes are an agent's who wants to hide a name from us. Handshake messages cut over many
  * records are put together; a hello that can't be read is one without a name, which the policy refuses towards
- * a provider; duplicated server names count as none.
+ * a provider; duplicated server names count as none, but are told: what they hide may be a provider's.
  */
 export interface ClientHello {
   /** As sent, lower case; absent where there is none or it is no printable ASCII. */
   readonly name?: string
   /** The same in its own case: servers choose a host by it as it stands. */
   readonly sent?: string
+  /** All of them in lower case, where there are several, and so `name` is none. */
+  readonly several?: readonly string[]
   readonly alpn: readonly string[]
   readonly ech: boolean
 }
@@ -92,32 +94,34 @@ function parse(body: Buffer): ClientHello {
   const hello = new Cursor(body)
   const fixed = hello.take(2 + 32) && hello.vector(1) && hello.vector(2) && hello.vector(1)
   if (!fixed || hello.number(2) === undefined) return NOTHING
-  let names = 0
-  let sent: string | undefined
+  const names: (string | undefined)[] = []
   let alpn: string[] = []
   let ech = false
   for (;;) {
     const type = hello.number(2)
     const data = type === undefined ? undefined : hello.vector(2)
     if (!data) break
-    if (type === SERVER_NAME) {
-      names += 1
-      sent = serverName(data)
-    }
+    if (type === SERVER_NAME) names.push(...serverNames(data))
     if (type === APPLICATION_PROTOCOLS) alpn = protocols(data)
     if (type === ENCRYPTED_CLIENT_HELLO) ech = true
   }
-  return names === 1 && sent !== undefined ? { name: sent.toLowerCase(), sent, alpn, ech } : { alpn, ech }
+  const read = names.filter((name) => name !== undefined)
+  if (names.length > 1) return { several: read.map((name) => name.toLowerCase()), alpn, ech }
+  const [sent] = read
+  return sent === undefined ? { alpn, ech } : { name: sent.toLowerCase(), sent, alpn, ech }
 }
 
-function serverName(data: Buffer): string | undefined {
+/** Each entry of a list; undefined for what is no name in printable ASCII. */
+function serverNames(data: Buffer): (string | undefined)[] {
   const list = new Cursor(new Cursor(data).vector(2) ?? Buffer.alloc(0))
-  const hostName = list.number(1) === 0
-  const bytes = list.vector(2)
-  if (!hostName || !bytes || bytes.length === 0 || bytes.length > 255 || list.number(1) !== undefined)
-    return undefined
-  const text = bytes.toString('latin1')
-  return /^[\x21-\x7e]+$/.test(text) ? text : undefined
+  const names: (string | undefined)[] = []
+  for (let type = list.number(1); type !== undefined; type = list.number(1)) {
+    const bytes = list.vector(2)
+    const text = type === 0 ? bytes?.toString('latin1') : undefined
+    names.push(text !== undefined && text.length <= 255 && /^[\x21-\x7e]+$/.test(text) ? text : undefined)
+    if (!bytes) break
+  }
+  return names
 }
 
 function protocols(data: Buffer): string[] {

@@ -12,10 +12,6 @@ export interface HeaderField {
   readonly value: string
 }
 
-/** RFC 9113 section 6.5.2: the table's size until the peer says otherwise, and each entry's own 32 bytes. */
-const TABLE_SIZE = 4096
-const ENTRY_OVERHEAD = 32
-
 /** @param block the fragments of a HEADERS frame and its CONTINUATIONs */
 export function readFirstHeaders(block: Buffer): HeaderField[] {
   const reader = new Reader(block)
@@ -33,10 +29,7 @@ function next(reader: Reader, table: Table): HeaderField | 'update' | undefined 
   if (first === undefined) return undefined
   if (first & 0x80) return table.at(reader.number(7))
   if ((first & 0xe0) === 0x20) {
-    const size = reader.number(5)
-    if (size === undefined || size > TABLE_SIZE) return undefined
-    table.resize(size)
-    return 'update'
+    return reader.number(5) === undefined ? undefined : 'update'
   }
   const kept = (first & 0x40) !== 0
   const index = reader.number(kept ? 6 : 4)
@@ -48,11 +41,12 @@ function next(reader: Reader, table: Table): HeaderField | 'update' | undefined 
   return { name, value }
 }
 
+/**
+ * Nothing is evicted: newer entries come first, so that older ones are in nobody's way, and a reference to one that is
+ * gone ends the connection at the server.
+ */
 class Table {
-  /** Newest first. */
   readonly #entries: HeaderField[] = []
-  #size = 0
-  #limit = TABLE_SIZE
 
   at(index: number | undefined): HeaderField | undefined {
     if (index === undefined || index === 0) return undefined
@@ -62,21 +56,8 @@ class Table {
 
   add(entry: HeaderField): void {
     this.#entries.unshift(entry)
-    this.#size += sizeOf(entry)
-    this.#evict()
-  }
-
-  resize(limit: number): void {
-    this.#limit = limit
-    this.#evict()
-  }
-
-  #evict(): void {
-    while (this.#size > this.#limit) this.#size -= sizeOf(this.#entries.pop() as HeaderField)
   }
 }
-
-const sizeOf = ({ name, value }: HeaderField): number => name.length + value.length + ENTRY_OVERHEAD
 
 class Reader {
   readonly #bytes: Buffer

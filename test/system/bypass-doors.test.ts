@@ -194,8 +194,8 @@ const local: readonly BypassCase[] = [
       ...['127.0.0.1', '::1'].map((address) =>
         exchange({ uid: AGENT, provider: 'ollama', status: 200, address, port: LLM_PORT }),
       ),
-      exchange({ uid: AGENT, status: 200, address: LINK.host4, port: LLM_PORT }),
-      exchange({ uid: null, status: 200, port: LLM_PORT }),
+      exchange({ uid: AGENT, provider: 'ollama', status: 200, address: LINK.host4, port: LLM_PORT }),
+      exchange({ uid: null, provider: 'ollama', status: 200, port: LLM_PORT }),
     ],
   },
 ]

@@ -186,7 +186,7 @@ const cases: readonly BypassCase[] = [
         hello({ address: address4, sni: name, alpn: ['h2'] }),
       ),
     records: [
-      refusal({ uid: AGENT, rule: /^h2-/, port: 80 }),
+      refusal({ uid: AGENT, rule: 'h2-governed-name', serverName: name, port: 80 }),
       refusal({ uid: AGENT, rule: 'governed-name', address: address4, port: 443 }),
     ],
   },

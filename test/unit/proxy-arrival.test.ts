@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import t from 'tap'
 import { answering, identity, internet, NAME, reading, startRig } from './proxy-rig.ts'
+import { clientHello } from './proxy-wire.ts'
 
 const tick = (ms = 2) => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -91,8 +92,20 @@ t.test(
   async (t) => {
     const rig = await tcpRig(() => t.fail('nothing may reach the provider'), true)
     t.teardown(() => rig.stop())
-    const attempts: [string, RegExp][] = [
-      ['SSH-2.0-x\r\n', /standard\/other-protocol-provider-address/],
+    const other = /standard\/other-protocol-provider-address/
+    const hello = await clientHello({ servername: NAME })
+    const sslRequest = Buffer.from([0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f])
+    const attempts: [string | Buffer, RegExp][] = [
+      ['SSH-2.0-x\r\n', other],
+      ['EHLO me\r\n', other],
+      ['a STARTTLS\r\n', other],
+      [Buffer.concat([sslRequest, hello]), other],
+      [Buffer.concat([Buffer.from('PROXY TCP4 10.0.0.1 10.0.0.2 1 443\r\n'), hello]), other],
+      [Buffer.concat([Buffer.from('0d0a0d0a000d0a515549540a2111000c', 'hex'), hello]), other],
+      // A ClientHello in the form of SSL 2: no extensions, so no name.
+      [Buffer.from('802e0103010015000000100100800200800600400000000400000500000a', 'hex'), other],
+      ['GET /v1/models\r\n\r\n', other],
+      ['CONNECT other.example:443 HTTP/1.1\r\nHost: other.example\r\n\r\n', other],
       ['GET / HTTP/1.0\r\n\r\n', /standard\/no-name-provider-address/],
       ['GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n', /standard\/no-name-provider-address/],
       ['', /standard\/silent-provider-address/],
@@ -100,7 +113,7 @@ t.test(
     for (const [i, [bytes, rule]] of attempts.entries()) {
       const agent = await rig.plain()
       const read = reading(agent)
-      if (bytes) agent.write(bytes)
+      if (bytes.length > 0) agent.write(bytes)
       await read.until('end')
       await rig.recorder.until(() => rig.recorder.refusals().length === i + 1)
       t.match(rig.recorder.refusals()[i], { rule, agent: { uid: 1000 } })

@@ -385,6 +385,7 @@ t.test('reads lines cut anywhere, keeps the beginning of long ones, and costs li
   t.same(shown([lines]), ['a.example'], 'a Host that belongs to no request is none')
   t.same(shown([...lines]), ['a.example'])
   t.same(shown(['GET / HTTP/1.1\r\nHost: a.example ', 'y'.repeat(100_000), '\r\nHost: b.example\r\n']), [
+    'a.example',
     'b.example',
   ])
   const scanner = new LineScanner()

@@ -92,7 +92,32 @@ t.test('two server names, or one that is no text, are none', async (t) => {
   const odd = Buffer.from(hello12)
   odd[name] = 0
   t.match(sniff(odd), { protocol: 'tls', names: [] })
+  const one = hostName('a.example')
+  const other = hostName('API.openai.com')
+  const twice = { names: ['a.example', 'api.openai.com'], doubtful: true }
+  t.match(sniff(withExtensions(serverName(Buffer.concat([one, other])))), twice, 'in a list')
+  t.match(sniff(withExtensions(serverName(one), serverName(other))), twice, 'in two extensions')
+  t.match(sniff(withExtensions(serverName(Buffer.concat([Buffer.from([1, 0, 1, 9]), other])))), {
+    names: ['api.openai.com'],
+    doubtful: true,
+  })
+  t.match(sniff(withExtensions(serverName(one))), {
+    names: ['a.example'],
+    sni: 'a.example',
+    doubtful: undefined,
+  })
 })
+
+const sized = (bytes: Buffer) => Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 255]), bytes])
+const hostName = (name: string) => Buffer.concat([Buffer.from([0]), sized(Buffer.from(name))])
+const serverName = (list: Buffer) => Buffer.concat([Buffer.from([0, 0]), sized(sized(list))])
+
+/** A ClientHello with these extensions and no others. */
+function withExtensions(...extensions: Buffer[]): Buffer {
+  const fixed = Buffer.concat([Buffer.from([3, 3]), Buffer.alloc(32), Buffer.from([0, 0, 2, 0x13, 1, 1, 0])])
+  const body = Buffer.concat([fixed, sized(Buffer.concat(extensions))])
+  return Buffer.concat([Buffer.from([22, 3, 1]), sized(Buffer.concat([Buffer.from([1, 0]), sized(body)]))])
+}
 
 t.test('tells plain HTTP by its first line and reads every host it names', async (t) => {
   const names = (text: string, ended = false) => {
@@ -108,6 +133,15 @@ t.test('tells plain HTTP by its first line and reads every host it names', async
   )
   t.equal(names('CONNECT api.openai.com:443 HTTP/1.1\r\nHost: proxy\r\n\r\n'), 'http:proxy api.openai.com')
   t.equal(names('GET / HTTP/1.1\r\nHost: a\r\nHost: api.openai.com\r\n\r\n'), 'http:a api.openai.com')
+  t.equal(names('GET / HTTP/1.1\r\nHost: api.openai.com:x\r\n\r\n'), 'http:api.openai.com')
+  t.equal(names('GET / HTTP/1.1\r\nHost: api.openai.com/\r\n\r\n'), 'http:api.openai.com')
+  t.equal(names('GET / HTTP/1.1\r\nHost: me:x@api.openai.com\r\n\r\n'), 'http:api.openai.com')
+  t.equal(
+    names('GET / HTTP/1.1\r\nHost: a.example\r\n\tapi.openai.com\r\n\r\n'),
+    'http:a.example api.openai.com',
+  )
+  t.equal(names('GET_2 / HTTP/1.1\r\nHost:\tapi.openai.com.\t\r\n\r\n'), 'http:api.openai.com')
+  t.equal(names('GET http://api.openai.com:x/ HTTP/1.1\r\n\r\n'), 'http:api.openai.com')
   t.equal(names('GET / HTTP/1.0\r\n\r\n'), 'http:')
   t.equal(names('GET / HTTP/1.1\r\nHost: api.open'), 'more')
   t.equal(names('GET / HTTP/1.1\r\nHost: api.openai.com\r\n', true), 'http:api.openai.com')

@@ -1,12 +1,18 @@
 /** A foreign name towards a provider's address: only where the server there has a certificate for it. */
-import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
 import { createSecureContext, createServer, type Server, type TLSSocket } from 'node:tls'
 import t, { type Test } from 'tap'
+import { Passage } from '../../daemon/proxy/passage.ts'
+import { Question } from '../../daemon/proxy/question.ts'
+import type { Shared } from '../../daemon/proxy/relay/facts.ts'
+import { type Sniffed, sniff } from '../../daemon/proxy/sniff/sniff.ts'
 import type { Finding, Inquiry } from '../../daemon/proxy/vouching/certificate-probe.ts'
 import { Vouching } from '../../daemon/proxy/vouching/vouching.ts'
 import { holdsGoverned } from '../../policies/catalogue.ts'
+import { decide } from '../../policies/decide.ts'
+import type { Seen } from '../../policies/decision.ts'
 import { makeRoot, type Shown } from './certificate-fixture.ts'
-import { gateway, NAME, reading, rulesOf, startRig } from './proxy-rig.ts'
+import { answering, gateway, NAME, reading, rulesOf, startRig } from './proxy-rig.ts'
 import { clientHello } from './proxy-wire.ts'
 
 const root = await makeRoot('Known Root')
@@ -177,6 +183,122 @@ t.test('plain HTTP needs a certificate at port 443, which nobody has here', asyn
   await rig.recorder.until(() => rig.recorder.refusals().length === 1)
   t.match(rig.recorder.refusals()[0], { rule: 'standard/unvouched-name', serverName: EVIL })
 })
+
+t.test('plain HTTP under a name that is vouched for passes, but no other name after it', async (t) => {
+  for (const [policy, passes] of [
+    ['standard', false],
+    ['observe', true],
+  ] as const) {
+    let got = ''
+    const site = createTcpServer((socket) => {
+      socket.on('error', () => {})
+      socket.on('data', (bytes) => {
+        got += bytes.toString('latin1')
+        socket.write(OK)
+      })
+    })
+    const listener = createTcpServer({ pauseOnConnect: true, allowHalfOpen: true })
+    for (const server of [site, listener]) {
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+      t.teardown(() => server.close())
+    }
+    const rules = rulesOf(policy)
+    const refusals: { rule: string; serverName?: string }[] = []
+    const facts = {
+      agent: { uid: 1000 },
+      client: { address: '127.0.0.1', port: 1 },
+      originalDestination: { address: '127.0.0.1', port: (site.address() as AddressInfo).port },
+    }
+    const isProvider = () => true
+    const asked = {
+      policy: rules.policy,
+      decide: (seen: Seen) => decide(rules, seen),
+      isProvider,
+      isOwn: () => false,
+    }
+    const question = new Question(asked, facts)
+    const shared = {
+      policy: rules.policy,
+      vouching: new Vouching({ probe: async () => ({ standing: 'own', why: '' }) }),
+      directory: { route: async () => ({ addresses: ['127.0.0.1'], mismatch: false }) },
+      recorder: { refuse: (refusal: { rule: string }) => refusals.push(refusal) },
+      counters: { spliced: 0, refused: 0, tunnels: 0 },
+      dialled: () => {},
+    } as unknown as Shared
+    listener.once('connection', (socket) => {
+      socket.on('error', () => {})
+      const seen = Buffer.from(get(SITE))
+      const sniffed = sniff(seen) as Sniffed
+      const take = () => t.fail('nothing is to be taken over')
+      new Passage({ shared, question, facts, take }).start(socket, seen, question.about(sniffed), sniffed)
+    })
+    const agent = connect((listener.address() as AddressInfo).port, '127.0.0.1')
+    agent.on('error', () => {})
+    const read = reading(agent)
+    await read.until('ok')
+    t.same(refusals, [])
+    read.clear()
+    agent.write(get(SITE, '/again'))
+    await read.until('ok')
+    read.clear()
+    agent.write(get(EVIL))
+    await read.until(passes ? 'ok' : 'end')
+    t.match(refusals, [{ rule: `${policy}/unvouched-name`, serverName: EVIL }], policy)
+    t.equal(got, get(SITE) + get(SITE, '/again') + (passes ? get(EVIL) : ''))
+    agent.destroy()
+  }
+})
+
+t.test('plain HTTP that began with an LLM call is recorded whole there', async (t) => {
+  const rig = await startRig({ tls: false, provider: answering(() => OK) })
+  t.teardown(() => rig.stop())
+  const agent = await rig.plain()
+  const read = reading(agent)
+  agent.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: ${EVIL}\r\nContent-Length: 2\r\n\r\n{}`)
+  await read.until('ok')
+  agent.write(get(EVIL, '/v1/files'))
+  t.match((await rig.recorder.ended(1)).open, { provider: 'unlisted', serverName: EVIL })
+  t.match((await rig.recorder.ended(1)).requestHead, /^GET \/v1\/files /)
+})
+
+t.test('a ClientHello with two names is vouched for by neither, and hides no governed one', async (t) => {
+  const { port } = await front(t, { [SITE]: await root.leaf([SITE]) })
+  const rig = await rigFor(t, { port, names: [SITE] })
+  const hello = await twoNames(SITE, 'another.example')
+  const agent = await rig.plain()
+  agent.write(hello)
+  await reading(agent).until('end')
+  await rig.recorder.until(() => rig.recorder.refusals().length === 1)
+  t.match(rig.recorder.refusals()[0], { rule: 'standard/no-name-provider-address' })
+
+  const elsewhere = await startRig({ provider: () => t.fail('it may not get out'), providerAddresses: [] })
+  t.teardown(() => elsewhere.stop())
+  const other = await elsewhere.plain()
+  other.write(await twoNames(SITE, NAME))
+  await reading(other).until('end')
+  await elsewhere.recorder.until(() => elsewhere.recorder.refusals().length === 1)
+  t.match(elsewhere.recorder.refusals()[0], { rule: 'standard/governed-name', serverName: NAME })
+})
+
+/** A real ClientHello whose list of server names has a second one. */
+async function twoNames(first: string, second: string): Promise<Buffer> {
+  const hello = await clientHello({ servername: first, maxVersion: 'TLSv1.2' })
+  const at = hello.indexOf(first)
+  const added = Buffer.concat([Buffer.from([0, 0, second.length]), Buffer.from(second)])
+  const longer = Buffer.concat([
+    hello.subarray(0, at + first.length),
+    added,
+    hello.subarray(at + first.length),
+  ])
+  // Lengths of the list and its extension, of all extensions, of the message and of the record.
+  const message = 5
+  const session = longer[message + 38] as number
+  const ciphers = message + 39 + session
+  const extensions = ciphers + 2 + longer.readUInt16BE(ciphers) + 2
+  for (const place of [at - 5, at - 7, extensions, message + 2, 3])
+    longer.writeUInt16BE(longer.readUInt16BE(place) + added.length, place)
+  return longer
+}
 
 t.test('a name among the exceptions is no exception there', async (t) => {
   const { port } = await front(t, {})

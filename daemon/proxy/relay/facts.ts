@@ -35,6 +35,8 @@ export interface Governed extends ConnectionFacts {
   readonly flags?: readonly string[]
   /** A server on this machine that the policy names: it may be called by any name. */
   readonly local?: boolean
+  /** Every request is recorded, whatever its shape: the host is in no catalogue, its address a provider's. */
+  readonly everything?: boolean
   /** It is taken to where the agent meant to go, whatever the name: local servers, hosts in no catalogue. */
   readonly direct?: boolean
 }

@@ -7,11 +7,15 @@ import type { ConnectionFacts, Governed } from './facts.ts'
 /** Flag of a connection to a server on this machine. */
 export const LOCAL = 'local'
 
-/** @returns undefined where the decision names no provider or no name */
+/**
+ * @param atProvider the original destination is a known address of a provider's
+ * @returns undefined where the decision names no provider or no name
+ */
 export function governedBy(
   { name, provider, rule, flags, pinned }: Decision,
   { protocol }: Sniffed,
   facts: ConnectionFacts,
+  atProvider: boolean,
 ): Governed | undefined {
   if (name === undefined || provider === undefined) return undefined
   const local = flags?.includes(LOCAL) ?? false
@@ -24,6 +28,8 @@ export function governedBy(
     tls: protocol === 'tls',
     ...(flags ? { flags } : {}),
     ...(local ? { local } : {}),
+    // With TLS the server there has shown a certificate for the name by then; without, nobody vouches for it.
+    ...(unlisted && atProvider && protocol === 'http' ? { everything: true } : {}),
     ...(local || (unlisted && !pinned) ? { direct: true } : {}),
   }
 }

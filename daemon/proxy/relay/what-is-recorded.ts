@@ -39,6 +39,7 @@ function unlistedCall(
 ): Governed | undefined {
   const style = callShape(method, path)
   const { unlistedCalls } = shared.policy.proxy
+  if (governed.everything && style === undefined) return governed
   if (style === undefined || unlistedCalls === 'pass') return undefined
   if (unlistedCalls === 'record') return { ...governed, provider: unlistedProvider(style) }
   throw new ProxyError(

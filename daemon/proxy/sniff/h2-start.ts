@@ -6,7 +6,7 @@
  * server's settings before they ask for anything, so the caller bounds how long it waits.
  */
 import { readFirstHeaders } from '../../wire/hpack.ts'
-import { hostOf } from '../http/authority.ts'
+import { hostOfAuthority } from './http-start.ts'
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 const FRAME_HEADER = 9
@@ -44,6 +44,6 @@ function fragment(payload: Buffer, flags: number): Buffer {
 function namesOf(block: Buffer): string[] {
   const names = readFirstHeaders(block)
     .filter(({ name }) => name === ':authority' || name.toLowerCase() === 'host')
-    .flatMap(({ value }) => hostOf(value.slice(value.lastIndexOf('@') + 1).trim()) ?? [])
+    .flatMap(({ value }) => hostOfAuthority(value) ?? [])
   return [...new Set(names)]
 }

@@ -20,9 +20,11 @@ export interface HttpStart {
 }
 
 const LONGEST_METHOD = 20
+/** No name is longer (RFC 1035 §2.3.4). */
+const LONGEST_NAME = 255
 /** What RFC 9112 §3 lets a lenient recipient take for a space. */
 const BLANK = '[ \\t\\v\\f\\r]+'
-const REQUEST_LINE = new RegExp(`^([A-Za-z-]+)${BLANK}([^\\s]+)${BLANK}HTTP/\\d+(?:\\.\\d+)?$`, 'i')
+const REQUEST_LINE = new RegExp(`^([A-Za-z0-9_-]+)${BLANK}([^\\s]+)${BLANK}HTTP/\\d+(?:\\.\\d+)?$`, 'i')
 /** Some proxies take a CONNECT of HTTP/0.9's form. */
 const BARE_CONNECT = new RegExp(`^(CONNECT)${BLANK}([^\\s]+:\\d+)$`, 'i')
 /** RFC 9113 §3.4: the preface is made to be told from any request. */
@@ -61,7 +63,8 @@ function methodLength(bytes: Buffer, start: number): 'ok' | 'not-http' {
     if (byte === undefined) return 'ok'
     if (byte === 0x20 || byte === 0x09) return i > 0 ? 'ok' : 'not-http'
     const letter = byte | 0x20
-    if (!((letter >= 0x61 && letter <= 0x7a) || byte === 0x2d)) return 'not-http'
+    const digit = i > 0 && byte >= 0x30 && byte <= 0x39
+    if (!(digit || (letter >= 0x61 && letter <= 0x7a) || byte === 0x2d || byte === 0x5f)) return 'not-http'
   }
   return 'not-http'
 }
@@ -89,7 +92,7 @@ function namesOf(fields: string, target: string): string[] {
 /** The hosts that a header line names; none where it is no Host. */
 export function hostsOfField(line: string): string[] {
   const value = /^host[ \t]*:(.*)$/i.exec(line)?.[1]
-  return value === undefined ? [] : value.split(',').flatMap((one) => hostOfAuthority(one) ?? [])
+  return value === undefined ? [] : value.split(/[,\s]+/).flatMap((one) => hostOfAuthority(one) ?? [])
 }
 
 /** The host that a request target names, in absolute or authority form. */
@@ -99,4 +102,9 @@ export function hostOfTarget(target: string): string | undefined {
   return target.startsWith('/') || target === '*' ? undefined : hostOfAuthority(target)
 }
 
-const hostOfAuthority = (authority: string) => hostOf(authority.slice(authority.lastIndexOf('@') + 1).trim())
+/** What follows a host is passed over: `api.example:x` is `api.example` to some servers. */
+export function hostOfAuthority(authority: string): string | undefined {
+  const text = authority.slice(authority.lastIndexOf('@') + 1).trim()
+  const host = hostOf(text) ?? hostOf(/^[^\s:/?#\\,[\]]+/.exec(text)?.[0] ?? '')
+  return host !== undefined && host.length > LONGEST_NAME ? undefined : host
+}

@@ -10,8 +10,10 @@ export const SNIFF_LIMIT = 16 * 1024
 
 export interface Sniffed {
   readonly protocol: 'tls' | 'http' | 'h2-preface' | 'socks' | 'other'
-  /** Names the connection gives, first the one it would be routed by. More than one only on HTTP. */
+  /** Names the connection gives, first the one it would be routed by. More than one on HTTP, or `doubtful`. */
   readonly names: readonly string[]
+  /** `names` are several where one may be given: a server may take none of them. */
+  readonly doubtful?: true
   /** SNI as sent. */
   readonly sni?: string
   readonly alpn: readonly string[]
@@ -52,9 +54,17 @@ export function sniff(bytes: Buffer, ended = false): Sniffed | 'more' {
   if (whole === 'more' && !last) return 'more'
   const hello = whole === 'more' ? readClientHello(bytes, true) : whole
   if (typeof hello === 'object') {
-    const { name, sent, alpn, ech } = hello
-    const names = name === undefined ? [] : [normalName(name)]
-    const seen = { protocol: 'tls', names, alpn, ech, ...(sent === undefined ? {} : { sni: sent }) } as const
+    const { name, sent, several, alpn, ech } = hello
+    const names = (name === undefined ? (several ?? []) : [name]).map(normalName)
+    const sni = sent === undefined ? {} : { sni: sent }
+    const seen = {
+      protocol: 'tls',
+      names,
+      alpn,
+      ech,
+      ...sni,
+      ...(several ? { doubtful: true as const } : {}),
+    } as const
     return whole === 'more' && !ended ? { ...seen, oversized: true } : seen
   }
   const socks = readSocksStart(bytes)

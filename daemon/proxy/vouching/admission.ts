@@ -22,7 +22,7 @@ export async function admit(
   vouching: Vouching,
   isProvider: (address: string) => boolean,
   addresses: readonly string[],
-  { about, asker, sole, tls }: Claim,
+  { about, asker, sole, read }: Claim,
 ): Promise<Admission> {
   let refused: string | undefined
   for (const [i, address] of addresses.entries()) {
@@ -32,7 +32,7 @@ export async function admit(
     const inquiry = { ...about, address }
     const { standing, why } = await vouching.ask(inquiry, asker)
     // Each request of plain HTTP is read as it is: nothing more would be seen by looking into it.
-    if (standing === 'own' || (standing === 'shared' && !tls)) {
+    if (standing === 'own' || (standing === 'shared' && read)) {
       return { outcome: 'go', addresses: go, inquiry }
     }
     if (standing === 'shared') return { outcome: 'look', addresses: [], why }

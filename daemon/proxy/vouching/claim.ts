@@ -8,8 +8,8 @@ export interface Claim {
   readonly name: string
   /** Its message gives no second name. */
   readonly sole: boolean
-  /** False for plain HTTP, whose every Host is read. */
-  readonly tls: boolean
+  /** What is said under it is read on its way: plain HTTP/1. */
+  readonly read: boolean
   /** All of the question but the address. */
   readonly about: Omit<Inquiry, 'address'>
   /** Whose questions are counted together. */
@@ -27,13 +27,13 @@ export function claimOf(
 ): Claim | undefined {
   if (action === 'inspect' || provider || name === undefined || !sniffed || sniffed.tunnel) return undefined
   const { protocol, names, sni, alpn } = sniffed
-  if (protocol !== 'tls' && protocol !== 'http') return undefined
+  if (protocol !== 'tls' && protocol !== 'http' && protocol !== 'h2-preface') return undefined
   const tls = protocol === 'tls'
   const port = tls ? originalDestination.port : HTTPS_PORT
   return {
     name,
-    sole: names.every((one) => one === name),
-    tls,
+    sole: !sniffed.doubtful && names.every((one) => one === name),
+    read: protocol === 'http',
     about: { name, sni: (tls ? sni : undefined) ?? name, port, alpn },
     asker: agent.uid === undefined ? `client ${client.address}` : `uid ${agent.uid}`,
   }
