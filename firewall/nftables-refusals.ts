@@ -43,6 +43,9 @@ const RULES: readonly RefusalRule[] = [
   'seen-other',
 ]
 
+/** Where the sender wanted to, whatever was made of it. */
+const TO_PROVIDER_AT_FIRST = ['ct original ip daddr @llm4', 'ct original ip6 daddr @llm6']
+
 export interface RefusalOptions {
   /** Of the filter hooks. */
   readonly priority: number
@@ -79,6 +82,7 @@ export function refusals(
       'guarded_output',
       'guarded_input',
       'service',
+      'translated',
       'provider',
       'resolver',
       'outside',
@@ -98,6 +102,9 @@ export function refusals(
           // Set look-ups before anything dearer: a packet to a foreign host leaves after these.
           add('rule output ip daddr @llm4 goto provider'),
           add('rule output ip6 daddr @llm6 goto provider'),
+          // Another table turned it away before the redirect could, to a relay for instance.
+          add('rule output ct status dnat jump translated'),
+          ...TO_PROVIDER_AT_FIRST.map((what) => add(`rule translated ${what} goto provider`)),
         ]
       : []),
     ...(e.resolversRefused
@@ -217,6 +224,9 @@ function forwarding({ add }: Pick<TableText, 'add'>, e: Enforcement, verdict: st
   return [
     add(`rule forward ${from}ip daddr @llm4 goto ${verdict}`),
     add(`rule forward ${from}ip6 daddr @llm6 goto ${verdict}`),
+    ...TO_PROVIDER_AT_FIRST.map((what) =>
+      add(`rule forward ${from}ct status dnat ct direction original ${what} goto ${verdict}`),
+    ),
     ...forwardedResolvers({ add }, e),
     ...(e.fence === 'everything'
       ? [

@@ -100,6 +100,7 @@ async function rig(t: Test, fence: Enforcement['fence'] = 'providers') {
           stop: async () => exited.resolve('stopped'),
         }
       },
+      watchPath: () => ({ stop() {} }),
       xdpQueues: () => ({
         hold(devices) {
           queues.held = [...devices]
@@ -146,7 +147,7 @@ async function rig(t: Test, fence: Enforcement['fence'] = 'providers') {
       generation: ++generation,
       pid,
       process: pid === undefined ? undefined : 'someone',
-      tables: [{ family, name, what, changes: 1 }],
+      tables: [{ family, name, what, weight: 'other', changes: 1 }],
     }
     const watch = watches.at(-1)
     if (pid === undefined || !watch?.options.ownPids().has(pid)) watch?.options.changed(transaction)
