@@ -142,8 +142,8 @@ const cases: readonly BypassCase[] = [
         await mustChange(
           `add table inet turning
            add chain inet turning output { type nat hook output priority ${priority}; }
-           add rule inet turning output meta nfproto ipv4 ip daddr ${address4} dnat ip to ${EXAMPLE.address4}
-           add rule inet turning output meta nfproto ipv6 ip6 daddr ${address6} dnat ip6 to ${EXAMPLE.address6}`,
+           add rule inet turning output meta skuid ${AGENT} ip daddr ${address4} dnat ip to ${EXAMPLE.address4}
+           add rule inet turning output meta skuid ${AGENT} ip6 daddr ${address6} dnat ip6 to ${EXAMPLE.address6}`,
         )
         outcomes.push(await call(world, '-4'), await call(world, '-6'))
         await mustChange('delete table inet turning')
