@@ -49,6 +49,7 @@ t.test(
     t.ok(gap && gap.from <= iso(killed) && gap.from >= iso(killed - ALIVE_MS), 'it begins with the end', {
       gap,
     })
+    t.same(gap?.detail, { fence: 'stood' })
     t.ok(gap && gap.to >= iso(killed + 500) && gap.to <= iso(running), 'and ends once all stands', { gap })
     const counted = world
       .recordsAfter(leaf)
@@ -95,10 +96,11 @@ t.test('an ordered stop: the gap begins with it, not with its end', async (t) =>
   const leaf = world.newestLeaf()
   const stopping = Date.now()
   await world.gateway.stop()
-  await sleep(300)
+  await mustChange('flush ruleset')
   await world.gateway.start()
   await until(() => gapsAfter(leaf, 'not-running').length > 0, RECORD_MS)
   const [gap] = gapsAfter(leaf, 'not-running')
+  t.same(gap?.detail, { fence: 'gone' }, 'and it tells that the fence was gone')
   t.ok(gap && gap.from <= iso(stopping + 500), 'from the beginning of the stop', {
     gap,
     stopping: iso(stopping),
