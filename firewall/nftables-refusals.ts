@@ -43,6 +43,8 @@ const RULES: readonly RefusalRule[] = [
   'seen-other',
 ]
 
+/** With FIN, it would open a connection with some servers. */
+const OPENING = 'tcp flags & (syn | ack | rst) == syn'
 /** Where the sender wanted to, whatever was made of it. */
 const TO_PROVIDER_AT_FIRST = ['ct original ip daddr @llm4', 'ct original ip6 daddr @llm6']
 
@@ -102,9 +104,11 @@ export function refusals(
           // Set look-ups before anything dearer: a packet to a foreign host leaves after these.
           add('rule output ip daddr @llm4 goto provider'),
           add('rule output ip6 daddr @llm6 goto provider'),
-          // Another table turned it away before the redirect could, to a relay for instance.
-          add('rule output ct status dnat jump translated'),
-          ...TO_PROVIDER_AT_FIRST.map((what) => add(`rule translated ${what} goto provider`)),
+          // Another table may have turned it away before the redirect could, to a relay for instance. What opens a
+          // connection tells: what follows goes where that went.
+          add(`rule output ${OPENING} jump translated`),
+          add('rule output meta l4proto 17 jump translated'),
+          ...TO_PROVIDER_AT_FIRST.map((what) => add(`rule translated ct status dnat ${what} goto provider`)),
         ]
       : []),
     ...(e.resolversRefused
