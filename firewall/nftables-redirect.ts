@@ -13,6 +13,11 @@ import { counterOf, tells } from './refusal-rules.ts'
 
 /** The redirect stands while the packet's protocol is an element of the lease, which runs out by itself. */
 const LEASED = 'meta l4proto @lease'
+/**
+ * The first that translates a connection decides where it goes, and kernels take no nat chain at or before conntrack's
+ * -200: so this comes before everybody who keeps to the customary -100 (dstnat), as Docker, firewalld and kube-proxy do.
+ */
+const TRANSLATION = -199
 /** Right after the copy of the refusals. */
 const LATE = 12
 /** Before other tables' filters: what they drop is still an answer that the client asked for. */
@@ -48,9 +53,8 @@ export function redirection(
       add('counter redirected_dns'),
       add(`counter ${counterOf('unredirected')}`),
       add('set lease { type inet_proto; flags timeout; }'),
-      // -100 is dstnat; nft 1.0.6 knows that name on prerouting only.
-      add('chain nat_output { type nat hook output priority -100; policy accept; }'),
-      add('chain nat_prerouting { type nat hook prerouting priority -100; policy accept; }'),
+      add(`chain nat_output { type nat hook output priority ${TRANSLATION}; policy accept; }`),
+      add(`chain nat_prerouting { type nat hook prerouting priority ${TRANSLATION}; policy accept; }`),
       add(`chain late_output { type filter hook output priority ${LATE}; policy accept; }`),
       add(`chain late_forward { type filter hook forward priority ${LATE}; policy accept; }`),
       add(`chain answers_in { type filter hook input priority ${EARLY}; policy accept; }`),
@@ -143,7 +147,8 @@ function unredirected(
   // With FIN, which the redirect leaves out, it would open a connection with some servers. The flags first: most
   // packets leave after them.
   const opening = `tcp flags & (syn | ack | rst) == syn ${LEASED}`
-  // Another table's translation took it first, as for services of a cluster: root's own rules.
+  // Another table's translation took it first, as for services of a cluster: root's own rules. What was on its way
+  // to a provider doesn't come this far (nftables-refusals.ts).
   const translated = 'ct status dnat accept'
   const inScope = (chain: string, target: string) =>
     scope(e).map(({ what, verdict }) =>

@@ -53,6 +53,11 @@ const RULES: readonly RefusalRule[] = [
   'seen-other',
 ]
 
+/** With FIN, it would open a connection with some servers. */
+const OPENING = 'tcp flags & (syn | ack | rst) == syn'
+/** Where the sender wanted to, whatever was made of it. */
+const TO_PROVIDER_AT_FIRST = TO_PROVIDERS.map((match) => `ct original ${match}`)
+
 export interface RefusalOptions {
   /** Of the filter hooks. */
   readonly priority: number
@@ -92,6 +97,7 @@ export function refusals(
       'guarded_input',
       'service',
       'detour',
+      'translated',
       'provider',
       'resolver',
       'outside',
@@ -111,6 +117,11 @@ export function refusals(
       ? [
           // Set look-ups before anything dearer: a packet to a foreign host leaves after these.
           ...TO_PROVIDERS.map((match) => add(`rule output ${match} goto provider`)),
+          // Another table may have turned it away before the redirect could, to a relay for instance. What opens a
+          // connection tells: what follows goes where that went.
+          add(`rule output ${OPENING} jump translated`),
+          add('rule output meta l4proto 17 jump translated'),
+          ...TO_PROVIDER_AT_FIRST.map((what) => add(`rule translated ct status dnat ${what} goto provider`)),
         ]
       : []),
     ...detours(text, e, ungoverned, subjects, forwarded(e)),
@@ -235,6 +246,9 @@ function forwarding({ add }: Pick<TableText, 'add'>, e: Enforcement, verdict: st
   if (from === undefined) return []
   return [
     ...TO_PROVIDERS.map((match) => add(`rule forward ${from}${match} goto ${verdict}`)),
+    ...TO_PROVIDER_AT_FIRST.map((what) =>
+      add(`rule forward ${from}ct status dnat ct direction original ${what} goto ${verdict}`),
+    ),
     ...forwardedResolvers({ add }, e),
     ...(e.fence === 'everything'
       ? [

@@ -15,10 +15,14 @@
 export interface TouchedTable {
   readonly family: string
   readonly name: string
-  /** The first change to it, as nft printed it, printable and cut. */
+  /** The first change to it of the highest weight, as nft printed it, printable and cut. */
   readonly what: string
+  readonly weight: Weight
   readonly changes: number
 }
+
+/** `turns`: sends packets elsewhere or keeps them from being tracked. `hooks`: hangs a chain into their way. */
+export type Weight = 'turns' | 'hooks' | 'other'
 
 export interface Transaction {
   /** Number of the ruleset's generation; undefined where none was told. */
@@ -38,6 +42,10 @@ export interface TransactionListener {
 
 const CHANGE =
   /^(?:add|insert|replace|delete|destroy|create|reset) (?:ct [a-z]+|[a-z]+) (ip6?|inet|arp|bridge|netdev) "?([^\s"]+)"?/
+/** In somebody's comment the words are no harm: a change is told with more weight than it has. */
+const TURNS = /\b(?:dnat|snat|masquerade|redirect|tproxy|notrack|queue|dup|fwd|synproxy)\b/
+const HOOKS = /\bhook \w+/
+const WEIGHTS: readonly Weight[] = ['other', 'hooks', 'turns']
 const GENERATION = /^# new generation (\d+)(?: by process (\d+) \((.*)\))?$/
 const LOST = /^# ERROR/
 /** Far more than any tool keeps; a transaction over it is not taken apart. */
@@ -51,7 +59,7 @@ export interface TransactionReader {
 }
 
 export function transactionReader(listener: TransactionListener): TransactionReader {
-  let tables = new Map<string, { family: string; name: string; what: string; changes: number }>()
+  let tables = new Map<string, Touched>()
   let overflow = false
   let generation: number | undefined
 
@@ -65,9 +73,14 @@ export function transactionReader(listener: TransactionListener): TransactionRea
   const change = (text: string, family: string, name: string) => {
     const key = `${family} ${name}`
     const table = tables.get(key)
-    if (table) table.changes += 1
-    else if (tables.size < MOST_TABLES) tables.set(key, { family, name, what: shown(text), changes: 1 })
-    else overflow = true
+    const weight = weightOf(text)
+    if (!table && tables.size >= MOST_TABLES) overflow = true
+    else if (!table) tables.set(key, { family, name, what: shown(text), weight, changes: 1 })
+    else {
+      table.changes += 1
+      if (WEIGHTS.indexOf(weight) > WEIGHTS.indexOf(table.weight))
+        Object.assign(table, { what: shown(text), weight })
+    }
   }
   const closed = (number: number, pid?: string, process?: string) => {
     const expected = generation === undefined || number === generation + 1
@@ -89,6 +102,13 @@ export function transactionReader(listener: TransactionListener): TransactionRea
       if (tables.size > 0) commit()
     },
   }
+}
+
+type Touched = { -readonly [Key in keyof TouchedTable]: TouchedTable[Key] }
+
+function weightOf(text: string): Weight {
+  if (TURNS.test(text)) return 'turns'
+  return HOOKS.test(text) ? 'hooks' : 'other'
 }
 
 /** Printable ASCII, cut: it goes into records. */

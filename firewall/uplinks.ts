@@ -11,9 +11,10 @@
  */
 import { constants } from 'node:os'
 import type { FirewallError } from './errors.ts'
-import { callFailed, libc, SOCK_CLOEXEC, SOL_SOCKET } from './libc.ts'
+import { callFailed, libc } from './libc.ts'
 import type { Device } from './link-dump.ts'
 import { formatLinkDump, parseLinkAnswer } from './link-dump.ts'
+import { openRoute, REMEDY } from './route-socket.ts'
 
 /** Above what a chain can be bound to (NFT_NETDEVICE_MAX is 256) nothing is gained. */
 const MOST = 200
@@ -101,17 +102,10 @@ export function watchUplinks(options: {
   }
 }
 
-const AF_NETLINK = 16
-const SOCK_RAW = 3
-const NETLINK_ROUTE = 0
 const RTMGRP_LINK = 1
 const MSG_DONTWAIT = 0x40
-const SO_RCVTIMEO = 20
-/** The kernel answers at once; the timeout is there so that nothing can hang the caller. */
-const RECEIVE_TIMEOUT_MICROSECONDS = 200_000
 /** A dump that changes while it is read is asked for again. */
 const TRIES = 5
-const REMEDY = 'run in a network namespace of Linux with rtnetlink, and free file descriptors'
 /** netlink(7): 32 KiB hold any datagram of a dump. */
 const datagram = Buffer.alloc(32 * 1024)
 let sequence = 0
@@ -157,20 +151,4 @@ function dump(fd: number): { devices: Device[]; interrupted: boolean } {
     interrupted ||= answer.interrupted
     if (answer.done) return { devices, interrupted }
   }
-}
-
-function openRoute(groups: number): number {
-  const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
-  if (fd < 0) throw callFailed('socket NETLINK_ROUTE', fd, REMEDY)
-  // sockaddr_nl: family 2, padding 2, port id 4 (0: the kernel chooses), groups 4; in the machine's order.
-  const address = Buffer.alloc(12)
-  new Uint16Array(address.buffer, address.byteOffset, 1)[0] = AF_NETLINK
-  new Uint32Array(address.buffer, address.byteOffset + 8, 1)[0] = groups
-  const timeout = Buffer.from(BigInt64Array.of(0n, BigInt(RECEIVE_TIMEOUT_MICROSECONDS)).buffer)
-  const failure =
-    libc.bind(fd, address, address.length) ||
-    libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length)
-  if (failure === 0) return fd
-  libc.close(fd)
-  throw callFailed('bind NETLINK_ROUTE', failure, REMEDY)
 }

@@ -49,6 +49,8 @@ const ALIVE_MS = 2000
 export interface CoverageOptions {
   /** A file whose time stamp says until when a gateway ran. */
   readonly aliveFile: string
+  /** What this start found: detail of the gap since the last gateway. */
+  readonly found: Detail
   readonly audit: (event: string, detail: Detail) => void
   readonly gap: (cause: GapCause, from: number, to: number, detail?: Detail, id?: string) => void
   /** A span that is open: if this process dies, the next start tells it as over at the last sign of life. */
@@ -70,6 +72,7 @@ export async function lastAlive(aliveFile: string): Promise<number | undefined> 
  */
 export async function openCoverage({
   aliveFile,
+  found,
   audit,
   gap,
   draft,
@@ -83,7 +86,7 @@ export async function openCoverage({
   }
   const last = await lastAlive(aliveFile)
   // A clock that was set back must not make a gap that ends before it begins.
-  if (last !== undefined) begin('not-running', Math.min(last, now()))
+  if (last !== undefined) begin('not-running', Math.min(last, now()), found)
   await writeFileAtomic(aliveFile, Buffer.alloc(0), { mode: 0o600, durable: false })
   const touch = () => utimes(aliveFile, new Date(now()), new Date(now())).catch(() => {})
   const alive = setInterval(touch, ALIVE_MS)

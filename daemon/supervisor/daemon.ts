@@ -9,6 +9,7 @@
 import { isIPv6 } from 'node:net'
 import { systemRootsWithout } from '../../ca/system-roots.ts'
 import type { Enforcement } from '../../firewall/enforcement.ts'
+import { fencePresent } from '../../firewall/fence.ts'
 import { systemNft } from '../../firewall/nft.ts'
 import { literalNames } from '../../policies/catalogue.ts'
 import type { Config } from '../config/config.ts'
@@ -158,6 +159,8 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   )
   const coverage = await openCoverage({
     aliveFile: paths.alive,
+    // Where it is gone, LLM traffic may have been let through.
+    found: { fence: (await fencePresent(systemNft())) ? 'stood' : 'gone' },
     audit: trail.write,
     gap: trail.gap,
     draft: trail.draft,

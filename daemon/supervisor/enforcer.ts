@@ -12,6 +12,7 @@ import { readCounters } from '../../firewall/fence.ts'
 import type { NamedCounter, Nft } from '../../firewall/nft.ts'
 import { openNftSession } from '../../firewall/nft-session.ts'
 import { FENCE_TABLE, OWN_TABLES } from '../../firewall/nftables.ts'
+import { type PathWatch, watchPath } from '../../firewall/path-watch.ts'
 import { startRedirect } from '../../firewall/redirect-owner.ts'
 import { watchRuleset } from '../../firewall/ruleset-watch.ts'
 import { type UplinkWatch, watchUplinks } from '../../firewall/uplinks.ts'
@@ -22,6 +23,7 @@ import { bootFiles } from './enforcement/boot-files.ts'
 import { driverQueues, type OpenDevice } from './enforcement/driver-queues.ts'
 import { type Audit, type Draft, evidence, type Gap } from './enforcement/evidence.ts'
 import { fenceKeeper } from './enforcement/fence-keeper.ts'
+import { describePath } from './enforcement/path-change.ts'
 import { redirectKeeper } from './enforcement/redirect-keeper.ts'
 import { repeated } from './enforcement/repeated.ts'
 import { restorer } from './enforcement/restorer.ts'
@@ -77,7 +79,15 @@ export interface EnforcerOptions {
   readonly parts?: Partial<typeof machine>
 }
 
-const machine = { openNftSession, startRedirect, watchCgroups, watchRuleset, watchUplinks, xdpQueues }
+const machine = {
+  openNftSession,
+  startRedirect,
+  watchCgroups,
+  watchPath,
+  watchRuleset,
+  watchUplinks,
+  xdpQueues,
+}
 
 /** A second eye beside the watch: whether the rules stand as they were made. */
 const LOOK_MS = 5000
@@ -91,6 +101,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
   const records = evidence(options)
   let uplinks: UplinkWatch | undefined
   let cgroups: CgroupWatch | undefined
+  let path: PathWatch | undefined
   let fenced = false
   /** The uplinks or control groups are others than those that the fence was raised for. */
   let outdated = false
@@ -251,6 +262,12 @@ export function enforcer(options: EnforcerOptions): Enforcer {
         },
         failed: (error) => log.error(`the uplinks could not be listed: ${messageOf(error)}`),
       })
+      path ??= parts.watchPath({
+        changed: (change) => records.path(describePath(change)),
+        legacy: (table) => records.path(`a table of iptables-legacy: ${table}`),
+        lost: () => records.path('more than the kernel could tell'),
+        failed: (error) => log.error(`changes of routing can’t be seen: ${messageOf(error)}`),
+      })
       cgroups ??= parts.watchCgroups(cgroupsOf(base), () => {
         outdated = true
         void rebuilding.run()
@@ -270,6 +287,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
       for (const each of [learning, rebuilding, restoration]) each.stop()
       uplinks?.stop()
       cgroups?.stop()
+      path?.stop()
       await queue
       await redirect.stop()
       await guard.stop()

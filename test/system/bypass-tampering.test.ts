@@ -1,7 +1,7 @@
 /** Root or a service of the machine changes the rules: numbers 59, 60, 61 and 63 of docs/bypass.md under `standard`. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { OPENAI } from '../lab/addresses.ts'
+import { EXAMPLE, OPENAI } from '../lab/addresses.ts'
 import { enterLab } from '../lab/enter.ts'
 import { FOREIGN_RULESETS, reload, restart } from '../lab/foreign-tables.ts'
 import type { Outcome } from '../lab/process.ts'
@@ -109,7 +109,8 @@ const cases: readonly BypassCase[] = [
   {
     ...captured,
     number: 61,
-    name: 'accepts at the head of our chains, a chain before them that accepts all, one that tracks nothing',
+    name: 'accepts at the head of our chains, chains before them that accept all, track nothing, or turn calls elsewhere',
+    watch: [EXAMPLE],
     open: false,
     attempt: async () => {
       await fence.remember()
@@ -136,21 +137,34 @@ const cases: readonly BypassCase[] = [
       )
       outcomes.push(await call(world, '-4'), await call(world, '-6'))
       await mustChange('delete table inet untracked')
+      // As early as a translation may come, and where everybody's comes.
+      for (const priority of [-199, -100]) {
+        await mustChange(
+          `add table inet turning
+           add chain inet turning output { type nat hook output priority ${priority}; }
+           add rule inet turning output meta skuid ${AGENT} ip daddr ${address4} dnat ip to ${EXAMPLE.address4}
+           add rule inet turning output meta skuid ${AGENT} ip6 daddr ${address6} dnat ip6 to ${EXAMPLE.address6}`,
+        )
+        outcomes.push(await call(world, '-4'), await call(world, '-6'))
+        await mustChange('delete table inet turning')
+      }
       outcomes.push(await call(world))
       return outcomes
     },
     client: (t, outcomes) => {
-      const [untracked4, untracked6, after] = outcomes.slice(-3)
-      t.ok(refusedAtOnce(untracked4!) && refusedAtOnce(untracked6!), 'what isn’t tracked is refused', {
-        untracked4,
-        untracked6,
-      })
-      t.equal(after?.code, 0)
+      const [untracked4, untracked6, turned4, turned6, late4, late6, after] = outcomes.slice(-7)
+      for (const each of [untracked4, untracked6])
+        t.ok(refusedAtOnce(each!), 'what isn’t tracked is refused', { each })
+      for (const each of [turned4, turned6])
+        t.ok(refusedAtOnce(each!), 'as is what was turned elsewhere', { each })
+      for (const each of [late4, late6, after]) t.equal(each?.code, 0, 'captured', { each })
       fence.assertRestored(t)
     },
     records: [
       audit('ruleset-changed', { table: 'inet aa_fence' }),
-      audit('foreign-ruleset-changed', { table: /intruder|untracked/ }),
+      audit('foreign-ruleset-changed', { table: /intruder/, what: /hook/ }),
+      audit('foreign-ruleset-changed', { table: /untracked/, what: /notrack/ }),
+      audit('foreign-ruleset-changed', { table: /turning/, what: /dnat/ }),
       gap('ruleset-changed'),
       refusal({ uid: AGENT, rule: /tcp|unredirected/, address: address4 }),
       exchange({ uid: AGENT, provider: 'openai', status: 200 }),

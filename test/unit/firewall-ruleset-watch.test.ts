@@ -38,6 +38,31 @@ add element ip6 other s { ::1 }
   ])
 })
 
+t.test(
+  'of several changes to a table the one that turns packets is named, else the one that hooks a chain in',
+  async (t) => {
+    const { transactions } = read(`add table ip evil
+add chain ip evil o { type nat hook output priority -150; policy accept; }
+add rule ip evil o ip daddr 203.0.113.10 dnat to 192.0.2.1
+add rule ip evil o accept
+add table inet other
+add chain inet other o { type filter hook output priority -300; policy accept; }
+add rule inet other o accept
+add set ip sets redirected { type ipv4_addr; }
+# new generation 7 by process 41 (nft)`)
+    t.match(transactions[0]?.tables, [
+      {
+        name: 'evil',
+        weight: 'turns',
+        changes: 4,
+        what: 'add rule ip evil o ip daddr 203.0.113.10 dnat to 192.0.2.1',
+      },
+      { name: 'other', weight: 'hooks', changes: 3, what: /priority -300/ },
+      { name: 'sets', weight: 'other' },
+    ])
+  },
+)
+
 t.test('objects of every kind are read', async (t) => {
   for (const line of [
     'delete table inet aa_fence',

@@ -12,6 +12,7 @@ async function coverage(aliveFile: string, clock: { now: number }) {
   const drafts: [cause: string, from: number, alive: number | undefined][] = []
   const opened = await openCoverage({
     aliveFile,
+    found: { fence: 'stood' },
     now: () => clock.now,
     audit: (event, detail) => audits.push(`${event} ${detail.cause}`),
     gap: (cause, from, to, detail) => gaps.push([cause, from, to, detail]),
@@ -41,7 +42,7 @@ t.test('the first start has no gap, the next one that since the last sign of lif
   t.same(second.gaps, [], 'it lasts until traffic is captured')
   clock.now = 2_500_000
   second.opened.running()
-  t.same(second.gaps, [['not-running', 1_500_000, 2_500_000, undefined]])
+  t.same(second.gaps, [['not-running', 1_500_000, 2_500_000, { fence: 'stood' }]])
   await second.opened.stopping()
 })
 
@@ -50,7 +51,7 @@ t.test('a clock that was set back makes no gap that ends before it begins', asyn
   utimesSync(alive, new Date(9_000_000), new Date(9_000_000))
   const { opened, gaps } = await coverage(alive, { now: 5_000_000 })
   opened.running()
-  t.same(gaps, [['not-running', 5_000_000, 5_000_000, undefined]])
+  t.same(gaps, [['not-running', 5_000_000, 5_000_000, { fence: 'stood' }]])
   await opened.stopping()
 })
 
@@ -91,7 +92,7 @@ t.test('what comes after the beginning of an ordered stop belongs to the next ga
   t.same(gaps, [])
   const next = await coverage(alive, clock)
   next.opened.running()
-  t.same(next.gaps, [['not-running', 1_000_000, 9_000_000, undefined]])
+  t.same(next.gaps, [['not-running', 1_000_000, 9_000_000, { fence: 'stood' }]])
   await next.opened.stopping()
 })
 
@@ -102,7 +103,7 @@ t.test('a start that fails leaves no hole between two gaps', async (t) => {
   const failed = await coverage(alive, clock)
   clock.now = 3_000_000
   await failed.opened.stopping()
-  t.same(failed.gaps, [['not-running', 1_000_000, 3_000_000, undefined]])
+  t.same(failed.gaps, [['not-running', 1_000_000, 3_000_000, { fence: 'stood' }]])
   clock.now = 4_000_000
   const next = await coverage(alive, clock)
   t.same(next.drafts, [['not-running', 3_000_000, 3_000_000]])

@@ -100,6 +100,7 @@ async function rig(t: Test, fence: Enforcement['fence'] = 'providers') {
           stop: async () => exited.resolve('stopped'),
         }
       },
+      watchPath: () => ({ stop() {} }),
       xdpQueues: () => ({
         hold(devices) {
           queues.held = [...devices]
@@ -146,7 +147,7 @@ async function rig(t: Test, fence: Enforcement['fence'] = 'providers') {
       generation: ++generation,
       pid,
       process: pid === undefined ? undefined : 'someone',
-      tables: [{ family, name, what, changes: 1 }],
+      tables: [{ family, name, what, weight: 'other', changes: 1 }],
     }
     const watch = watches.at(-1)
     if (pid === undefined || !watch?.options.ownPids().has(pid)) watch?.options.changed(transaction)
@@ -425,6 +426,27 @@ t.test('records are few and their counts exact', async (t) => {
     told.slice(4).reduce((sum, [, count]) => sum + count, 0),
     1000,
   )
+})
+
+t.test('a change that turns packets is told at once, however many harmless ones came before', async (t) => {
+  const audit: unknown[][] = []
+  const records = evidence({
+    audit: (...told) => void audit.push(told),
+    gap: () => {},
+    draft: () => {},
+  })
+  const change = { by: 'nft', pid: 7, table: 'ip evil', weight: 'other' } as const
+  for (const what of ['add table ip evil', 'add set ip evil s', 'delete set ip evil s'])
+    records.foreign({ ...change, what })
+  records.foreign({ ...change, weight: 'turns', what: 'add rule ip evil o dnat to 192.0.2.1' })
+  records.path('routing rule of IPv4 made')
+  t.match(audit, [
+    ['foreign-ruleset-changed', { what: 'add table ip evil', count: 1 }],
+    ['foreign-ruleset-changed', { what: /dnat/, count: 1 }],
+    ['path-changed', { what: 'routing rule of IPv4 made', count: 1 }],
+  ])
+  records.flush()
+  t.match(audit.slice(3), [['foreign-ruleset-changed', { what: 'add set ip evil s', count: 2 }]])
 })
 
 t.test('a gap that is told for several covers them all', async (t) => {

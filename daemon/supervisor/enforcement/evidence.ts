@@ -22,6 +22,8 @@ export interface Evidence {
   found(table: string, what: string, since: number): void
   /** Changes of other people's tables: who works on the ruleset beside us. */
   foreign(change: Tampering): void
+  /** Somebody changed, in these words, what turns packets beside the ruleset. */
+  path(what: string): void
   /** Our rules were not known to stand from `from` to `to`. */
   exposed(cause: 'ruleset-changed' | 'ruleset-unwatched', from: number, to: number, why: string): void
   flush(): void
@@ -51,6 +53,12 @@ export function evidence({
     )
   const ours = changes(WINDOW_MS, 'ruleset-changed')
   const theirs = changes(FOREIGN_WINDOW_MS, 'foreign-ruleset-changed')
+  const paths = tally<string>(
+    FOREIGN_WINDOW_MS,
+    ({ id, sample, count }) => audit('path-changed', { what: sample, count }, id),
+    ({ id, sample, count, to }) =>
+      draft({ type: 'audit', id, time: to, event: 'path-changed', detail: { what: sample, count } }),
+  )
   // Spans that are told together are told as one: a gap may be said too long, never too short.
   const spans = tally<{ cause: GapCause; why: string }>(
     WINDOW_MS,
@@ -87,11 +95,16 @@ export function evidence({
       const change = { by: 'unknown', pid: undefined, table, what }
       unnamed = { change, timer: setTimeout(tellUnnamed, NEWS_MS).unref() }
     },
-    foreign: (change) => theirs.add(`${change.by} ${change.table}`, change, Date.now(), Date.now()),
+    foreign(change) {
+      // A translation isn't to wait, nor to go unnamed, behind a harmless change of the same table.
+      const key = `${change.by} ${change.table} ${change.weight ?? ''}`
+      theirs.add(key, change, Date.now(), Date.now())
+    },
+    path: (what) => paths.add(what, what, Date.now(), Date.now()),
     exposed: (cause, from, to, why) => spans.add(cause, { cause, why }, from, to),
     flush() {
       tellUnnamed()
-      for (const each of [ours, theirs, spans]) each.flush()
+      for (const each of [ours, theirs, paths, spans]) each.flush()
     },
   }
 }

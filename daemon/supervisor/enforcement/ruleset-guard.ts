@@ -2,7 +2,7 @@
  * Who changes the rules: keeps a watch running, tells our own transactions from others', and tells the keeper of
  * the fence when to look. Nothing is decided here about what must stand.
  */
-import type { Transaction } from '../../../firewall/ruleset-events.ts'
+import type { Transaction, Weight } from '../../../firewall/ruleset-events.ts'
 import type { RulesetWatch, watchRuleset } from '../../../firewall/ruleset-watch.ts'
 import { messageOf } from '../../base/errors.ts'
 import { backOff } from '../back-off.ts'
@@ -18,6 +18,8 @@ export interface Tampering {
   readonly table: string
   /** The change in nft's words. */
   readonly what: string
+  /** What it may do to packets, where that is known. */
+  readonly weight?: Weight
 }
 
 export interface RulesetGuard {
@@ -87,7 +89,9 @@ export function rulesetGuard(options: RulesetGuardOptions): RulesetGuard {
         handled.delete(oldest)
       }
     }
-    const named = tables.map(({ family, name, what }) => ({ key: `${family} ${name}`, what }))
+    const named = tables.map(({ family, name, what, weight }) => ({
+      ...{ key: `${family} ${name}`, what, weight },
+    }))
     // The kernel refuses the whole transaction where it touches a table that another process owns.
     if (options.ownerLives() && named.some(({ key }) => options.owned.has(key))) {
       owner = pid
@@ -96,8 +100,8 @@ export function rulesetGuard(options: RulesetGuardOptions): RulesetGuard {
     const by = process ?? 'unknown'
     if (named.length === 0) return options.suspicious('a change that nft could not print', { by, pid })
     const ours: Tampering[] = []
-    for (const { key, what } of named) {
-      const change = { by, pid, table: key, what }
+    for (const { key, what, weight } of named) {
+      const change = { by, pid, table: key, what, weight }
       if (options.unowned.has(key) || options.owned.has(key)) ours.push(change)
       else options.foreign(change)
     }

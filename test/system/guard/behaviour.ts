@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import t from 'tap'
 import { PATH } from '../firewall/places.ts'
 import { sh } from '../firewall/world.ts'
@@ -35,6 +36,15 @@ table inet firewalld {
   set zone { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 192.168.0.0/16 }; }
   chain filter_OUTPUT { type filter hook output priority filter + 10; policy accept; ip daddr @zone accept; }
 }
+`
+
+/** Asking for a table of iptables-legacy makes the kernel load it (IPT_SO_GET_INFO of ip_tables.h). */
+const LEGACY_TABLE = `
+import ctypes, socket
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+name, size = ctypes.create_string_buffer(b'mangle', 84), ctypes.c_uint32(84)
+if ctypes.CDLL(None).getsockopt(raw.fileno(), socket.IPPROTO_IP, 64, name, ctypes.byref(size)):
+    raise SystemExit('this kernel has no mangle table')
 `
 
 export async function prove(): Promise<void> {
@@ -357,6 +367,33 @@ export async function prove(): Promise<void> {
       t.equal(nft('list', 'ruleset'), changed, 'and nothing else is left')
     },
   )
+
+  await t.test('what turns packets beside the ruleset is told, not undone', async (t) => {
+    const world = await guarded(t)
+    const { enforcer } = world
+    await enforcer.raiseFence()
+    await enforcer.startRedirect()
+    const told = (what: string) => () => world.counted('path-changed', (detail) => detail.what === what) > 0
+    const changes: Record<string, () => void> = {
+      'routing rule of IPv4 made': () => sh('ip', '-4', 'rule', 'add', 'pref', '77', 'lookup', '77'),
+      'routing rule of IPv6 made': () => sh('ip', '-6', 'rule', 'add', 'pref', '77', 'lookup', '77'),
+      'routing rule of IPv4 removed': () => sh('ip', '-4', 'rule', 'del', 'pref', '77'),
+      'queueing discipline made on uplink': () => sh('tc', 'qdisc', 'add', 'dev', 'uplink', 'clsact'),
+      'queueing discipline removed on uplink': () => sh('tc', 'qdisc', 'del', 'dev', 'uplink', 'clsact'),
+      // Where the kernel has such tables at all.
+      ...(existsSync('/proc/net/ip_tables_names') && {
+        'a table of iptables-legacy: ip mangle': () => sh('python3', '-c', LEGACY_TABLE),
+      }),
+    }
+    for (const [what, change] of Object.entries(changes)) {
+      t.equal(told(what)(), false)
+      change()
+      t.ok((await until(told(what))) < PROMISE_MS, what)
+    }
+    t.equal(world.counted('path-changed'), Object.keys(changes).length)
+    sh('ip', '-6', 'rule', 'del', 'pref', '77')
+    t.same(world.gaps, [])
+  })
 
   for (const known of [100, 10_000]) {
     await t.test(`a learned address is enforced at once beside ${known} others`, async (t) => {

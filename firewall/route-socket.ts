@@ -1,0 +1,31 @@
+/** A socket of NETLINK_ROUTE in the network namespace of this process (rtnetlink(7)). */
+import { callFailed, libc, SOCK_CLOEXEC, SOL_SOCKET } from './libc.ts'
+
+const AF_NETLINK = 16
+const SOCK_RAW = 3
+const NETLINK_ROUTE = 0
+const SO_RCVTIMEO = 20
+/** The kernel answers at once; the timeout is there so that nothing can hang the caller. */
+const RECEIVE_TIMEOUT_MICROSECONDS = 200_000
+export const REMEDY = 'run in a network namespace of Linux with rtnetlink, and free file descriptors'
+
+/**
+ * @param groups bits of the multicast groups whose news it gets
+ * @returns its file descriptor, for the caller to close
+ * @throws FirewallError `system-call`
+ */
+export function openRoute(groups: number): number {
+  const fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)
+  if (fd < 0) throw callFailed('socket NETLINK_ROUTE', fd, REMEDY)
+  // sockaddr_nl: family 2, padding 2, port id 4 (0: the kernel chooses), groups 4; in the machine's order.
+  const address = Buffer.alloc(12)
+  new Uint16Array(address.buffer, address.byteOffset, 1)[0] = AF_NETLINK
+  new Uint32Array(address.buffer, address.byteOffset + 8, 1)[0] = groups
+  const timeout = Buffer.from(BigInt64Array.of(0n, BigInt(RECEIVE_TIMEOUT_MICROSECONDS)).buffer)
+  const failure =
+    libc.bind(fd, address, address.length) ||
+    libc.setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout, timeout.length)
+  if (failure === 0) return fd
+  libc.close(fd)
+  throw callFailed('bind NETLINK_ROUTE', failure, REMEDY)
+}
