@@ -166,14 +166,17 @@ t.test('removes a fence whether it stands or not', async (t) => {
   ])
 })
 
-t.test('a packet to a foreign host asks for nobody and no route: cheap conditions stand in front', async (t) => {
-  const script = renderFence(e) + renderOwned(e)
-  for (const chain of [
-    ...['aa_fence output', 'aa_fence input', 'aa_redirect output', 'aa_redirect input'],
-    ...['aa_redirect nat_output', 'aa_redirect late_output', 'aa_redirect slipped'],
-  ]) {
-    const rules = script.split('\n').filter((line) => line.startsWith(`add rule inet ${chain} `))
-    t.ok(rules.length > 0, chain)
-    for (const rule of rules) t.notMatch(rule, /skuid|skgid|fib|cgroupv2| rt | ct |iifname/, chain)
-  }
-})
+t.test(
+  'a packet to a foreign host asks for nobody and no route: cheap conditions stand in front',
+  async (t) => {
+    const script = renderFence(e) + renderOwned(e)
+    for (const chain of [
+      ...['aa_fence output', 'aa_fence input', 'aa_redirect output', 'aa_redirect input'],
+      ...['aa_redirect nat_output', 'aa_redirect late_output', 'aa_redirect slipped'],
+    ]) {
+      const rules = script.split('\n').filter((line) => line.startsWith(`add rule inet ${chain} `))
+      t.ok(rules.length > 0, chain)
+      for (const rule of rules) t.notMatch(rule, /skuid|skgid|fib|cgroupv2| rt | ct |iifname/, chain)
+    }
+  },
+)

@@ -1,6 +1,7 @@
 /**
  * Who reached a site, told by what the internet saw and by what the kernel says of the proxy's own connections. Pure.
  */
+import type { LogRecord } from '../../../daemon/recorder/record.ts'
 import type { Packet } from '../../lab/packet-log.ts'
 import { flowKey } from '../../lab/proxy-flows.ts'
 import type { WireConnection } from '../../lab/wire-log.ts'
@@ -65,6 +66,18 @@ export function judge(before: Sight, after: Sight, watched: ReadonlySet<string>,
       intruders.push(describePacket(packet))
   }
   return { intruders, proxied, requests, bytes }
+}
+
+/** Requests that providers saw and no record tells of. */
+export function unrecorded(requests: readonly string[], records: readonly LogRecord[]): string[] {
+  const told = records.flatMap((record) =>
+    record.kind === 'exchange' ? [`${record.server.name} ${record.http.method} ${record.http.target}`] : [],
+  )
+  return requests.filter((request) => {
+    const at = told.indexOf(request)
+    if (at >= 0) told.splice(at, 1)
+    return at < 0
+  })
 }
 
 function keyOf({ protocol, remoteAddress, remotePort, localAddress, port }: WireConnection): string {
