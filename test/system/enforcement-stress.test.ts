@@ -84,7 +84,8 @@ void t.test(`${agents.length} agents, and a change of the rules every ${CHANGE_M
   for (const [kind, times] of tampering.done) t.ok(times > 0, `${kind}: ${times} times`)
 
   const { intruders, proxied, requests } = told(before, await world.sight())
-  t.same(intruders, [], 'providers saw nobody but the proxy', { outcomes })
+  const few = intruders.slice(0, 20)
+  t.same(few, [], `providers saw nobody but the proxy, but for ${intruders.length}`, { acts: tampering.acts })
   t.ok(proxied.length > 0)
   t.ok(requests.length > 0)
   await until(() => unrecorded(requests, world.recordsAfter(leaf)).length === 0, SETTLE_MS)

@@ -25,6 +25,8 @@ const NETWORK = '192.0.2.0/28'
 const PUBLISHED = 8080
 /** A port of the machine's own that ufw lets in, and one that it drops. */
 const [ALLOWED, DROPPED] = [22, 2323]
+/** Where the gateway takes what was redirected. */
+const PROXY_PORT = 18_443
 const RESTORED_MS = 20_000
 const OURS = /^table (?:inet|netdev) aa_(?:fence|redirect) \{.*\n(?:[^}].*\n|\n)*\}\n/gm
 
@@ -38,6 +40,11 @@ const nft = async (script: string) => {
 }
 const ruleset = async () => (await here(['nft', '--stateless', '--handle', 'list', 'ruleset'])).stdout
 
+/** Without handles, which a restoration changes. */
+const fence = async () =>
+  (await here(['nft', '--stateless', 'list', 'table', 'inet', 'aa_fence'])).stdout +
+  (await here(['nft', '--stateless', 'list', 'table', 'netdev', 'aa_fence'])).stdout
+
 /** All that the kernel's network has been told by others. */
 async function machine(): Promise<Record<string, string>> {
   const [rules, settings, ...routing] = await Promise.all([
@@ -48,7 +55,7 @@ async function machine(): Promise<Record<string, string>> {
       ['-6', 'rule'],
       ['route', 'show', 'table', 'all'],
       ['-6', 'route', 'show', 'table', 'all'],
-      ['-d', 'link'],
+      ['link'],
       ['address'],
     ].map((what) => here(['ip', ...what])),
   ])
@@ -64,13 +71,14 @@ async function machine(): Promise<Record<string, string>> {
 async function functions(): Promise<Record<string, boolean>> {
   const curl = ['curl', '-sS', '--max-time', '5']
   const closed = ['curl', '-sS', '--connect-timeout', '1']
-  const [published, allowed, dropped, four, six, greeting] = await Promise.all([
+  const [published, allowed, dropped, four, six, greeting, contained] = await Promise.all([
     there([...curl, `http://${LINK.host4}:${PUBLISHED}/`]),
     there([...curl, `http://${LINK.host4}:${ALLOWED}/`]),
     there([...closed, `http://${LINK.host4}:${DROPPED}/`]),
     lab.run('agent1', [...curl, '-4', `https://${EXAMPLE.name}/`]),
     lab.run('agent1', [...curl, '-6', `https://${EXAMPLE.name}/`]),
     container.run(['/usr/bin/python3', '-c', GREETED, EXAMPLE.address4, `${GREETING_PORT}`]),
+    container.run([...curl, '-4', '-k', `https://${EXAMPLE.name}/`]),
   ])
   const seen = (await lab.wireLog()).filter(({ port }) => port === GREETING_PORT)
   return {
@@ -81,6 +89,7 @@ async function functions(): Promise<Record<string, boolean>> {
     'a foreign site over IPv4': four?.code === 0,
     'a foreign site over IPv6': six?.code === 0,
     'a container reaches a foreign port': greeting?.stdout === GREETING,
+    'a container reaches a foreign site': contained?.code === 0,
     'as Docker masquerades it': seen.at(-1)?.remoteAddress === LINK.host4,
   }
 }
@@ -109,6 +118,15 @@ const tables = Object.values(FOREIGN_RULESETS)
   .replaceAll('172.17.0.2', container.address4)
   // As firewalld has it where Docker put its bridge into a zone.
   .replace('ip saddr @blocked drop\n', 'ip saddr @blocked drop\n\t\tiifname "docker0" accept\n')
+  // This rule of firewalld's (RFC3964_IPv4) refuses ::1 unless the packet leaves by lo, and one that is being
+  // redirected has the uplink noted still: calls over IPv6 are refused where it stands (docs/operating.md).
+  .replaceAll('ip6 daddr { ::/96, ::ffff:0.0.0.0/96, 2002::/24', 'ip6 daddr { 2002::/24')
+  .replace('iifname "eth0" goto filter_IN_public\n', 'iifname "docker0" accept\n$&')
+  // ufw drops what containers send to the machine: `ufw allow in on docker0 to any port 18443 proto tcp`.
+  .replace(
+    'chain ufw-user-input {\n',
+    `$&\t\tiifname "docker0" tcp dport ${PROXY_PORT} counter packets 0 bytes 0 accept\n`,
+  )
 
 async function until(what: () => Promise<boolean>): Promise<boolean> {
   const end = Date.now() + RESTORED_MS
@@ -127,7 +145,15 @@ const stands = async () => {
 
 void t.test('a machine with the tables of others', async (t) => {
   await nft(tables)
-  const before = await machine()
+  let before = await machine()
+  // New devices give themselves addresses, after a second in which they ask whether somebody has them.
+  const settled = await until(async () => {
+    const last = before
+    await sleep(1500)
+    before = await machine()
+    return before.routing === last.routing && !before.routing?.includes('tentative')
+  })
+  t.ok(settled, 'the network has come to rest')
   for (const name of [
     'docker-bridges',
     'firewalld',
@@ -156,6 +182,7 @@ void t.test('a machine with the tables of others', async (t) => {
   await same('with the gateway')
   await work('with the gateway')
 
+  const standing = await fence()
   for (const script of [
     'delete table inet aa_fence',
     'delete table netdev aa_fence',
@@ -163,11 +190,7 @@ void t.test('a machine with the tables of others', async (t) => {
     'insert rule inet aa_fence output accept',
   ]) {
     await nft(script)
-    const reference = await ruleset()
-    t.ok(
-      await until(async () => (await ruleset()) !== reference && (await stands())),
-      `restored after ${script}`,
-    )
+    t.ok(await until(async () => (await fence()) === standing), `restored after ${script}`)
   }
   const { pid } = (await gateway.state())!
   for (const helper of childrenOf(pid).filter(({ name }) => name === 'nft'))

@@ -98,11 +98,19 @@ function isIntruder(packet: Packet, proxyFlows: ReadonlySet<string>): boolean {
   )
 }
 
-function describe({ protocol, site, port, remoteAddress, remotePort, exchanges }: WireConnection): string {
-  return `${protocol} from ${remoteAddress} port ${remotePort} at ${site} port ${port}, ${exchanges.length} requests`
+function describe({
+  at,
+  protocol,
+  site,
+  port,
+  remoteAddress,
+  remotePort,
+  exchanges,
+}: WireConnection): string {
+  return `${at}: ${protocol} from ${remoteAddress} port ${remotePort} at ${site} port ${port}, ${exchanges.length} requests`
 }
 
-function describePacket({ protocol, source, destination, destinationPort }: Packet): string {
+function describePacket({ at, protocol, source, destination, destinationPort }: Packet): string {
   const port = destinationPort === undefined ? '' : ` port ${destinationPort}`
-  return `a packet of protocol ${protocol} from ${source} to ${destination}${port}`
+  return `${at}: a packet of protocol ${protocol} from ${source} to ${destination}${port}`
 }

@@ -44,13 +44,15 @@ function openHand(): Hand {
 }
 
 const TABLES = ['inet aa_fence', 'netdev aa_fence']
-const RESTORED_MS = 10_000
+const RESTORED_MS = 30_000
 
 export interface Tamperer {
   /** Changes something; resolves when it is done. */
   change(): Promise<void>
   /** How often each kind has been done. */
   readonly done: ReadonlyMap<string, number>
+  /** What was done from when to when, in milliseconds since 1970. */
+  readonly acts: readonly string[]
   /** Takes away what was added. */
   end(): Promise<void>
 }
@@ -83,12 +85,12 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
   const supervisor = (await world.gateway.state())!.pid
   const helpers = () => childrenOf(supervisor).filter(({ name }) => name === 'nft')
   const whole = helpers().length
-  const fenceStands = async () => {
+  const reference = await fenceText()
+  const stands = async () => {
     const { stdout } = await asRoot(['nft', '-t', 'list', 'ruleset'])
-    return ['table inet aa_fence {', 'table netdev aa_fence {'].every((table) => stdout.includes(table))
+    const owned = ['inet', 'netdev'].every((family) => stdout.includes(`table ${family} aa_redirect {`))
+    return owned && helpers().length >= whole && (await fenceText()) === reference
   }
-  const ownedStand = async () =>
-    (await world.gateway.state())?.enforcement.redirect === true && helpers().length >= whole
   const hand = openHand()
   const script = (text: string) => () => hand.run(text)
   let links = 0
@@ -130,12 +132,12 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
       return code === 0
     },
     'a helper killed': async () => {
-      await until(fenceStands, RESTORED_MS)
+      await until(stands, RESTORED_MS)
       const helper = one(helpers())
-      if (helper === undefined || !(await fenceStands())) return false
+      if (helper === undefined || !(await stands())) return false
       process.kill(helper.pid, 'SIGKILL')
-      await sleep(50)
-      await until(ownedStand, RESTORED_MS)
+      const isGone = () => helpers().every(({ pid }) => pid !== helper.pid)
+      await until(async () => isGone() && (await stands()), RESTORED_MS)
       return true
     },
     'an uplink added and taken away': async () => {
@@ -154,13 +156,17 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
   }
 
   const done = new Map(Object.keys(kinds).map((kind) => [kind, 0]))
+  const acts: string[] = []
   return {
     done,
+    acts,
     async change() {
       // One that was done least often: each has its turn.
       const least = Math.min(...done.values())
       const kind = one([...done].filter(([, times]) => times === least).map(([name]) => name))
+      const from = Date.now()
       if (await kinds[kind]!()) done.set(kind, done.get(kind)! + 1)
+      acts.push(`${from} to ${Date.now()}: ${kind}`)
     },
     async end() {
       if (foreign !== '') await unload()
