@@ -14,6 +14,7 @@ import { endianness } from 'node:os'
 import type { PacketWithHeader, PcapSession } from 'pcap'
 import { deviceIndex } from '../../firewall/libc.ts'
 import { messageOf } from '../base/errors.ts'
+import { keepingDefaultLogger } from './default-logger.ts'
 import { configureLog, type LogSettings } from './kernel-log.ts'
 import type { Blindness } from './messages.ts'
 import { AF_NETLINK, AF_PACKET, withNewSocket } from './new-socket.ts'
@@ -160,13 +161,15 @@ function openGroup(
   handle: (bytes: Buffer, group: number) => void,
 ): Capture {
   const device = `nflog:${group}`
-  const { opened: session, fd } = withNewSocket(AF_NETLINK, () =>
-    pcap.createSession(device, {
-      snap_length: LOG_SNAPSHOT,
-      buffer_size: LOG_BUFFER,
-      buffer_timeout: 0,
-      promiscuous: false,
-    }),
+  const { opened: session, fd } = keepingDefaultLogger(() =>
+    withNewSocket(AF_NETLINK, () =>
+      pcap.createSession(device, {
+        snap_length: LOG_SNAPSHOT,
+        buffer_size: LOG_BUFFER,
+        buffer_timeout: 0,
+        promiscuous: false,
+      }),
+    ),
   )
   configureLog(fd, group, settings)
   const capture = { session, received: 0 }

@@ -96,7 +96,9 @@ async function timeToApply(): Promise<void> {
   }
   say(`apply       ${MANY} addresses, half of each family, ${APPLICATIONS} times: median (most)`)
   for (const [what, ms] of times) {
-    say(`            ${what.padEnd(40)} ${median(ms).toFixed(0).padStart(5)} ms (${Math.max(...ms).toFixed(0)} ms)`)
+    say(
+      `            ${what.padEnd(40)} ${median(ms).toFixed(0).padStart(5)} ms (${Math.max(...ms).toFixed(0)} ms)`,
+    )
   }
 }
 
@@ -169,7 +171,9 @@ async function costOfTraffic(): Promise<void> {
     for (const [setting, values] of bySetting) {
       const [p50, p99] = [median(values), quantile(values, 0.99)]
       const tail = unit === 'µs' ? `   p99 ${p99.toFixed(1).padStart(7)}` : ''
-      say(`            ${setting.padEnd(24)} p50 ${p50.toFixed(1).padStart(7)}${tail}   × ${(p50 / base).toFixed(2)}`)
+      say(
+        `            ${setting.padEnd(24)} p50 ${p50.toFixed(1).padStart(7)}${tail}   × ${(p50 / base).toFixed(2)}`,
+      )
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Rulesets as other programs leave them on a machine, written after what these print on one: Docker 28 and ufw 0.36 by
- * way of iptables-nft 1.8, firewalld 2.1 by its own nftables backend, and /etc/nftables.conf as Debian ships it.
+ * way of iptables-nft 1.8, Docker 29, firewalld 2.1, libvirt and kube-proxy by nftables, and somebody's own.
  */
 
 /** dockerd's, with one published port. */
@@ -164,6 +164,14 @@ table inet firewalld {
 }
 `
 
+/** Without these IPv6 finds no neighbour. */
+const NEIGHBOURS = ['nd-neighbor-solicit', 'nd-neighbor-advert']
+  .map(
+    (type) =>
+      `\t\tmeta l4proto ipv6-icmp icmpv6 type ${type} ip6 hoplimit 255 counter packets 0 bytes 0 accept\n`,
+  )
+  .join('')
+
 /** ufw's, by iptables-nft: hundreds of lines on a machine, here one chain of each kind, in both families. */
 export const UFW = (['ip', 'ip6'] as const)
   .map((family) => {
@@ -183,7 +191,7 @@ table ${family} filter {
 		ct state invalid counter packets 0 bytes 0 jump ${prefix}-logging-deny
 		ct state invalid counter packets 0 bytes 0 drop
 		${icmp} echo-request counter packets 0 bytes 0 accept
-		counter packets 0 bytes 0 jump ${prefix}-user-input
+${family === 'ip' ? '' : NEIGHBOURS}		counter packets 0 bytes 0 jump ${prefix}-user-input
 	}
 	chain ${prefix}-before-output {
 		oifname "lo" counter packets 0 bytes 0 accept
@@ -267,12 +275,145 @@ table arp guard {
 }
 `
 
+/** dockerd's since 29 with `"firewall-backend": "nftables"`: a table of its own for each family, one published port. */
+const DOCKER_NFTABLES = `
+table ip docker-bridges {
+	map filter-forward-in-jumps {
+		type ifname : verdict
+		elements = { "docker1" : jump filter-forward-in__docker1 }
+	}
+	map nat-postrouting-out-jumps {
+		type ifname : verdict
+		elements = { "docker1" : jump nat-postrouting-out__docker1 }
+	}
+	chain filter-FORWARD {
+		type filter hook forward priority filter; policy accept;
+		oifname vmap @filter-forward-in-jumps
+	}
+	chain filter-forward-in__docker1 {
+		ct state established,related counter packets 0 bytes 0 accept
+		iifname "docker1" counter packets 0 bytes 0 accept comment "ICC"
+		ip daddr 172.18.0.2 tcp dport 80 counter packets 0 bytes 0 accept
+		counter packets 0 bytes 0 drop comment "UNPUBLISHED PORT DROP"
+	}
+	chain nat-OUTPUT {
+		type nat hook output priority -100; policy accept;
+		ip daddr != 127.0.0.0/8 fib daddr type local counter packets 0 bytes 0 jump nat-prerouting-and-output
+	}
+	chain nat-POSTROUTING {
+		type nat hook postrouting priority srcnat; policy accept;
+		oifname vmap @nat-postrouting-out-jumps
+	}
+	chain nat-PREROUTING {
+		type nat hook prerouting priority dstnat; policy accept;
+		fib daddr type local counter packets 0 bytes 0 jump nat-prerouting-and-output
+	}
+	chain nat-postrouting-out__docker1 {
+		oifname != "docker1" ip saddr 172.18.0.0/16 counter packets 0 bytes 0 masquerade comment "MASQUERADE"
+	}
+	chain nat-prerouting-and-output {
+		iifname != "docker1" tcp dport 8081 counter packets 0 bytes 0 dnat to 172.18.0.2:80 comment "DNAT"
+	}
+	chain raw-PREROUTING {
+		type filter hook prerouting priority raw; policy accept;
+		ip daddr 172.18.0.2 iifname != "docker1" counter packets 0 bytes 0 drop comment "DROP DIRECT ACCESS"
+	}
+}
+`
+
+/** libvirt's since 10.4, its default network on virbr0. */
+const LIBVIRT = `
+table ip libvirt_network {
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		counter packets 0 bytes 0 jump guest_cross
+		counter packets 0 bytes 0 jump guest_input
+		counter packets 0 bytes 0 jump guest_output
+	}
+	chain guest_output {
+		ip saddr 192.168.122.0/24 iif "lo" counter packets 0 bytes 0 accept
+		iifname "virbr0" counter packets 0 bytes 0 reject
+	}
+	chain guest_input {
+		oifname "virbr0" ip daddr 192.168.122.0/24 ct state established,related counter packets 0 bytes 0 accept
+		oifname "virbr0" counter packets 0 bytes 0 reject
+	}
+	chain guest_cross {
+		iifname "virbr0" oifname "virbr0" counter packets 0 bytes 0 accept
+	}
+	chain guest_nat {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr 192.168.122.0/24 ip daddr 224.0.0.0/24 counter packets 0 bytes 0 return
+		meta l4proto tcp ip saddr 192.168.122.0/24 ip daddr != 192.168.122.0/24 counter packets 0 bytes 0 masquerade to :1024-65535
+	}
+}
+`
+
+/** kube-proxy's in its nftables mode: one service with two endpoints, session marks and hairpins. */
+const KUBE_PROXY = `
+table ip kube-proxy {
+	comment "rules for kube-proxy"
+	set cluster-ips {
+		type ipv4_addr
+		comment "Active ClusterIPs"
+		elements = { 10.96.0.10 }
+	}
+	map no-endpoint-services {
+		type ipv4_addr . inet_proto . inet_service : verdict
+	}
+	map service-ips {
+		type ipv4_addr . inet_proto . inet_service : verdict
+		elements = { 10.96.0.10 . tcp . 53 : goto service-ULMVA6XW-kube-system/kube-dns/tcp/dns-tcp }
+	}
+	chain filter-output {
+		type filter hook output priority -110; policy accept;
+		ct state new jump service-endpoints-check
+	}
+	chain service-endpoints-check {
+		ip daddr . meta l4proto . th dport vmap @no-endpoint-services
+	}
+	chain nat-prerouting {
+		type nat hook prerouting priority dstnat; policy accept;
+		jump services
+	}
+	chain nat-output {
+		type nat hook output priority -100; policy accept;
+		jump services
+	}
+	chain nat-postrouting {
+		type nat hook postrouting priority srcnat; policy accept;
+		meta mark & 0x00004000 != 0x00000000 masquerade fully-random
+	}
+	chain services {
+		ip daddr . meta l4proto . th dport vmap @service-ips
+	}
+	chain mark-for-masquerade {
+		meta mark set meta mark | 0x00004000
+	}
+	chain service-ULMVA6XW-kube-system/kube-dns/tcp/dns-tcp {
+		ip saddr != 10.244.0.0/16 jump mark-for-masquerade
+		numgen random mod 2 vmap { 0 : goto endpoint-1, 1 : goto endpoint-2 }
+	}
+	chain endpoint-1 {
+		ip saddr 10.244.0.4 jump mark-for-masquerade
+		meta l4proto tcp dnat to 10.244.0.4:53
+	}
+	chain endpoint-2 {
+		ip saddr 10.244.0.5 jump mark-for-masquerade
+		meta l4proto tcp dnat to 10.244.0.5:53
+	}
+}
+`
+
 /** By the names that tests print. */
 export const FOREIGN_RULESETS: Readonly<Record<string, string>> = {
   Docker: DOCKER,
   firewalld: FIREWALLD,
   ufw: UFW,
   'somebody’s own': HAND_WRITTEN,
+  'Docker’s own tables': DOCKER_NFTABLES,
+  libvirt: LIBVIRT,
+  'kube-proxy': KUBE_PROXY,
 }
 
 /** Starts again as these programs do: the old tables out, the new ones in, in one transaction. */

@@ -9,6 +9,8 @@ import { PATH, REPOSITORY } from './places.ts'
 
 /** A packet that opens something: a lone SYN, or any packet of a protocol but TCP. */
 export interface Packet {
+  /** Milliseconds since 1970. */
+  readonly at: number
   readonly family: 4 | 6
   /** Number of the protocol above IP. */
   readonly protocol: number

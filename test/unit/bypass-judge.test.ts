@@ -36,6 +36,7 @@ const asked = (target: string): WireConnection['exchanges'][number] => ({
 const ofProxy = (number: number) =>
   flowKey('tcp', { address: '198.51.100.2', port: 40000 + number }, { address: provider, port: 443 })
 const syn = (sourcePort: number) => ({
+  at: 0,
   family: 4 as const,
   protocol: 6,
   source: '198.51.100.2',

@@ -1,40 +1,35 @@
-"""One of many agents that try one way to a provider again and again, with short pauses of random length.
+"""Agents of one account, a thread each, that try one way to a provider again and again with pauses of random length.
 
-usage: storm.py '{"way": a name in WAYS, "agent": number, "seed": number, "four": …, "six": …: a provider's addresses,
-                  "name": its name, "source4", "source6": own addresses, "gateway4", "gateway6": of the next hop,
+usage: storm.py '{"agents": [{"way": a name in WAYS, "agent": number, "seed": number}…], "four": …, "six": …: a provider's
+                  addresses, "name": its name, "source4", "source6": own addresses, "gateway4", "gateway6": of the next hop,
                   "relay": address, "doors": [[address, port]…]: the gateway's own, "count": attempts, none: until stdin ends}'
-stdout: one line of JSON at the end: {"way", "agent", "attempts", "answered", "errors": {name: times}}
+stdout: a line of JSON for each at the end: {"way", "agent", "attempts", "answered", "errors": {name: times}}
 """
 
 import collections
 import random
-import select
 import socket
 import ssl
 import struct
 import sys
+import threading
 
 from frames import send_packet
 from raw_packets import hardware_address, neighbour, packet
 from report import arguments, tell, told
 
 ASKED = arguments()
-DICE = random.Random(ASKED["seed"])
 FOUR, SIX = ASKED["four"], ASKED["six"]
 WAIT = 3
-PAUSE = (0.2, 0.6)
+PAUSE = (0.3, 1.0)
 # Not of the ports that the kernel gives to others, the proxy among them.
 OWN_PORTS = (10000, 30000)
 ACK = 0x10
 # A long header of QUIC version 1 (RFC 9000 section 17.2).
 QUIC = bytes([0xC3, 0, 0, 0, 1, 8]) + bytes(1194)
 UDP_PORTS = (443, 8443, 9999, 5000)
-numbers = iter(range(1 << 30))
-kept = {}
-
-
-def target():
-    return f"/v1/storm-{ASKED['agent']}-{next(numbers)}"
+over = threading.Event()
+MINE = threading.local()
 
 
 def encrypted(connection, name=None):
@@ -46,7 +41,8 @@ def encrypted(connection, name=None):
 
 
 def ask(connection):
-    head = f"GET {target()} HTTP/1.1\r\nHost: {ASKED['name']}\r\nAuthorization: Bearer sk-lab\r\n\r\n"
+    target = f"/v1/storm-{MINE.agent}-{MINE.attempts}"
+    head = f"GET {target} HTTP/1.1\r\nHost: {ASKED['name']}\r\nAuthorization: Bearer sk-lab\r\n\r\n"
     connection.sendall(head.encode())
     answer = b""
     while b"\r\n\r\n" not in answer:
@@ -77,44 +73,44 @@ def call(address, port=443, plain=False, device=None, own_port=None):
 
 
 def ports():
-    address, port = DICE.choice((FOUR, SIX)), DICE.choice((8443, 8080, 9999))
+    address, port = MINE.dice.choice((FOUR, SIX)), MINE.dice.choice((8443, 8080, 9999))
     return call(address, port, plain=port != 8443)
 
 
 def kept_open(address):
-    if address not in kept:
-        kept[address] = encrypted(socket.create_connection((address, 443), timeout=WAIT))
+    if address not in MINE.kept:
+        MINE.kept[address] = encrypted(socket.create_connection((address, 443), timeout=WAIT))
     try:
-        return ask(kept[address])
+        return ask(MINE.kept[address])
     except OSError:
-        kept.pop(address).close()
+        MINE.kept.pop(address).close()
         raise
 
 
 def datagram(protocol=0):
-    address, port = DICE.choice((FOUR, SIX)), DICE.choice(UDP_PORTS)
+    address, port = MINE.dice.choice((FOUR, SIX)), MINE.dice.choice(UDP_PORTS)
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM, protocol) as sock:
         sock.connect((address, port))
-        sock.send(DICE.choice((QUIC, b"anything")))
+        sock.send(MINE.dice.choice((QUIC, b"anything")))
     return False
 
 
 def other_protocol():
-    address, protocol = DICE.choice((FOUR, SIX)), DICE.choice((132, 47, 253))
+    address, protocol = MINE.dice.choice((FOUR, SIX)), MINE.dice.choice((132, 47, 253))
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_RAW, protocol) as sock:
         sock.sendto(struct.pack("!HHII", 40000, 443, 0, 0), (address, 0))
     return False
 
 
 def made(**more):
-    six = DICE.choice((False, True))
+    six = MINE.dice.choice((False, True))
     return {
-        "what": DICE.choice(("syn", "udp")),
+        "what": MINE.dice.choice(("syn", "udp")),
         "source": ASKED["source6"] if six else ASKED["source4"],
         "address": SIX if six else FOUR,
         "gateway": ASKED["gateway6"] if six else ASKED["gateway4"],
-        "port": DICE.choice(UDP_PORTS),
-        "sourcePort": DICE.randrange(*OWN_PORTS),
+        "port": MINE.dice.choice(UDP_PORTS),
+        "sourcePort": MINE.dice.randrange(*OWN_PORTS),
         "text": "raw",
         **more,
     }
@@ -139,11 +135,11 @@ def feigned():
 
 def frame(*how):
     asked = made()
-    if asked["gateway"] not in kept:
+    if asked["gateway"] not in MINE.kept:
         probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        kept[asked["gateway"]] = neighbour(asked["gateway"]) + hardware_address(probe, "eth0")
+        MINE.kept[asked["gateway"]] = neighbour(asked["gateway"]) + hardware_address(probe, "eth0")
     kind = 0x86DD if ":" in asked["address"] else 0x0800
-    send_packet(DICE.choice(how), "eth0", kept[asked["gateway"]] + struct.pack("!H", kind) + packet(asked), kind)
+    send_packet(MINE.dice.choice(how), "eth0", MINE.kept[asked["gateway"]] + struct.pack("!H", kind) + packet(asked), kind)
     return False
 
 
@@ -158,13 +154,13 @@ def through_relay(greet):
 
 
 def connect_greeting():
-    end = f"{DICE.choice((ASKED['name'], FOUR))}:443"
+    end = f"{MINE.dice.choice((ASKED['name'], FOUR))}:443"
     return {"port": 3128, "lines": [f"CONNECT {end} HTTP/1.1\r\nHost: {end}\r\n\r\n".encode()]}
 
 
 def socks_greeting():
     name = ASKED["name"].encode()
-    end = DICE.choice((b"\3" + bytes([len(name)]) + name, b"\1" + socket.inet_aton(FOUR)))
+    end = MINE.dice.choice((b"\3" + bytes([len(name)]) + name, b"\1" + socket.inet_aton(FOUR)))
     return {"port": 1080, "lines": [b"\5\1\0", b"\5\1\0" + end + struct.pack("!H", 443)]}
 
 
@@ -172,10 +168,10 @@ WAYS = {
     "IPv4": lambda: call(FOUR),
     "IPv6": lambda: call(SIX),
     "mapped": lambda: call(f"::ffff:{FOUR}"),
-    "plain HTTP": lambda: call(DICE.choice((FOUR, SIX)), 80, plain=True),
+    "plain HTTP": lambda: call(MINE.dice.choice((FOUR, SIX)), 80, plain=True),
     "other ports": ports,
-    "kept open": lambda: kept_open(DICE.choice((FOUR, SIX))),
-    "bound to the device": lambda: call(DICE.choice((FOUR, SIX)), device="eth0"),
+    "kept open": lambda: kept_open(MINE.dice.choice((FOUR, SIX))),
+    "bound to the device": lambda: call(MINE.dice.choice((FOUR, SIX)), device="eth0"),
     "UDP and QUIC": datagram,
     "UDP-Lite": lambda: datagram(136),
     "other protocols": other_protocol,
@@ -185,23 +181,33 @@ WAYS = {
     "AF_PACKET, routed": lambda: frame("packet", "bypass", "datagram"),
     "CONNECT": lambda: through_relay(connect_greeting()),
     "SOCKS": lambda: through_relay(socks_greeting()),
-    "the proxy's own port": lambda: call(*DICE.choice(ASKED["doors"])),
+    "the proxy's own port": lambda: call(*MINE.dice.choice(ASKED["doors"])),
 }
 
 
-def main():
+def attempt(asked):
+    MINE.agent, MINE.dice, MINE.kept, MINE.attempts = asked["agent"], random.Random(asked["seed"]), {}, 0
     errors = collections.Counter()
-    attempts = answered = 0
-    left = ASKED.get("count")
-    while left is None or attempts < left:
-        attempts += 1
+    answered = 0
+    while MINE.attempts < ASKED.get("count", sys.maxsize):
+        MINE.attempts += 1
         try:
-            answered += WAYS[ASKED["way"]]()
+            answered += WAYS[asked["way"]]()
         except (OSError, ValueError, IndexError) as error:
             errors[str(told(error))] += 1
-        if left is None and select.select([sys.stdin], [], [], DICE.uniform(*PAUSE))[0]:
+        if "count" not in ASKED and over.wait(MINE.dice.uniform(*PAUSE)):
             break
-    tell(way=ASKED["way"], agent=ASKED["agent"], attempts=attempts, answered=answered, errors=errors)
+    outcomes.append(dict(way=asked["way"], agent=asked["agent"], attempts=MINE.attempts, answered=answered, errors=errors))
 
 
-main()
+outcomes = []
+agents = [threading.Thread(target=attempt, args=(each,)) for each in ASKED["agents"]]
+for each in agents:
+    each.start()
+if "count" not in ASKED:
+    sys.stdin.read()
+    over.set()
+for each in agents:
+    each.join()
+for outcome in outcomes:
+    tell(**outcome)

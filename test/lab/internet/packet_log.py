@@ -10,6 +10,7 @@ import json
 import selectors
 import socket
 import sys
+import time
 
 ETH_P_ALL = 3
 ETH_P_IP = 0x0800
@@ -49,6 +50,7 @@ def tell(kind, packet):
     if not opens_something(protocol, above):
         return
     told = {
+        "at": round(time.time() * 1000),
         "family": family,
         "protocol": protocol,
         "source": str(ipaddress.ip_address(source)),

@@ -8,7 +8,7 @@ import type { LogRecord } from '../../../daemon/recorder/record.ts'
 import { ANTHROPIC, addressesOf, EXAMPLE, PROVIDERS, type Site } from '../../lab/addresses.ts'
 import { curlCommand } from '../../lab/client-commands.ts'
 import type { Outcome } from '../../lab/process.ts'
-import { type Judgement, judge } from './judge.ts'
+import { type Judgement, judge, unrecorded } from './judge.ts'
 import type { Wanted } from './records.ts'
 import type { World } from './world.ts'
 
@@ -128,18 +128,6 @@ function assertProvider(t: Test, bypass: BypassCase, judgement: Judgement, recor
       ? t.ok(proxied.length > 0, 'the proxy was there')
       : t.same({ requests, bytes }, { requests: [], bytes: 0 }, 'and nothing that was sent')
   return alone && recorded && seen
-}
-
-/** Requests that providers saw and no record tells of. */
-function unrecorded(requests: readonly string[], records: readonly LogRecord[]): string[] {
-  const told = records.flatMap((record) =>
-    record.kind === 'exchange' ? [`${record.server.name} ${record.http.method} ${record.http.target}`] : [],
-  )
-  return requests.filter((request) => {
-    const at = told.indexOf(request)
-    if (at >= 0) told.splice(at, 1)
-    return at < 0
-  })
 }
 
 function assertRecords(t: Test, bypass: BypassCase, records: LogRecord[]): boolean {

@@ -1,6 +1,7 @@
 /**
  * Who reached a site, told by what the internet saw and by what the kernel says of the proxy's own connections. Pure.
  */
+import type { LogRecord } from '../../../daemon/recorder/record.ts'
 import type { Packet } from '../../lab/packet-log.ts'
 import { flowKey } from '../../lab/proxy-flows.ts'
 import type { WireConnection } from '../../lab/wire-log.ts'
@@ -67,6 +68,18 @@ export function judge(before: Sight, after: Sight, watched: ReadonlySet<string>,
   return { intruders, proxied, requests, bytes }
 }
 
+/** Requests that providers saw and no record tells of. */
+export function unrecorded(requests: readonly string[], records: readonly LogRecord[]): string[] {
+  const told = records.flatMap((record) =>
+    record.kind === 'exchange' ? [`${record.server.name} ${record.http.method} ${record.http.target}`] : [],
+  )
+  return requests.filter((request) => {
+    const at = told.indexOf(request)
+    if (at >= 0) told.splice(at, 1)
+    return at < 0
+  })
+}
+
 function keyOf({ protocol, remoteAddress, remotePort, localAddress, port }: WireConnection): string {
   const above = protocol === 'udp' ? 'udp' : 'tcp'
   return flowKey(above, { address: remoteAddress, port: remotePort }, { address: localAddress, port })
@@ -85,11 +98,19 @@ function isIntruder(packet: Packet, proxyFlows: ReadonlySet<string>): boolean {
   )
 }
 
-function describe({ protocol, site, port, remoteAddress, remotePort, exchanges }: WireConnection): string {
-  return `${protocol} from ${remoteAddress} port ${remotePort} at ${site} port ${port}, ${exchanges.length} requests`
+function describe({
+  at,
+  protocol,
+  site,
+  port,
+  remoteAddress,
+  remotePort,
+  exchanges,
+}: WireConnection): string {
+  return `${at}: ${protocol} from ${remoteAddress} port ${remotePort} at ${site} port ${port}, ${exchanges.length} requests`
 }
 
-function describePacket({ protocol, source, destination, destinationPort }: Packet): string {
+function describePacket({ at, protocol, source, destination, destinationPort }: Packet): string {
   const port = destinationPort === undefined ? '' : ` port ${destinationPort}`
-  return `a packet of protocol ${protocol} from ${source} to ${destination}${port}`
+  return `${at}: a packet of protocol ${protocol} from ${source} to ${destination}${port}`
 }

@@ -31,7 +31,6 @@ export interface World {
   stop(): Promise<void>
 }
 
-/** Most records that a case may leave. */
 const PAGE = 500
 
 export async function openWorld(): Promise<World> {
@@ -59,9 +58,16 @@ export async function openWorld(): Promise<World> {
     },
     recordsAfter(leaf) {
       const index = openIndex(running().paths.recorderState)
-      const rows = index.list({ limit: PAGE }).filter((row) => row.leaf > leaf)
+      const records: LogRecord[] = []
+      for (let before: number | undefined; ; ) {
+        const rows = index.list({ limit: PAGE, before })
+        const fresh = rows.filter((row) => row.leaf > leaf)
+        records.push(...fresh.map((row) => parseLeaf(row.bytes)))
+        before = rows.at(-1)?.leaf
+        if (fresh.length < PAGE) break
+      }
       index.close()
-      return rows.map((row) => parseLeaf(row.bytes)).reverse()
+      return records.reverse()
     },
     newestLeaf() {
       const index = openIndex(running().paths.recorderState)
