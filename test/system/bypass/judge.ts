@@ -67,7 +67,7 @@ export function judge(before: Sight, after: Sight, watched: ReadonlySet<string>,
   return { intruders, proxied, requests, bytes }
 }
 
-function keyOf({ protocol, remoteAddress, remotePort, localAddress, port }: WireConnection): string {
+export function keyOf({ protocol, remoteAddress, remotePort, localAddress, port }: WireConnection): string {
   const above = protocol === 'udp' ? 'udp' : 'tcp'
   return flowKey(above, { address: remoteAddress, port: remotePort }, { address: localAddress, port })
 }
