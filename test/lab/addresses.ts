@@ -114,14 +114,7 @@ export const METADATA: Site = {
   address6: 'fd00:ec2::254',
 }
 /** Sites of the wide internet that speak HTTP as the others do. */
-export const WIDE_WEB_SITES: readonly Site[] = [
-  AZURE,
-  BEDROCK,
-  UNLISTED,
-  METADATA,
-  MUTUAL,
-  ASKING,
-]
+export const WIDE_WEB_SITES: readonly Site[] = [AZURE, BEDROCK, UNLISTED, METADATA, MUTUAL, ASKING]
 export const ENCRYPTED_RESOLVERS: readonly Site[] = [GOOGLE_DNS, CLOUDFLARE_DNS]
 export const WIDE_SITES: readonly Site[] = [
   ...ALL_SITES,

@@ -22,9 +22,14 @@ export async function leafOfOurs({ gateway }: World, name: string): Promise<{ ce
 
 /**
  * Starts the gateway again with a CA that is ten years old, less so many milliseconds.
+ * @param meanwhile what is done while none runs
  * @returns when it ends
  */
-export async function restartWithOldAuthority({ gateway }: World, leftMs: number): Promise<number> {
+export async function restartWithOldAuthority(
+  { gateway }: World,
+  leftMs: number,
+  meanwhile: () => Promise<unknown>,
+): Promise<number> {
   await gateway.stop()
   const { config, paths } = gateway
   const born = new Date(Date.now() + leftMs)
@@ -33,6 +38,7 @@ export async function restartWithOldAuthority({ gateway }: World, leftMs: number
   const domains = permittedDomains(loadRules(config).catalogue)
   const { certificatePem } = await makeAuthority(paths, vault, domains, born)
   await machineTrustStore().install(certificatePem)
+  await meanwhile()
   await gateway.start()
   // To the second, as certificates have it.
   return new Date(born).setUTCFullYear(born.getUTCFullYear() + 10)
@@ -52,7 +58,16 @@ export async function installAgain({ gateway }: World): Promise<boolean> {
 export function callAt(seconds: number, address: string, name: string, target: string): string[] {
   const request = ['GET %s HTTP/1.1', 'Host: %s', 'Authorization: Bearer sk-lab', 'Connection: close', '', '']
   const client = [
-    ...['openssl', 's_client', '-quiet', '-verify_return_error', '-verify_hostname', '"$2"', '-CAfile', BUNDLE],
+    ...[
+      'openssl',
+      's_client',
+      '-quiet',
+      '-verify_return_error',
+      '-verify_hostname',
+      '"$2"',
+      '-CAfile',
+      BUNDLE,
+    ],
     ...['-servername', '"$2"', '-attime', '"$4"', '-connect', '"$3:443"'],
   ]
   const script = `printf '${request.join('\\r\\n')}' "$1" "$2" | timeout 10 ${client.join(' ')}`

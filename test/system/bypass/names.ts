@@ -47,7 +47,10 @@ export const vanishingCalls = (asked: {
 ]
 
 /** What came to the metadata service in between: from the proxy, and from anybody else. */
-export function metadataVisits(before: Sight, after: Sight): { proxy: WireConnection[]; others: WireConnection[] } {
+export function metadataVisits(
+  before: Sight,
+  after: Sight,
+): { proxy: WireConnection[]; others: WireConnection[] } {
   const addresses = addressesOf(METADATA)
   const visits = after.connections
     .slice(before.connections.length)

@@ -25,7 +25,9 @@ export async function targetsFor({ gateway }: World, uid: number): Promise<Targe
   const { pid } = (await gateway.state())!
   const all = familyOf(pid)
   const own = new Set(all.filter((each) => uidOf(each) === uid))
-  const recorders = own.has((await gateway.state())!.children.find(({ name }) => name === 'recorder')?.pid ?? 0)
+  const recorders = own.has(
+    (await gateway.state())!.children.find(({ name }) => name === 'recorder')?.pid ?? 0,
+  )
   const isOwn = (path: string) =>
     recorders && [paths.recorderState, paths.chainState].some((below) => path.startsWith(below))
   const everybodys = [paths.caCertificate, paths.verifierKey, paths.statusSocket]
@@ -46,7 +48,9 @@ export async function targetsFor({ gateway }: World, uid: number): Promise<Targe
 /** The most that the kernel would write of the memory of each of the gateway's processes where it crashed. */
 export async function coreLimits({ gateway }: World): Promise<string[]> {
   const pids = familyOf((await gateway.state())!.pid)
-  return pids.map((pid) => /^Max core file size +(\S+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1] ?? '')
+  return pids.map(
+    (pid) => /^Max core file size +(\S+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1] ?? '',
+  )
 }
 
 /** A shell script that makes a CA of the same name as `genuine`, and a certificate of it for `name`, in `directory`. */
