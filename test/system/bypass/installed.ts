@@ -1,60 +1,87 @@
 /** The gateway as its installer puts it on the laboratory's machine, and what goes wrong while it does. */
-import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { loadConfig } from '../../../daemon/config/config.ts'
 import { layout } from '../../../daemon/supervisor/layout.ts'
 import { readState } from '../../../daemon/supervisor/state-file.ts'
 import type { Gateway } from '../../lab/gateway.ts'
 import { spawnIn } from '../../lab/network.ts'
-import { npmCacheOf, offlineNpm } from '../../lab/npm-cache.ts'
+import { offlineNpm } from '../../lab/npm-cache.ts'
 import { PATH, REPOSITORY } from '../../lab/places.ts'
 import { collect, type Outcome, tool } from '../../lab/process.ts'
 
-const NPM = '/var/tmp/npm'
 const CONFIG_FILE = '/etc/agent-anchor/gateway.yaml'
 const TARGET = '/opt/agent-anchor'
-/** The installed tree, for installs that need no more copying. Hard links: it costs nothing. */
-const KEPT = '/opt/kept'
+/** What the installer would have copied and fetched (test/system/install.test.ts does), for installs by its second half. */
+export const KEPT = '/opt/kept'
+const PARTS = [
+  ...[
+    'package.json',
+    'package-lock.json',
+    'daemon',
+    'firewall',
+    'ca',
+    'policies',
+    'cli',
+    'installers',
+    'docs',
+  ],
+]
 
 /** The machine before any install: without the accounts that the laboratory has, with a bundle of its own making. */
 export async function prepareMachine(): Promise<void> {
-  cpSync(npmCacheOf(REPOSITORY), NPM, { recursive: true })
   for (const name of ['agent-anchor', 'agent-anchor-proxy', 'agent-anchor-sensor'])
     await tool(['userdel', name])
-  execFileSync('update-ca-certificates', ['--fresh'], { env: { PATH }, stdio: 'ignore' })
+  await tool(['update-ca-certificates', '--fresh'])
+  await tool(['mkdir', KEPT])
+  const copied = [...PARTS, ...packages(), 'node_modules/.package-lock.json']
+  await tool(['tar', '-C', REPOSITORY, '-cf', '/var/tmp/kept.tar', ...copied])
+  await tool(['tar', '-C', KEPT, '--no-same-owner', '-xf', '/var/tmp/kept.tar'])
 }
 
-/** As root on `host`, with the npm packages that an install fetches. */
-export const asAdministrator = (argv: readonly string[], npm = NPM): Promise<Outcome> =>
+/** Those of the product, without its tests'. */
+function packages(): string[] {
+  const { packages } = JSON.parse(readFileSync(`${REPOSITORY}/package-lock.json`, 'utf8')) as {
+    readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
+  }
+  return Object.entries(packages).flatMap(([path, { dev }]) =>
+    /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path) && dev !== true && existsSync(`${REPOSITORY}/${path}`)
+      ? [path]
+      : [],
+  )
+}
+
+const asAdministrator = (...argv: string[]): Promise<Outcome> =>
   collect(
-    spawnIn('host', 'root', argv, { env: { PATH, LANG: 'C.UTF-8', ...offlineNpm(npm) }, stdio: 'pipe' }),
+    spawnIn('host', 'root', argv, {
+      env: { PATH, LANG: 'C.UTF-8', ...offlineNpm('/var/tmp/empty') },
+      stdio: 'pipe',
+    }),
     { timeoutMs: 120_000 },
   )
 
-/** The whole installer, from the repository. */
-export const install = (npm?: string): Promise<Outcome> =>
-  asAdministrator([`${REPOSITORY}/installers/install.sh`], npm)
+/** The installer from the repository, which finds no package to fetch. */
+export const installWithoutPackages = (): Promise<Outcome> =>
+  asAdministrator(`${REPOSITORY}/installers/install.sh`)
 
-/** Its second half, from the tree that an earlier run had copied. */
-export function installKept(): Promise<Outcome> {
-  if (!existsSync(TARGET)) execFileSync('cp', ['-al', KEPT, TARGET])
-  return asAdministrator([`${TARGET}/installers/install.sh`])
+/** The installer from the tree at its place, put there by hard links where it isn't. */
+export async function install(): Promise<Outcome> {
+  if (!existsSync(TARGET)) await tool(['cp', '-al', KEPT, TARGET])
+  return asAdministrator(`${TARGET}/installers/install.sh`)
 }
 
 export const uninstall = (...options: string[]): Promise<Outcome> =>
-  asAdministrator(['/usr/local/bin/agent-anchor', 'uninstall', ...options])
+  asAdministrator('/usr/local/bin/agent-anchor', 'uninstall', ...options)
 
 /** @throws an error with the installer's own words */
 export async function installedGateway(): Promise<Gateway> {
   const { code, stdout, stderr } = await install()
   if (code !== 0) throw new Error(stdout + stderr)
-  execFileSync('cp', ['-al', TARGET, KEPT])
   const config = loadConfig(CONFIG_FILE)
   const paths = layout(config)
   const never = (): never => {
     throw new Error('an installed gateway is nobody’s child: use the command')
   }
-  const cli = (...args: string[]) => asAdministrator(['/usr/local/bin/agent-anchor', ...args])
+  const cli = (...args: string[]) => asAdministrator('/usr/local/bin/agent-anchor', ...args)
   return {
     config,
     paths,
