@@ -5,6 +5,7 @@
 
 export interface Issued<Leaf> {
   readonly leaf: Leaf
+  readonly notBefore: Date
   readonly notAfter: Date
 }
 
@@ -52,8 +53,11 @@ export class LeafCache<Leaf> {
    */
   get(name: string): Promise<Leaf> {
     const entry = this.#touch(name)
-    const left = entry.issued === undefined ? 0 : entry.issued.notAfter.getTime() - this.#now()
-    if (entry.issued === undefined || left <= 0) return this.#renew(name, entry)
+    if (entry.issued === undefined) return this.#renew(name, entry)
+    const now = this.#now()
+    const left = entry.issued.notAfter.getTime() - now
+    // Not valid yet: it was issued by a clock that has been set back since, and no client would take it.
+    if (left <= 0 || now < entry.issued.notBefore.getTime()) return this.#renew(name, entry)
     if (left < this.#renewBeforeMs) this.#renew(name, entry).catch(() => {})
     return Promise.resolve(entry.issued.leaf)
   }

@@ -16,6 +16,12 @@ fingerprint() {
   )
 }
 
+# Takes a staging that did not come to its end back, also one of an earlier run.
+restore() {
+  if [ -e "$TARGET.old" ] && [ ! -e "$TARGET" ]; then mv "$TARGET.old" "$TARGET"; fi
+  rm -rf "$TARGET.new" "$TARGET.old"
+}
+
 # Copies the product and its pinned packages beside the installed tree, then swaps: the old one stays until the
 # new one is whole.
 stage() {
@@ -27,7 +33,10 @@ stage() {
     return
   fi
   echo "program     copying to $TARGET"
-  rm -rf "$TARGET.new" "$TARGET.old"
+  # What fails or is interrupted leaves nothing but what was there before.
+  trap 'restore' EXIT
+  trap 'exit 1' HUP INT TERM
+  restore
   mkdir -p "$TARGET.new"
   chmod 755 "$TARGET.new"
   # shellcheck disable=SC2086 # the parts are words
@@ -43,7 +52,8 @@ stage() {
   echo "$wanted" >"$TARGET.new/.fingerprint"
   if [ -e "$TARGET" ]; then mv "$TARGET" "$TARGET.old"; fi
   mv "$TARGET.new" "$TARGET"
-  rm -rf "$TARGET.old"
+  restore
+  trap - EXIT HUP INT TERM
 }
 
 main() {

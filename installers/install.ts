@@ -102,6 +102,7 @@ async function trust(manifest: OpenManifest, certificatePem: string, certificate
 /** @param renewed the CA is new: a daemon that runs still speaks with the old one */
 async function service(manifest: OpenManifest, config: Config, renewed: boolean): Promise<void> {
   const stateFile = layout(config).supervisorState
+  let hasEnded = () => false
   const programChanged = process.env.AGENT_ANCHOR_PROGRAM_CHANGED !== '0' || renewed
   if (systemdRuns()) {
     let changed = programChanged
@@ -117,16 +118,18 @@ async function service(manifest: OpenManifest, config: Config, renewed: boolean)
     await manifest.add({ kind: 'detached', runtimeDir: config.runtimeDir })
     const running = await readState(stateFile)
     if (running && programChanged) await stopDaemon(stateFile)
-    if (!running || programChanged) startDetached()
+    if (!running || programChanged) hasEnded = startDetached()
     say('service', 'no systemd here: started detached. It WILL NOT survive a reboot; start it then with')
     say('', '`agent-anchor daemon`, from whatever starts services on this machine.')
   }
   const end = Date.now() + START_MS
   while ((await readState(stateFile))?.phase !== 'running') {
-    if (Date.now() > end) {
+    if (Date.now() > end || hasEnded()) {
       throw new InstallError(
         'DAEMON_DID_NOT_START',
-        `the daemon was not ready within ${START_MS / 1000} s`,
+        hasEnded()
+          ? 'the daemon ended as it started'
+          : `the daemon was not ready within ${START_MS / 1000} s`,
         `Read ${config.logDir}/agent-anchor.log, mend what it says and run the installer again.`,
       )
     }
@@ -159,15 +162,16 @@ async function install(manifest: OpenManifest): Promise<void> {
 }
 
 const manifest = await openManifest()
-const fresh = manifest.steps.length === 0
+const before = [...manifest.steps]
 try {
   await install(manifest)
 } catch (error) {
   process.stderr.write(`\ninstall.sh: ${messageOf(error)}\n`)
   if (error instanceof AnchorError) process.stderr.write(`${error.remedy}\n`)
-  if (fresh && manifest.steps.length > 0) {
+  // What an earlier install did stays as it is: that one was whole, or evidence that was kept.
+  if (manifest.steps.length > before.length) {
     process.stderr.write('Taking back what was done so far:\n')
-    for (const { step, result, error: why } of await uninstall({ purge: true })) {
+    for (const { step, result, error: why } of await uninstall({ purge: true, except: before })) {
       process.stderr.write(`  ${step.kind} ${result}${why ? `: ${why}` : ''}\n`)
     }
   }

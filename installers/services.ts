@@ -65,14 +65,16 @@ export async function removeUnit(name: string): Promise<void> {
   await succeeds('systemctl', 'reset-failed', name)
 }
 
-/** Starts the daemon apart from this terminal; it won't survive a reboot. */
-export function startDetached(): void {
-  spawn(`${programRoot}/cli/agent-anchor`, ['daemon'], {
+/** Starts the daemon apart from this terminal; it won't survive a reboot. @returns whether it has ended already */
+export function startDetached(): () => boolean {
+  const daemon = spawn(`${programRoot}/cli/agent-anchor`, ['daemon'], {
     detached: true,
     stdio: 'ignore',
     cwd: '/',
     env: childEnvironment,
-  }).unref()
+  })
+  daemon.unref()
+  return () => daemon.exitCode !== null || daemon.signalCode !== null
 }
 
 const STOP_MS = 60_000

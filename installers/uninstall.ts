@@ -34,7 +34,11 @@ export interface UndoneStep {
  * @throws InstallError NOT_INSTALLED where there is no manifest. A step that fails stays in the manifest and
  * doesn't stop the others.
  */
-export async function uninstall(options: { readonly purge: boolean }): Promise<UndoneStep[]> {
+export async function uninstall(options: {
+  readonly purge: boolean
+  /** Steps that stay: they were taken before, by another install. */
+  readonly except?: readonly Step[]
+}): Promise<UndoneStep[]> {
   const manifest = await openManifest()
   if (manifest.steps.length === 0) {
     throw new InstallError(
@@ -44,7 +48,9 @@ export async function uninstall(options: { readonly purge: boolean }): Promise<U
     )
   }
   // Units in reverse of their start: the service before its fence.
-  const steps = [...manifest.steps].reverse().sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))
+  const stays = new Set(options.except?.map((step) => JSON.stringify(step)))
+  const undone = manifest.steps.filter((step) => !stays.has(JSON.stringify(step)))
+  const steps = undone.reverse().sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))
   const results: UndoneStep[] = []
   for (const step of steps) {
     try {

@@ -48,7 +48,8 @@ export class Leaves {
         ticketKeys: this.#ticketKeys,
         sessionIdContext: 'agent-anchor',
       })
-      return { leaf, notAfter: new X509Certificate(pem).validToDate }
+      const { validFromDate, validToDate } = new X509Certificate(pem)
+      return { leaf, notBefore: validFromDate, notAfter: validToDate }
     } catch (error) {
       throw new ProxyError(
         'leaf_unavailable',

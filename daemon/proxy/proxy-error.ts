@@ -21,6 +21,7 @@ const STATUS = {
   upstream_unreachable: 502,
   upstream_untrusted: 502,
   upstream_tls_failed: 502,
+  upstream_wants_certificate: 502,
   upstream_closed: 502,
   upstream_protocol_error: 502,
   leaf_unavailable: 502,

@@ -113,12 +113,19 @@ export interface Misfit {
   readonly outgrown: readonly string[]
   /** It may speak for every site, though the policy no longer needs that: a stolen key would be worth too much. */
   readonly tooWide: boolean
+  /** It isn't valid now, or ends soon. */
+  readonly ended: boolean
 }
 
-export function misfit(authority: StoredAuthority, domains: PermittedDomains): Misfit {
+/** Installs are repeated for other reasons every few months; a CA is made anew at the last one before its end. */
+const ENDS_SOON_MS = 365 * 86_400_000
+
+export function misfit(authority: StoredAuthority, domains: PermittedDomains, now: Date): Misfit {
+  const { validFromDate, validToDate } = new X509Certificate(authority.certificatePem)
+  const ended = now < validFromDate || validToDate.getTime() - now.getTime() < ENDS_SOON_MS
   const permitted = permittedDomainsOf(authority.certificatePem)
-  if (permitted === 'every') return { outgrown: [], tooWide: domains !== 'every' }
-  if (domains === 'every') return { outgrown: ['every other site'], tooWide: false }
+  if (permitted === 'every') return { outgrown: [], tooWide: domains !== 'every', ended }
+  if (domains === 'every') return { outgrown: ['every other site'], tooWide: false, ended }
   const covered = (domain: string) => permitted.some((p) => domain === p || domain.endsWith(`.${p}`))
-  return { outgrown: domains.filter((domain) => !covered(domain)), tooWide: false }
+  return { outgrown: domains.filter((domain) => !covered(domain)), tooWide: false, ended }
 }

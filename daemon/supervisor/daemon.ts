@@ -12,6 +12,7 @@ import type { Enforcement } from '../../firewall/enforcement.ts'
 import { fencePresent } from '../../firewall/fence.ts'
 import { systemNft } from '../../firewall/nft.ts'
 import { literalNames } from '../../policies/catalogue.ts'
+import { steadyNow } from '../base/steady-clock.ts'
 import type { Config } from '../config/config.ts'
 import { upstreamSource } from '../dns-guard/upstreams.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './accounts.ts'
@@ -124,7 +125,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   const log = openLog(config.logDir)
   stack.defer(() => void log.end())
   const identity = await openIdentity(config, paths, rules)
-  const book = await openAddressBook(paths.addresses, Date.now())
+  const book = await openAddressBook(paths.addresses, steadyNow())
 
   const children: Child[] = []
   let phase: SupervisorState['phase'] = 'starting'
@@ -205,7 +206,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
 
   const learn = async (entries: readonly Sighted[]): Promise<void> => {
     // Known already, but perhaps still on its way into the kernel's sets.
-    if (!book.learn(entries, Date.now())) return enforcement.addressesHeld()
+    if (!book.learn(entries, steadyNow())) return enforcement.addressesHeld()
     const addresses = [...book.addresses4, ...book.addresses6]
     proxies?.addresses(addresses)
     sight?.child.send({ type: 'addresses', addresses })

@@ -18,6 +18,7 @@ import { watchRuleset } from '../../firewall/ruleset-watch.ts'
 import { type UplinkWatch, watchUplinks } from '../../firewall/uplinks.ts'
 import { xdpQueues } from '../../firewall/xdp-queues.ts'
 import { messageOf } from '../base/errors.ts'
+import { steadyNow } from '../base/steady-clock.ts'
 import type { AddressBook } from './address-book.ts'
 import { bootFiles } from './enforcement/boot-files.ts'
 import { driverQueues, type OpenDevice } from './enforcement/driver-queues.ts'
@@ -225,7 +226,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
   })
 
   const expiry = setInterval(() => {
-    if (book.expire(Date.now())) void rebuilding.run()
+    if (book.expire(steadyNow())) void rebuilding.run()
   }, EXPIRE_MS)
   let lastLook = performance.now()
   const looking = setInterval(() => {

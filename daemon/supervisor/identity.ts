@@ -44,8 +44,8 @@ export async function openIdentity(
     : hostKeyVault(hostKeyFile))
   const domains = policy.proxy.unknownName === 'intercept' ? 'every' : permittedDomains(catalogue)
   let authority = await openAuthority(paths, vault, domains, new Date())
-  const found = misfit(authority, domains)
-  const renewed = renewAuthority && (found.outgrown.length > 0 || found.tooWide)
+  const found = misfit(authority, domains, new Date())
+  const renewed = renewAuthority && (found.outgrown.length > 0 || found.tooWide || found.ended)
   if (renewed) authority = await makeAuthority(paths, vault, domains, new Date())
   const keys = await loadOrCreateKeys(vault, paths.keysDirectory)
   const stored = await readFile(paths.verifierKey, 'utf8').catch(() => undefined)
@@ -62,7 +62,7 @@ export async function openIdentity(
   return {
     vaultLevel: vault.level,
     authority,
-    misfit: renewed ? misfit(authority, domains) : found,
+    misfit: renewed ? misfit(authority, domains, new Date()) : found,
     renewed,
     keys,
     logSeed: keys.log.privateKey,

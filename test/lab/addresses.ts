@@ -56,6 +56,18 @@ export const BEDROCK: Site = {
   address4: '203.0.113.12',
   address6: '2001:db8:113::12',
 }
+/** Speaks with nobody who shows no client certificate; over IPv6 in TLS 1.2, which asks for it at another moment. */
+export const MUTUAL: Site = {
+  name: 'mutual.openai.azure.com',
+  address4: '203.0.113.13',
+  address6: '2001:db8:113::13',
+}
+/** Asks for a client certificate and does without. */
+export const ASKING: Site = {
+  name: 'asking.openai.azure.com',
+  address4: '203.0.113.14',
+  address6: '2001:db8:113::14',
+}
 /** Speaks OpenAI's interface under a name that no catalogue has. */
 export const UNLISTED: Site = {
   name: 'llm.example.net',
@@ -95,8 +107,14 @@ export const SQUATTER: Site = {
 }
 /** Names at other sites' addresses. */
 export const BORROWED_NAMES: readonly Site[] = [TENANT, SQUATTER]
+/** The metadata service of a cloud, at the addresses that clouds have it at; it hands out the machine's credentials. */
+export const METADATA: Site = {
+  name: 'metadata.example.net',
+  address4: '169.254.169.254',
+  address6: 'fd00:ec2::254',
+}
 /** Sites of the wide internet that speak HTTP as the others do. */
-export const WIDE_WEB_SITES: readonly Site[] = [AZURE, BEDROCK, UNLISTED]
+export const WIDE_WEB_SITES: readonly Site[] = [AZURE, BEDROCK, UNLISTED, METADATA, MUTUAL, ASKING]
 export const ENCRYPTED_RESOLVERS: readonly Site[] = [GOOGLE_DNS, CLOUDFLARE_DNS]
 export const WIDE_SITES: readonly Site[] = [
   ...ALL_SITES,
@@ -106,7 +124,7 @@ export const WIDE_SITES: readonly Site[] = [
   RELAY,
 ]
 /** Those that stand in the catalogue. */
-export const PROVIDERS: readonly Site[] = [OPENAI, ANTHROPIC, AZURE, BEDROCK]
+export const PROVIDERS: readonly Site[] = [OPENAI, ANTHROPIC, AZURE, BEDROCK, MUTUAL, ASKING]
 
 /** Ports of the relay. 443 wraps CONNECT in TLS. */
 export const RELAY_PORTS = { connect: 3128, socks: 1080, tls: 443, ssh: 22 } as const

@@ -69,10 +69,14 @@ async function obey(command: Command): Promise<void> {
       return log.switch(command.on)
     case 'certificate':
       return siteNamed(command.site).setCredentials(await pki.issue(command.site, command.kind))
+    case 'credentials':
+      return siteNamed(command.site).setCredentials(command)
     case 'listening':
       return command.on ? siteNamed(command.site).listen() : siteNamed(command.site).close()
     case 'resolve':
       return resolver.resolve(command.name, command.families, command.next ?? false)
+    case 'addresses':
+      return resolver.addresses(command.name, command.addresses)
     case 'https-record':
       return resolver.https(
         command.name,

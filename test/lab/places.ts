@@ -6,6 +6,9 @@ export const LABORATORY = '/run/laboratory'
 /** The repository or installation, bound here so that every uid of the laboratory can read it. */
 export const REPOSITORY = `${LABORATORY}/repository`
 
+/** A client certificate with its key that the wide internet's sites accept, for any agent. */
+export const CLIENT_CERTIFICATE = `${LABORATORY}/client.pem`
+
 /** The Node that entered, bound here for the same reason. */
 export const NODE = `${LABORATORY}/bin/node`
 

@@ -3,9 +3,7 @@
  * capture, install again, uninstall.
  */
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { cpSync, existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, existsSync, lstatSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { enterLab } from '../lab/enter.ts'
 import { startLab } from '../lab/lab.ts'
@@ -13,6 +11,7 @@ import { spawnIn } from '../lab/network.ts'
 import { npmCacheOf, offlineNpm, requireNpmCache } from '../lab/npm-cache.ts'
 import { insideLab, NODE, PATH, REPOSITORY } from '../lab/places.ts'
 import { collect } from '../lab/process.ts'
+import { snapshot } from './snapshot.ts'
 
 if (!insideLab()) requireNpmCache()
 t.setTimeout(300_000)
@@ -34,24 +33,6 @@ const asRoot = (...argv: string[]) =>
     },
   )
 const command = (...args: string[]) => asRoot('/usr/local/bin/agent-anchor', ...args)
-
-/** Every file below the places that an install writes to: path, mode, and content or link. */
-function snapshot(): Map<string, string> {
-  const found = new Map<string, string>()
-  for (const root of ['/etc', '/usr/local/bin', '/usr/local/share/ca-certificates', '/opt']) {
-    for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
-      const path = join(entry.parentPath, entry.name)
-      const { mode } = lstatSync(path)
-      const content = entry.isSymbolicLink()
-        ? readlinkSync(path)
-        : entry.isFile()
-          ? createHash('sha256').update(readFileSync(path)).digest('hex')
-          : ''
-      found.set(path, `${mode.toString(8)} ${content}`)
-    }
-  }
-  return found
-}
 
 /** useradd and userdel keep backups of their files, and hand out subordinate ids. */
 const BOOKKEEPING = /^\/etc\/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^\/etc\/\.pwd\.lock$/

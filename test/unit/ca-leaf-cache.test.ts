@@ -12,6 +12,7 @@ function fixture(options: { capacity?: number; lifetimeMs?: number } = {}) {
       if (state.fail) throw new Error('no authority')
       return {
         leaf: `${name}#${state.asked.length}`,
+        notBefore: new Date(state.now - 500),
         notAfter: new Date(state.now + (options.lifetimeMs ?? 1000)),
       }
     },
@@ -41,6 +42,18 @@ t.test('an expired leaf is never served', async (t) => {
   state.now += 1000
   t.equal(await cache.get('a'), 'a#2')
   state.now += 1000
+  state.fail = true
+  await t.rejects(cache.get('a'), { message: 'no authority' })
+})
+
+t.test('a leaf from before the clock was set back is not served while it is not valid yet', async (t) => {
+  const { state, cache } = fixture()
+  await cache.get('a')
+  state.now -= 500
+  t.equal(await cache.get('a'), 'a#1')
+  state.now -= 1
+  t.equal(await cache.get('a'), 'a#2')
+  state.now -= 1000
   state.fail = true
   await t.rejects(cache.get('a'), { message: 'no authority' })
 })

@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import { openAddressBook } from '../../daemon/supervisor/address-book.ts'
 import { evidence } from '../../daemon/supervisor/enforcement/evidence.ts'
@@ -520,4 +521,22 @@ t.test('repeated work starts again for whoever came while it ran, and after a fa
   await work.run()
   t.equal(runs, 3)
   work.stop()
+})
+
+t.test('addresses of providers do not age when the wall clock is set forward', async (t) => {
+  const everyMinute: (() => void)[] = []
+  const { setInterval: real } = globalThis
+  const intervals = mock.method(globalThis, 'setInterval', (act: () => void, ms: number) => {
+    if (ms === 60_000) everyMinute.push(act)
+    return real(act, ms)
+  })
+  const { book } = await rig(t)
+  intervals.mock.restore()
+  const now = Date.now()
+  book.learn([{ address: '203.0.113.10', name: 'api.openai.com' }], now)
+  const clock = mock.method(Date, 'now', () => now + 10 * 365 * 86_400_000)
+  t.teardown(() => clock.mock.restore())
+  t.equal(everyMinute.length, 1, 'what is out of date is let go once a minute')
+  for (const act of everyMinute) act()
+  t.same(book.addresses4, ['203.0.113.10'])
 })

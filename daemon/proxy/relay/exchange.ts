@@ -14,6 +14,7 @@ import { joined } from '../http/joined.ts'
 import { ProxyError } from '../proxy-error.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import { PAUSED_BY, type UpstreamConnection } from '../upstream/connection.ts'
+import { certificateWanted } from '../upstream/dial.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import { Answer, type AnswerSink } from './answer.ts'
 import type { Governed, Shared } from './facts.ts'
@@ -23,6 +24,8 @@ import { Recording } from './recording.ts'
 import { type Supplied, Supply } from './supply.ts'
 import { whatIsRecorded } from './what-is-recorded.ts'
 
+/** The provider asked for a client certificate, and the agent's own, if it has one, was not shown. */
+const CERTIFICATE_WANTED = 'client-certificate-wanted'
 /** RFC 9110 §9.2.2, less PUT and DELETE: what they do twice may be seen. */
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
 
@@ -215,13 +218,15 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
 
   #gone(error: Error | undefined): void {
     const { name } = this.#agent.governed
+    const asked = this.#outgoing.upstream?.wantsCertificate
     const why = error ? `: ${messageOf(error)}` : ''
     if (this.#heard) {
       // A provider that stops because the agent closed its side first was not the one to break off.
       const outcome = this.#agentEnded ? 'client-aborted' : 'upstream-aborted'
       this.#fail(outcome, closed(`${name} cut its answer short${why}`))
     } else if (!this.#supply.retry()) {
-      this.#fail('upstream-aborted', closed(`${name} closed the connection without an answer${why}`))
+      if (asked) this.#fail('upstream-aborted', certificateWanted(name, error))
+      else this.#fail('upstream-aborted', closed(`${name} closed the connection without an answer${why}`))
     }
   }
 
@@ -327,6 +332,7 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
         ...(error ? { error: { code: error.code, message: error.message } } : {}),
         ...(trailers === undefined ? {} : { trailers }),
         ...(isTunnel ? { upgraded: true } : {}),
+        ...(upstream?.wantsCertificate ? { flags: [CERTIFICATE_WANTED] } : {}),
       }
       this.#recording.end(payload)
     }

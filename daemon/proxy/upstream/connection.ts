@@ -18,6 +18,8 @@ export const PAUSED_BY = { agent: 1, recorder: 2 } as const
 
 export class UpstreamConnection {
   readonly endpoint: Endpoint
+  /** The provider asked for a client certificate; the agent's own can't be shown to it, and none was. */
+  readonly wantsCertificate: boolean
   /** True once an exchange has been through it. */
   reused = false
   /** Bytes given to it for the current exchange. */
@@ -28,9 +30,10 @@ export class UpstreamConnection {
   #error: Error | undefined
 
   /** @param socket connected, its TLS verified */
-  constructor(socket: Socket, endpoint: Endpoint) {
+  constructor(socket: Socket, endpoint: Endpoint, wantsCertificate = false) {
     this.#socket = socket
     this.endpoint = endpoint
+    this.wantsCertificate = wantsCertificate
     socket.on('data', (bytes: Buffer) => this.user?.upstreamData(bytes))
     socket.on('drain', () => this.user?.upstreamDrained())
     socket.on('end', () => this.user?.upstreamEnded())

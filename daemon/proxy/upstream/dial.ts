@@ -23,11 +23,19 @@ export interface Dial {
 
 const HANDSHAKE_MS = 10_000
 
-/** @throws ProxyError upstream_unreachable, upstream_untrusted, upstream_tls_failed */
+/**
+ * Whether the server asked who its client is: a client knows of signature algorithms that both can do from a
+ * CertificateRequest only (RFC 8446, 4.3.2; RFC 5246, 7.4.4). Not of a session that was taken up again.
+ */
+const wantsCertificate = (tls: TLSSocket): boolean => tls.getSharedSigalgs().length > 0
+
+/** @throws ProxyError upstream_unreachable, upstream_untrusted, upstream_wants_certificate, upstream_tls_failed */
 export async function dial(options: Dial): Promise<UpstreamConnection> {
   const { name, port, route, tls } = options
   const { socket, endpoint } = await reach(name, route.addresses, port, options.report)
-  return new UpstreamConnection(tls ? await secure(socket, options, tls) : socket, endpoint)
+  if (!tls) return new UpstreamConnection(socket, endpoint)
+  const secured = await secure(socket, options, tls)
+  return new UpstreamConnection(secured, endpoint, wantsCertificate(secured))
 }
 
 function secure(
@@ -54,7 +62,10 @@ function secure(
     }
     tls.once('error', failed)
     tls.once('end', ended)
-    tls.on('session', options.onSession)
+    tls.on('session', (session: Buffer) => {
+      // In a session that is taken up again nobody asks: then it would not be told that somebody had.
+      if (!wantsCertificate(tls)) options.onSession(session)
+    })
     tls.once('secureConnect', () => {
       clearTimeout(timer)
       tls.off('error', failed)
@@ -75,10 +86,22 @@ function refusal(name: string, tls: TLSSocket, error: Error): ProxyError {
       error,
     )
   }
+  if (wantsCertificate(tls)) return certificateWanted(name, error)
   return new ProxyError(
     'upstream_tls_failed',
     `no TLS connection to ${name}: ${messageOf(error)}`,
     'Check that the provider is reached, and not a portal or an inspecting proxy.',
+    error,
+  )
+}
+
+/** A provider that wants to see a client certificate and sent its client away. */
+export function certificateWanted(name: string, error: Error | undefined): ProxyError {
+  const said = error === undefined ? '' : `: ${messageOf(error)}`
+  return new ProxyError(
+    'upstream_wants_certificate',
+    `${name} asks for a client certificate, and an agent's own can't be passed on through the gateway${said}`,
+    'Use a credential in a header, or ask the administrator of this machine for an exemption.',
     error,
   )
 }

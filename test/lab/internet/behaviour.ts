@@ -19,6 +19,8 @@ export interface Behaviour {
   readonly framing: 'length' | 'chunked' | 'close'
   /** Compress streams too where the client accepts gzip. */
   readonly gzip: 'stream' | undefined
+  /** Send the client elsewhere (RFC 9110 section 10.2.2). */
+  readonly location: string | undefined
   /** Offer HTTP/3 in the answer's head (RFC 7838). */
   readonly altSvc: boolean
 }
@@ -48,6 +50,7 @@ export function parseBehaviour(value: string | undefined): Behaviour {
     status: take('status', number(599)),
     framing: take('framing', oneOf('length', 'chunked', 'close')) ?? 'length',
     gzip: take('gzip', oneOf('stream')),
+    location: take('location', (option) => option),
     altSvc: take('alt-svc', oneOf('h3')) !== undefined,
   }
   const unknown = asked.keys().next()

@@ -34,6 +34,15 @@ export class DnsServer {
     })
   }
 
+  /** Gives a name any addresses from now on. None: a site's name has its own again, any other doesn't exist. */
+  addresses(name: string, addresses: readonly string[]): void {
+    if (addresses.length > 0) {
+      const bytes = (six: boolean) => addresses.filter((each) => each.includes(':') === six).map(addressBytes)
+      this.#names.set(name, { a: bytes(false), aaaa: bytes(true) })
+    } else if (this.#sites.some((site) => site.name === name)) this.resolve(name, 'both', false)
+    else this.#names.delete(name)
+  }
+
   /** Gives a name an HTTPS record from now on, or takes it away. */
   https(name: string, data: Uint8Array | undefined): void {
     if (data === undefined) this.#https.delete(name)

@@ -142,6 +142,7 @@ function frame(made: Answer, request: HttpHead, behaviour: Behaviour): { head: B
   ]
   if (compress) fields.push(['Content-Encoding', 'gzip'])
   if (behaviour.altSvc) fields.push(['Alt-Svc', 'h3=":443"; ma=86400'])
+  if (behaviour.location !== undefined) fields.push(['Location', behaviour.location])
   let contents: Buffer[]
   if (Buffer.isBuffer(made.body)) contents = [compress ? gzipSync(made.body) : made.body]
   else if (compress) contents = [gzipSync(made.body.join(''))]

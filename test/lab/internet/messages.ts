@@ -9,6 +9,8 @@ export type Command =
   | { readonly type: 'flush' }
   | { readonly type: 'log'; readonly on: boolean }
   | { readonly type: 'certificate'; readonly site: string; readonly kind: CertificateKind }
+  /** The site shows a certificate (PEM, with its chain) of the laboratory's choice. */
+  | { readonly type: 'credentials'; readonly site: string; readonly cert: string; readonly key: string }
   | { readonly type: 'listening'; readonly site: string; readonly on: boolean }
   /** `next`: the addresses that the site moves to. */
   | {
@@ -17,6 +19,8 @@ export type Command =
       readonly families: Families
       readonly next?: boolean
     }
+  /** Gives any name these addresses, whosesoever they are; none of them makes a site's name the site's again. */
+  | { readonly type: 'addresses'; readonly name: string; readonly addresses: readonly string[] }
   /** Gives a name an HTTPS record that offers HTTP/3 and, where asked, ECH; or takes it away. */
   | { readonly type: 'https-record'; readonly name: string; readonly record: 'none' | 'h3' | 'ech' }
 

@@ -15,6 +15,11 @@ interface Listener {
   readonly port: number
 }
 
+export interface WebSiteOptions {
+  /** It asks who its clients are: `required` sends those away who show no certificate of these roots (PEM). */
+  readonly clients?: { readonly certificate: 'required' | 'wanted'; readonly roots: string }
+}
+
 /** One site on ports 443 and 80 of all its addresses. */
 export class WebSite {
   readonly #site: Site
@@ -24,12 +29,18 @@ export class WebSite {
   readonly #tlsServers: TlsServer[] = []
   readonly #open = new Set<Socket>()
 
-  constructor(site: Site, credentials: Credentials, handler: SiteHandler, log: WireLogWriter) {
+  constructor(
+    site: Site,
+    credentials: Credentials,
+    handler: SiteHandler,
+    log: WireLogWriter,
+    options: WebSiteOptions = {},
+  ) {
     this.#site = site
     this.#handler = handler
     this.#log = log
     for (const address of addressesOf(site)) {
-      const secure = this.#tlsServer(credentials)
+      const secure = this.#tlsServer(credentials, options, address.includes(':'))
       this.#tlsServers.push(secure)
       this.#listeners.push({ server: secure, address, port: 443 })
       this.#listeners.push({ server: this.#plainServer(), address, port: 80 })
@@ -64,8 +75,18 @@ export class WebSite {
     for (const server of this.#tlsServers) server.addContext(name, credentials)
   }
 
-  #tlsServer(credentials: Credentials): TlsServer {
-    const server = createTlsServer({ ...credentials, ALPNProtocols: ['http/1.1'], noDelay: true })
+  #tlsServer(credentials: Credentials, { clients }: WebSiteOptions, six: boolean): TlsServer {
+    const server = createTlsServer({
+      ...credentials,
+      ALPNProtocols: ['http/1.1'],
+      noDelay: true,
+      ...(clients && {
+        requestCert: true,
+        rejectUnauthorized: clients.certificate === 'required',
+        ca: clients.roots,
+        maxVersion: six ? 'TLSv1.2' : 'TLSv1.3',
+      }),
+    })
     // The number travels from the TCP connection to the TLS socket on top of it by their shared addresses.
     const numbers = new Map<string, number>()
     server.on('connection', (raw: Socket) => {

@@ -80,7 +80,7 @@ export function unrecorded(requests: readonly string[], records: readonly LogRec
   })
 }
 
-function keyOf({ protocol, remoteAddress, remotePort, localAddress, port }: WireConnection): string {
+export function keyOf({ protocol, remoteAddress, remotePort, localAddress, port }: WireConnection): string {
   const above = protocol === 'udp' ? 'udp' : 'tcp'
   return flowKey(above, { address: remoteAddress, port: remotePort }, { address: localAddress, port })
 }

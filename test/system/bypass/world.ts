@@ -33,7 +33,10 @@ export interface World {
 
 const PAGE = 500
 
-export async function openWorld(): Promise<World> {
+/** @param begin brings a gateway up, given what stands in gateway.yaml */
+export async function openWorld(
+  begin: (settings: string) => Promise<Gateway> = startGateway,
+): Promise<World> {
   const lab = await startLab({ wide: true })
   const [packets, flows] = await Promise.all([startPacketLog(), watchProxyFlows(userNamed(PROXY_ACCOUNT))])
   let gateway: Gateway | undefined
@@ -48,7 +51,7 @@ export async function openWorld(): Promise<World> {
     },
     async enforce(policy, settings = '') {
       await gateway?.stop()
-      gateway = await startGateway(`policy: ${policy}\nanchoring: {maxDelayMs: 60000}\n${settings}`)
+      gateway = await begin(`policy: ${policy}\nanchoring: {maxDelayMs: 60000}\n${settings}`)
     },
     isEnforcing: () => gateway !== undefined,
     async sight() {
