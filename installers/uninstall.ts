@@ -62,6 +62,10 @@ export async function uninstall(options: {
       results.push({ step, result: 'failed', error: messageOf(error) })
     }
   }
+  // Evidence that was kept before stays root's own: its owners of a moment are gone again.
+  if (undone.some(({ kind }) => kind === 'account')) {
+    for (const step of options.except ?? []) if (step.kind === 'state') await undo(step, false)
+  }
   if (manifest.steps.length === 0) {
     await rm(MANIFEST_FILE, { force: true })
     await rmdir(dirname(MANIFEST_FILE)).catch(() => {})

@@ -25,7 +25,7 @@ export const flowKey = (protocol: 'tcp' | 'udp', from: End, to: End): string =>
   `${protocol}|${from.address}|${from.port}|${to.address}|${to.port}`
 
 /** @throws LabError `witness-failed` */
-export async function watchProxyFlows(proxy: User): Promise<ProxyFlows> {
+export async function watchProxyFlows(proxy: Pick<User, 'uid'>): Promise<ProxyFlows> {
   const child = spawnIn('host', 'root', ['nft', '-i'], { env: { PATH }, stdio: ['pipe', 'ignore', 'pipe'] })
   let said = ''
   child.stderr!.on('data', (chunk: Buffer) => {

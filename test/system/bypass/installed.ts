@@ -8,6 +8,7 @@ import { spawnIn } from '../../lab/network.ts'
 import { offlineNpm } from '../../lab/npm-cache.ts'
 import { PATH, REPOSITORY } from '../../lab/places.ts'
 import { collect, type Outcome, tool } from '../../lab/process.ts'
+import { type User, userNamed } from '../../lab/users.ts'
 
 const CONFIG_FILE = '/etc/agent-anchor/gateway.yaml'
 const TARGET = '/opt/agent-anchor'
@@ -27,10 +28,21 @@ const PARTS = [
   ],
 ]
 
-/** The machine before any install: without the accounts that the laboratory has, with a bundle of its own making. */
+/**
+ * Takes away the accounts that the laboratory has and an installer makes.
+ * @returns the one that proxies will have: the system gives the same uids again
+ */
+export async function withoutAccounts(): Promise<Pick<User, 'uid'>> {
+  const accounts = ['agent-anchor', 'agent-anchor-proxy', 'agent-anchor-sensor']
+  for (const name of accounts) await tool(['userdel', name])
+  for (const name of accounts) await tool(['useradd', '--system', '--user-group', '--no-create-home', name])
+  const { uid } = userNamed('agent-anchor-proxy')
+  for (const name of accounts) await tool(['userdel', name])
+  return { uid }
+}
+
+/** The machine before any install: a bundle of its own making, and the product for the installer to find. */
 export async function prepareMachine(): Promise<void> {
-  for (const name of ['agent-anchor', 'agent-anchor-proxy', 'agent-anchor-sensor'])
-    await tool(['userdel', name])
   await tool(['update-ca-certificates', '--fresh'])
   await tool(['mkdir', KEPT])
   const copied = [...PARTS, ...packages(), 'node_modules/.package-lock.json']
@@ -111,7 +123,7 @@ export const FAULTS: readonly Fault[] = [
   { step: 'rules', inject: () => failing('/usr/sbin/nft') },
   { step: 'keys', inject: () => written('/etc/agent-anchor/host.key', 'no key\n') },
   { step: 'trust', inject: () => failing('/usr/sbin/update-ca-certificates') },
-  { step: 'environment', inject: () => written('/etc/environment', '# >>> agent-anchor-gateway >>>\n') },
+  { step: 'environment', inject: () => readOnly('/etc/profile.d') },
   { step: 'daemon', inject: portTaken },
   { step: 'proof', inject: () => failing('/usr/bin/curl') },
 ]
@@ -120,6 +132,12 @@ export const FAULTS: readonly Fault[] = [
 async function failing(program: string): Promise<() => Promise<unknown>> {
   await tool(['mount', '--bind', '/bin/false', program])
   return () => tool(['umount', program])
+}
+
+async function readOnly(directory: string): Promise<() => Promise<unknown>> {
+  await tool(['mount', '--bind', directory, directory])
+  await tool(['mount', '-o', 'remount,bind,ro', directory])
+  return () => tool(['umount', directory])
 }
 
 async function written(path: string, text: string): Promise<() => void> {

@@ -10,7 +10,7 @@ import { startPacketLog } from '../../lab/packet-log.ts'
 import { PATH } from '../../lab/places.ts'
 import { collect } from '../../lab/process.ts'
 import { watchProxyFlows } from '../../lab/proxy-flows.ts'
-import { userNamed } from '../../lab/users.ts'
+import { type User, userNamed } from '../../lab/users.ts'
 import type { Sight } from './judge.ts'
 
 export interface World {
@@ -33,12 +33,16 @@ export interface World {
 
 const PAGE = 500
 
-/** @param begin brings a gateway up, given what stands in gateway.yaml */
+/**
+ * @param begin brings a gateway up, given what stands in gateway.yaml
+ * @param proxy the account that its proxies have or will have
+ */
 export async function openWorld(
   begin: (settings: string) => Promise<Gateway> = startGateway,
+  proxy: Pick<User, 'uid'> = userNamed(PROXY_ACCOUNT),
 ): Promise<World> {
   const lab = await startLab({ wide: true })
-  const [packets, flows] = await Promise.all([startPacketLog(), watchProxyFlows(userNamed(PROXY_ACCOUNT))])
+  const [packets, flows] = await Promise.all([startPacketLog(), watchProxyFlows(proxy)])
   let gateway: Gateway | undefined
   const running = (): Gateway => {
     if (gateway === undefined) throw new Error('no gateway yet: enforce() comes first')
