@@ -114,13 +114,28 @@ export function openCaptures(pcap: Pcap, wanted: Wanted, handlers: Handlers): Ca
   group(wanted.logGroup, REFUSED, handlers.refused)
   if (wanted.dnsLogGroup !== undefined) group(wanted.dnsLogGroup, ANSWERS, handlers.answered)
 
-  const { captures, problem } = openUplinks(pcap, wanted.uplinks.length, (frame, capture) => {
+  const pool = new UplinkPool<UplinkCapture>(deviceIndex)
+  const handle = (frame: Buffer, capture: UplinkCapture) => {
     const device = pool.deviceOf(capture)
     if (device !== undefined) handlers.left(frame, device)
-  })
-  const pool = new UplinkPool(captures, deviceIndex)
+  }
+  const captures: UplinkCapture[] = []
+  let problem: string | undefined
+  const open = (number: number, bufferBytes: number) => {
+    try {
+      for (let opened = 0; opened < number; opened += 1) {
+        const capture = openUplink(pcap, bufferBytes, handle)
+        captures.push(capture)
+        pool.add(capture)
+      }
+    } catch (error) {
+      problem = messageOf(error)
+    }
+  }
+  // Each takes some ten milliseconds: first those that something goes by already.
+  open(wanted.uplinks.length, UPLINK_BUFFER)
   pool.want(wanted.uplinks, performance.now())
-  const all = [...groups.values(), ...captures]
+  if (problem === undefined) open(SPARES, SPARE_BUFFER)
 
   return {
     devices: [...groups.keys(), ...pool.devices],
@@ -128,7 +143,7 @@ export function openCaptures(pcap: Pcap, wanted: Wanted, handlers: Handlers): Ca
     // Where opening them failed, more would fail too.
     short: () => pool.short && problem === undefined,
     read() {
-      for (const { session } of all) {
+      for (const { session } of [...groups.values(), ...pool.inUse(performance.now())]) {
         const { session: binding, buf, header } = session as unknown as Internals
         binding.dispatch(buf, header)
       }
@@ -143,7 +158,7 @@ export function openCaptures(pcap: Pcap, wanted: Wanted, handlers: Handlers): Ca
       }
       const blind = pool.blind(performance.now())
       return {
-        received: all.reduce((sum, { received }) => sum + received, 0),
+        received: [...groups.values(), ...captures].reduce((sum, { received }) => sum + received, 0),
         dropped,
         blind: [
           ...failed,
@@ -180,22 +195,7 @@ function openGroup(
   return capture
 }
 
-/** Parked captures for so many uplinks and some more; fewer, and what was the matter, where they can't be opened. */
-function openUplinks(
-  pcap: Pcap,
-  uplinks: number,
-  handle: (frame: Buffer, capture: UplinkCapture) => void,
-): { captures: UplinkCapture[]; problem?: string } {
-  const captures: UplinkCapture[] = []
-  try {
-    for (let number = 0; number < uplinks + SPARES; number += 1)
-      captures.push(openUplink(pcap, number < uplinks ? UPLINK_BUFFER : SPARE_BUFFER, handle))
-    return { captures }
-  } catch (error) {
-    return { captures, problem: messageOf(error) }
-  }
-}
-
+/** A parked capture. */
 function openUplink(
   pcap: Pcap,
   bufferBytes: number,

@@ -32,24 +32,24 @@ const REST_MS = 500
 const MISSED_MS = 1000
 
 export class UplinkPool<Capture extends Movable> {
-  readonly #places: readonly Place<Capture>[]
-  readonly #placeOf: ReadonlyMap<Capture, Place<Capture>>
+  readonly #places: Place<Capture>[] = []
+  readonly #placeOf = new Map<Capture, Place<Capture>>()
   readonly #indexOf: (device: string) => number | undefined
   readonly #missing = new Map<string, number>()
   readonly #failed = new Map<string, string>()
   #wanted: readonly string[] = []
   #short = false
 
-  /**
-   * @param captures parked ones
-   * @param indexOf index of a device, undefined where there is none of that name
-   */
-  constructor(captures: readonly Capture[], indexOf: (device: string) => number | undefined) {
-    this.#places = captures.map((capture) => ({
-      ...{ capture, index: undefined, device: undefined, parkedAt: Number.NEGATIVE_INFINITY },
-    }))
-    this.#placeOf = new Map(this.#places.map((place) => [place.capture, place]))
+  /** @param indexOf index of a device, undefined where there is none of that name */
+  constructor(indexOf: (device: string) => number | undefined) {
     this.#indexOf = indexOf
+  }
+
+  /** One that is parked. */
+  add(capture: Capture): void {
+    const place = { capture, index: undefined, device: undefined, parkedAt: Number.NEGATIVE_INFINITY }
+    this.#places.push(place)
+    this.#placeOf.set(capture, place)
   }
 
   /** An uplink had no capture to be watched by: only a process that is root again can open more. */
@@ -86,6 +86,14 @@ export class UplinkPool<Capture extends Movable> {
       if (bound) bound.device = device
       else this.#bind(index, device, now)
     }
+  }
+
+  /** Captures that something may be waiting in. */
+  inUse(now: number): Capture[] {
+    const used = this.#places.filter(
+      ({ index, parkedAt }) => index !== undefined || now - parkedAt <= REST_MS,
+    )
+    return used.map(({ capture }) => capture)
   }
 
   blind(now: number): Blindness[] {

@@ -14,7 +14,8 @@ class Capture {
 
 function rig(size: number, devices: Record<string, number>) {
   const captures = Array.from({ length: size }, () => new Capture())
-  const pool = new UplinkPool(captures, (device) => devices[device])
+  const pool = new UplinkPool<Capture>((device) => devices[device])
+  for (const each of captures) pool.add(each)
   return { captures, pool, bound: () => captures.map(({ bound }) => bound) }
 }
 
@@ -30,6 +31,8 @@ t.test('binds one capture to each uplink, and parks it when the uplink goes', as
   pool.want(['tun0'], 10)
   t.same(bound(), ['parked', 7, 'parked'])
   t.equal(pool.deviceOf(captures[0]!), 'eth0', 'what it caught before is still read')
+  t.same(pool.inUse(500), captures.slice(0, 2))
+  t.same(pool.inUse(600), [captures[1]], 'but not for ever')
   t.same(pool.blind(10_000), [])
   t.notOk(pool.short)
 })
