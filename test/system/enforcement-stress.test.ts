@@ -52,6 +52,10 @@ void t.test(`${agents.length} agents, and a change of the rules every ${CHANGE_M
 
   const accounts = Map.groupBy(agents, ({ from, user }) => `${user} in ${from}`)
   const running = [...accounts.values()].map((each) => start(each))
+  const stop = () => {
+    for (const each of running) each.stop()
+  }
+  t.teardown(stop)
   const tampering = await tamperer(world, seed)
   const began = performance.now()
   const everyKind = () => [...tampering.done.values()].every((times) => times > 0)
@@ -62,7 +66,7 @@ void t.test(`${agents.length} agents, and a change of the rules every ${CHANGE_M
     await sleep(Math.max(0, next - performance.now()))
   }
   await tampering.end()
-  for (const { stop } of running) stop()
+  stop()
   const outcomes: Told[] = []
   for (const { over } of running) outcomes.push(...(await over))
 

@@ -1,4 +1,5 @@
 /** What root does to the rules, one thing at a time and at random. */
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OPENAI } from '../../lab/addresses.ts'
 import { FOREIGN_RULESETS, reload } from '../../lab/foreign-tables.ts'
@@ -68,6 +69,15 @@ export async function fenceText(): Promise<string> {
     .join('\n')
 }
 
+/** Whether it is one that stays, by its arguments: others list something and end. */
+function isLasting(pid: number): boolean {
+  try {
+    return /\0(?:-i|monitor)\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
 /** Numbers in [0, 1) that a seed decides (mulberry32). */
 function dice(seed: number): () => number {
   let state = seed | 0
@@ -83,7 +93,7 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
   const next = dice(seed)
   const one = <T>(all: readonly T[]): T => all[Math.floor(next() * all.length)]!
   const supervisor = (await world.gateway.state())!.pid
-  const helpers = () => childrenOf(supervisor).filter(({ name }) => name === 'nft')
+  const helpers = () => childrenOf(supervisor).filter(({ pid, name }) => name === 'nft' && isLasting(pid))
   const whole = helpers().length
   const reference = await fenceText()
   const stands = async () => {
