@@ -85,6 +85,8 @@ void t.test(`${agents.length} agents, and a change of the rules every ${CHANGE_M
     const answers = all.reduce((sum, each) => sum + each.answered, 0)
     t.ok(attempts > 0, `${way}, ${from}: ${attempts} attempts, ${answers} answered`)
   }
+  t.comment(`${tampering.acts.length} changes`)
+  for (const act of tampering.acts) t.comment(act)
   for (const [kind, times] of tampering.done) t.ok(times > 0, `${kind}: ${times} times`)
 
   const { intruders, proxied, requests } = told(before, await world.sight())

@@ -52,7 +52,7 @@ export interface Tamperer {
   change(): Promise<void>
   /** How often each kind has been done. */
   readonly done: ReadonlyMap<string, number>
-  /** What was done from when to when, in milliseconds since 1970. */
+  /** What was done, and when, in milliseconds since 1970. */
   readonly acts: readonly string[]
   /** Takes away what was added. */
   end(): Promise<void>
@@ -176,7 +176,7 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
       const kind = one([...done].filter(([, times]) => times === least).map(([name]) => name))
       const from = Date.now()
       if (await kinds[kind]!()) done.set(kind, done.get(kind)! + 1)
-      acts.push(`${from} to ${Date.now()}: ${kind}`)
+      acts.push(`${from}, for ${Date.now() - from} ms: ${kind}`)
     },
     async end() {
       if (foreign !== '') await unload()
