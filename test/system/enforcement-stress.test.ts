@@ -57,6 +57,7 @@ void t.test(`${agents.length} agents, and a change of the rules every ${CHANGE_M
   }
   t.teardown(stop)
   const tampering = await tamperer(world, seed)
+  t.teardown(tampering.close)
   const began = performance.now()
   const everyKind = () => [...tampering.done.values()].every((times) => times > 0)
   while (performance.now() - began < STORM_MS || !everyKind()) {

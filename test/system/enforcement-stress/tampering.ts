@@ -56,6 +56,8 @@ export interface Tamperer {
   readonly acts: readonly string[]
   /** Takes away what was added. */
   end(): Promise<void>
+  /** Lets go of the processes that it uses. */
+  close(): void
 }
 
 /** The fence without its counts and the order of its elements. */
@@ -143,8 +145,9 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
     },
     'a helper killed': async () => {
       await until(stands, RESTORED_MS)
+      if (!(await stands())) return false
       const helper = one(helpers())
-      if (helper === undefined || !(await stands())) return false
+      if (helper === undefined) return false
       process.kill(helper.pid, 'SIGKILL')
       const isGone = () => helpers().every(({ pid }) => pid !== helper.pid)
       await until(async () => isGone() && (await stands()), RESTORED_MS)
@@ -181,7 +184,7 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
     async end() {
       if (foreign !== '') await unload()
       await hand.run('add table inet theirs\ndelete table inet theirs')
-      hand.end()
     },
+    close: hand.end,
   }
 }
