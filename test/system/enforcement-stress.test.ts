@@ -52,7 +52,12 @@ void t.test(`${agents.length} agents, and a change of the rules every ${CHANGE_M
 
   const accounts = Map.groupBy(agents, ({ from, user }) => `${user} in ${from}`)
   const running = [...accounts.values()].map((each) => start(each))
+  const stop = () => {
+    for (const each of running) each.stop()
+  }
+  t.teardown(stop)
   const tampering = await tamperer(world, seed)
+  t.teardown(tampering.close)
   const began = performance.now()
   const everyKind = () => [...tampering.done.values()].every((times) => times > 0)
   while (performance.now() - began < STORM_MS || !everyKind()) {
@@ -62,7 +67,7 @@ void t.test(`${agents.length} agents, and a change of the rules every ${CHANGE_M
     await sleep(Math.max(0, next - performance.now()))
   }
   await tampering.end()
-  for (const { stop } of running) stop()
+  stop()
   const outcomes: Told[] = []
   for (const { over } of running) outcomes.push(...(await over))
 
@@ -81,6 +86,8 @@ void t.test(`${agents.length} agents, and a change of the rules every ${CHANGE_M
     const answers = all.reduce((sum, each) => sum + each.answered, 0)
     t.ok(attempts > 0, `${way}, ${from}: ${attempts} attempts, ${answers} answered`)
   }
+  t.comment(`${tampering.acts.length} changes`)
+  for (const act of tampering.acts) t.comment(act)
   for (const [kind, times] of tampering.done) t.ok(times > 0, `${kind}: ${times} times`)
 
   const { intruders, proxied, requests } = told(before, await world.sight())

@@ -172,7 +172,7 @@ void t.test('a machine with the tables of others', async (t) => {
     Object.values(working),
     Object.values(working).map(() => true),
     'they work',
-    working,
+    { working },
   )
   const work = async (when: string) => t.same(await functions(), working, `they work ${when}`)
   await same('after use')

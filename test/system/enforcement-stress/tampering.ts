@@ -1,4 +1,5 @@
 /** What root does to the rules, one thing at a time and at random. */
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { OPENAI } from '../../lab/addresses.ts'
 import { FOREIGN_RULESETS, reload } from '../../lab/foreign-tables.ts'
@@ -51,10 +52,12 @@ export interface Tamperer {
   change(): Promise<void>
   /** How often each kind has been done. */
   readonly done: ReadonlyMap<string, number>
-  /** What was done from when to when, in milliseconds since 1970. */
+  /** What was done, and when, in milliseconds since 1970. */
   readonly acts: readonly string[]
   /** Takes away what was added. */
   end(): Promise<void>
+  /** Lets go of the processes that it uses. */
+  close(): void
 }
 
 /** The fence without its counts and the order of its elements. */
@@ -66,6 +69,15 @@ export async function fenceText(): Promise<string> {
     .flatMap(({ stdout }) => stdout.split('\n'))
     .sort()
     .join('\n')
+}
+
+/** Whether it is one that stays, by its arguments: others list something and end. */
+function isLasting(pid: number): boolean {
+  try {
+    return /\0(?:-i|monitor)\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+  } catch {
+    return false
+  }
 }
 
 /** Numbers in [0, 1) that a seed decides (mulberry32). */
@@ -83,7 +95,7 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
   const next = dice(seed)
   const one = <T>(all: readonly T[]): T => all[Math.floor(next() * all.length)]!
   const supervisor = (await world.gateway.state())!.pid
-  const helpers = () => childrenOf(supervisor).filter(({ name }) => name === 'nft')
+  const helpers = () => childrenOf(supervisor).filter(({ pid, name }) => name === 'nft' && isLasting(pid))
   const whole = helpers().length
   const reference = await fenceText()
   const stands = async () => {
@@ -133,8 +145,9 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
     },
     'a helper killed': async () => {
       await until(stands, RESTORED_MS)
+      if (!(await stands())) return false
       const helper = one(helpers())
-      if (helper === undefined || !(await stands())) return false
+      if (helper === undefined) return false
       process.kill(helper.pid, 'SIGKILL')
       const isGone = () => helpers().every(({ pid }) => pid !== helper.pid)
       await until(async () => isGone() && (await stands()), RESTORED_MS)
@@ -166,12 +179,12 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
       const kind = one([...done].filter(([, times]) => times === least).map(([name]) => name))
       const from = Date.now()
       if (await kinds[kind]!()) done.set(kind, done.get(kind)! + 1)
-      acts.push(`${from} to ${Date.now()}: ${kind}`)
+      acts.push(`${from}, for ${Date.now() - from} ms: ${kind}`)
     },
     async end() {
       if (foreign !== '') await unload()
       await hand.run('add table inet theirs\ndelete table inet theirs')
-      hand.end()
     },
+    close: hand.end,
   }
 }
