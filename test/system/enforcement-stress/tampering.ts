@@ -47,6 +47,9 @@ function openHand(): Hand {
 const TABLES = ['inet aa_fence', 'netdev aa_fence']
 const RESTORED_MS = 30_000
 
+/** Once: it takes seconds in which nothing else may be changed. */
+const KILL = 'a helper killed'
+
 export interface Tamperer {
   /** Changes something; resolves when it is done. */
   change(): Promise<void>
@@ -54,6 +57,8 @@ export interface Tamperer {
   readonly done: ReadonlyMap<string, number>
   /** What was done, and when, in milliseconds since 1970. */
   readonly acts: readonly string[]
+  /** Milliseconds in which it changed nothing, for the sake of a helper's end. */
+  waited(): number
   /** Takes away what was added. */
   end(): Promise<void>
   /** Lets go of the processes that it uses. */
@@ -143,7 +148,7 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
       await unload()
       return code === 0
     },
-    'a helper killed': async () => {
+    [KILL]: async () => {
       await until(stands, RESTORED_MS)
       if (!(await stands())) return false
       const helper = one(helpers())
@@ -170,15 +175,19 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
 
   const done = new Map(Object.keys(kinds).map((kind) => [kind, 0]))
   const acts: string[] = []
+  let waited = 0
   return {
     done,
     acts,
+    waited: () => waited,
     async change() {
       // One that was done least often: each has its turn.
-      const least = Math.min(...done.values())
-      const kind = one([...done].filter(([, times]) => times === least).map(([name]) => name))
+      const open = [...done].filter(([name, times]) => name !== KILL || times === 0)
+      const least = Math.min(...open.map(([, times]) => times))
+      const kind = one(open.filter(([, times]) => times === least).map(([name]) => name))
       const from = Date.now()
       if (await kinds[kind]!()) done.set(kind, done.get(kind)! + 1)
+      if (kind === KILL) waited += Date.now() - from
       acts.push(`${from}, for ${Date.now() - from} ms: ${kind}`)
     },
     async end() {
