@@ -4,7 +4,7 @@ import t from 'tap'
 import type { SensorSighting } from '../../../daemon/supervisor/sensor-process.ts'
 import { tlsHello } from '../../unit/sensor-fixture.ts'
 import { AGENT_UID, EXEMPT_GID, FOREIGN, SUBJECT_GID } from '../firewall/places.ts'
-import { CGROUP, makeWorld, message, startRole, type Where } from '../firewall/world.ts'
+import { CGROUP, makeWorld, message, sh, startRole, type Where } from '../firewall/world.ts'
 import { pause, Sender, startWorld, until } from './world.ts'
 
 const NOBODY = { uids: [], gids: [], cgroups: [] }
@@ -18,6 +18,8 @@ export async function prove(script: string): Promise<void> {
   makeWorld()
   const servers = startRole(script, 'servers', { namespace: 'internet' })
   await message(servers)
+  // Where the hierarchy is elsewhere, as on older machines.
+  sh('mount', '-t', 'cgroup2', 'cgroup2', '/sys/fs/cgroup')
   const groups = [ROOT, `${ROOT}/spared`, `${ROOT}/spared/beneath`, `${ROOT}/agents`]
   for (const each of groups) mkdirSync(each)
   const senders: Sender[] = []
