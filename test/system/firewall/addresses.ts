@@ -68,8 +68,8 @@ export async function proveAddresses(cast: Cast): Promise<void> {
 
   await t.test('a packet that hides where it goes in a source route is refused', async (t) => {
     // Else a container's would not even be passed on.
-    for (const of of ['all', BRIDGE_DEVICE])
-      writeFileSync(`/proc/sys/net/ipv4/conf/${of}/accept_source_route`, '1')
+    for (const device of ['all', BRIDGE_DEVICE])
+      writeFileSync(`/proc/sys/net/ipv4/conf/${device}/accept_source_route`, '1')
     await raise(enforcement)
     const rawContainer = cast.hire({ uid: 0, namespace: 'container' })
     for (const [who, at] of [

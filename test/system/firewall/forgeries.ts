@@ -148,8 +148,5 @@ export async function proveForgeries(cast: Cast): Promise<void> {
 }
 
 function linkLocal(device: string): string {
-  const [link] = JSON.parse(sh('ip', '-j', '-6', 'address', 'show', 'dev', device, 'scope', 'link')) as {
-    addr_info: { local: string }[]
-  }[]
-  return link?.addr_info[0]?.local ?? ''
+  return /fe80:[0-9a-f:]+/.exec(sh('ip', '-6', 'address', 'show', 'dev', device))?.[0] ?? ''
 }
