@@ -27,7 +27,9 @@ const HANDSHAKE_MS = 10_000
  * Whether the server asked who its client is: a client knows of signature algorithms that both can do from a
  * CertificateRequest only (RFC 8446, 4.3.2; RFC 5246, 7.4.4). Not of a session that was taken up again.
  */
-const wantsCertificate = (tls: TLSSocket): boolean => tls.getSharedSigalgs().length > 0
+// Null once the handle is gone: node's types don't say so, and a throw here ends the worker.
+const wantsCertificate = (tls: TLSSocket): boolean =>
+  ((tls.getSharedSigalgs() as string[] | null)?.length ?? 0) > 0
 
 /** @throws ProxyError upstream_unreachable, upstream_untrusted, upstream_wants_certificate, upstream_tls_failed */
 export async function dial(options: Dial): Promise<UpstreamConnection> {
