@@ -1,3 +1,5 @@
+import { isIPv4 } from 'node:net'
+
 /**
  * Addresses that mean whoever is near: the link, and the services by which clouds give a machine its credentials.
  * No LLM provider has one, and they are never redirected: who may call them is said by the administrator's own
@@ -20,3 +22,9 @@ export const NEAR6 = [
   'fd20:ce::254',
   'fd00:c1::a9fe:a9fe',
 ] as const
+
+/** A network in its two parts, an address as a network of its own. */
+export function networkOf(text: string): readonly [address: string, prefix: number] {
+  const [address = '', prefix = isIPv4(address) ? 32 : 128] = text.split('/')
+  return [address, Number(prefix)]
+}

@@ -10,7 +10,7 @@ import { readFile } from 'node:fs/promises'
 import { BlockList, isIP, isIPv4 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
-import { NEAR4, NEAR6 } from '../../firewall/near-addresses.ts'
+import { NEAR4, NEAR6, networkOf } from '../../firewall/near-addresses.ts'
 import { writeFileAtomic } from '../base/durable.ts'
 import { formatSummed, parseSummed } from '../base/summed-json.ts'
 
@@ -38,7 +38,7 @@ for (const [network, prefix] of [
   ['0.0.0.0', 8],
   ['127.0.0.0', 8],
   ['224.0.0.0', 3],
-  ...NEAR4.map(split),
+  ...NEAR4.map(networkOf),
 ] as const) {
   never.ipv4.addSubnet(network, prefix, 'ipv4')
 }
@@ -47,15 +47,9 @@ for (const [network, prefix] of [
   ['::1', 128],
   ['ff00::', 8],
   ['::ffff:0:0', 96],
-  ...NEAR6.map(split),
+  ...NEAR6.map(networkOf),
 ] as const) {
   never.ipv6.addSubnet(network, prefix, 'ipv6')
-}
-
-/** A network in its two parts, an address as a network of its own. */
-function split(network: string): readonly [address: string, prefix: number] {
-  const [address = '', prefix = isIPv4(address) ? 32 : 128] = network.split('/')
-  return [address, Number(prefix)]
 }
 
 /** An address that a remote provider can have. */

@@ -13,7 +13,6 @@ import { PATH } from '../lab/places.ts'
 import { collect, type Outcome, tool } from '../lab/process.ts'
 import { answered, bytesCall, get, hello, inTurn, printed } from './bypass/attempts.ts'
 import type { BypassCase } from './bypass/case.ts'
-import { until } from './bypass/lifecycle.ts'
 import { forwardProxy, localModels } from './bypass/packets.ts'
 import { exchange, refusal } from './bypass/records.ts'
 import { runSuites } from './bypass/suite.ts'
@@ -30,6 +29,8 @@ mkdirSync(POLICIES, { recursive: true })
 
 const AGENT = 4001
 const TRANSPARENT = 18_443
+/** Longer than the sensor waits for the proxy's report, and the log for a record. */
+const LEAK_MS = 3500
 const { name } = OPENAI
 const models = `https://${name}/v1/models`
 const all = inTurn(world)
@@ -218,14 +219,14 @@ runSuites(world, [
   { policy: 'local-models', cases: local },
 ])
 
-void t.test('what an exempt account sends goes out, and is told as a leak', async (t) => {
+void t.test('what an exempt account sends goes out, and is nobody’s leak', async (t) => {
   const leaf = world.newestLeaf()
   const outcomes = await throughLocalProxy('mail', 8897, get(models, '-k', '-x', 'http://127.0.0.1:8897'))
   t.match(outcomes[0]?.stdout, /"object": ?"list"/, 'the exemption holds')
-  const told = () =>
-    world
-      .recordsAfter(leaf)
-      .some((each) => each.kind === 'leak' && each.serverName === name && each.agent.uid === 8)
-  await until(told, 15_000)
-  t.ok(told(), 'a leak record names the account', { records: world.recordsAfter(leaf) })
+  await sleep(LEAK_MS)
+  // A socket that was gone when its packet was read is nobody's that is known: then there is one, without a uid.
+  const accused = world
+    .recordsAfter(leaf)
+    .filter((each) => each.kind === 'leak' && each.serverName === name && each.agent.uid !== undefined)
+  t.same(accused, [], 'no leak record names the account')
 })

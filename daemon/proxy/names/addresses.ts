@@ -1,23 +1,8 @@
 /** IP addresses as values: one spelling each, and which of them a provider can never have. */
 import { BlockList, isIP, SocketAddress } from 'node:net'
+import { NEAR4, NEAR6, networkOf } from '../../../firewall/near-addresses.ts'
 
 type Networks = readonly (readonly [string, number])[]
-
-/**
- * Reached from this machine alone, and by whom it says: an administrator's rules often let only some users there,
- * and the gateway's own user is none of them. Link-local (RFC 3927, RFC 4291), with it most clouds' metadata
- * services (169.254.169.254), and those elsewhere: AWS fd00:ec2::254, Google fd20:ce::254, Alibaba 100.100.100.200,
- * Oracle 192.0.0.192, Azure 168.63.129.16.
- */
-const LINK: Networks = [
-  ['169.254.0.0', 16],
-  ['100.100.100.200', 32],
-  ['192.0.0.192', 32],
-  ['168.63.129.16', 32],
-  ['fe80::', 10],
-  ['fd00:ec2::254', 128],
-  ['fd20:ce::254', 128],
-]
 
 /** No server of anybody else's (RFC 6890): this host, many hosts, none. ::/96 holds ::, ::1 and old forms of IPv4. */
 const NOBODY: Networks = [
@@ -36,7 +21,7 @@ const listOf = (networks: Networks): BlockList => {
   return list
 }
 
-const link = listOf(LINK)
+const link = listOf([...NEAR4, ...NEAR6].map(networkOf))
 const nobody = listOf(NOBODY)
 
 /** RFC 6052: IPv4 addresses behind a translator, and RFC 3056's: IPv4 in the third to sixth byte. */
@@ -57,7 +42,10 @@ export function isDialable(address: string): boolean {
   return isIP(address) !== 0 && !isOfLink(address) && !forms(address).some((one) => isIn(nobody, one))
 }
 
-/** True for an address of this link, or of a metadata service. @param address canonical */
+/**
+ * True for an address of this link, or of a metadata service: reached by whom the administrator's rules let, and the
+ * gateway's own user is none of them. @param address canonical
+ */
 export const isOfLink = (address: string): boolean => forms(address).some((one) => isIn(link, one))
 
 const isIn = (list: BlockList, address: string): boolean =>
