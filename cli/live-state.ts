@@ -119,6 +119,14 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       remedy: 'The watch is started again by itself; if this stays, read the log for what nft says.',
     })
   }
+  if (!enforcement.egress) {
+    found.push({
+      code: 'enforcement.egress',
+      severity: 'warning',
+      title: 'This kernel can’t judge raw frames where they leave a device: CAP_NET_RAW gets past the rules',
+      remedy: 'Run a kernel from 5.16 on with IP_ROUTE_CLASSID and NETFILTER_EGRESS.',
+    })
+  }
   if (enforcement.openQueues.length > 0) {
     const [first] = enforcement.openQueues
     found.push({

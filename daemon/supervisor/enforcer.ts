@@ -41,6 +41,8 @@ export interface EnforcerState {
   readonly watched: boolean
   /** Devices by which frames can leave past every rule, since a driver's queue could not be held. */
   readonly openQueues: readonly OpenDevice[]
+  /** Whether raw frames are judged where they leave a device; kernels before 5.16 can't. */
+  readonly egress: boolean
   /** The last change by somebody else to tables of ours; milliseconds since the epoch. */
   readonly lastTamper?: { readonly time: number; readonly by: string; readonly what: string }
 }
@@ -248,6 +250,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
         uplinks: uplinks?.names ?? [],
         watched: guard.watching(),
         openQueues: queues?.open() ?? [],
+        egress: fence.egress(),
         ...(lastTamper ? { lastTamper } : {}),
       }
     },

@@ -38,6 +38,8 @@ export const SupervisorState = z.object({
     uplinks: z.array(z.string()).readonly(),
     /** Whether changes of the rules by others are seen as they happen. */
     watched: z.boolean(),
+    /** Whether raw frames are judged where they leave a device. */
+    egress: z.boolean(),
     /** Devices by which AF_XDP sockets of others can send past every rule. */
     openQueues: z.array(z.object({ device: z.string(), reason: z.string() })).readonly(),
     /** The last such change to tables of ours; milliseconds since the epoch. */

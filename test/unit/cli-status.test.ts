@@ -24,6 +24,7 @@ const supervisor: SupervisorState = {
     uplinks: ['eth0'],
     watched: true,
     openQueues: [],
+    egress: true,
   },
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
@@ -40,6 +41,7 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     { ...supervisor, enforcement: { ...supervisor.enforcement, fence: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, addresses: 0 } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, watched: false } },
+    { ...supervisor, enforcement: { ...supervisor.enforcement, egress: false } },
     {
       ...supervisor,
       enforcement: {

@@ -12,6 +12,7 @@ import { tally } from '../../daemon/supervisor/enforcement/tally.ts'
 import { enforcer } from '../../daemon/supervisor/enforcer.ts'
 import type { Log } from '../../daemon/supervisor/log.ts'
 import type { Enforcement } from '../../firewall/enforcement.ts'
+import { FirewallError } from '../../firewall/errors.ts'
 import { fakeNft } from '../../firewall/fake-nft.ts'
 import { FENCE_TABLE, REDIRECT_TABLE } from '../../firewall/nftables.ts'
 import type { Transaction } from '../../firewall/ruleset-events.ts'
@@ -355,6 +356,19 @@ t.test('under a policy that refuses nothing the queues of drivers are left to ot
   uplinks.changed(['eth0'])
   t.same(queues.held, [])
   t.same(it.state().openQueues, [])
+})
+
+t.test('a kernel that can’t look at frames on the devices has the rest, and says so', async (t) => {
+  const { it, nft } = await rig(t)
+  const { apply } = nft
+  nft.apply = async (script) => {
+    if (script.includes(' netdev '))
+      throw new FirewallError('kernel-unsupported', 'no egress hook', 'take a newer kernel')
+    await apply(script)
+  }
+  await it.raiseFence()
+  t.equal(it.state().fence, true)
+  t.equal(it.state().egress, false)
 })
 
 t.test('the owner of the redirect is replaced, and the span without it told', async (t) => {

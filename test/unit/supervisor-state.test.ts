@@ -56,6 +56,7 @@ const state: SupervisorState = {
     uplinks: ['eth0'],
     watched: true,
     openQueues: [],
+    egress: true,
   },
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },

@@ -11,6 +11,8 @@ export interface FenceKeeper {
   raise(enforcement: Enforcement): Promise<void>
   /** The fence's sets hold the addresses of `enforcement` by now, by another way; all else is as it was. */
   extended(enforcement: Enforcement): void
+  /** Whether the fence that was raised last looks at frames on the devices, which older kernels can't. */
+  egress(): boolean
   /** Whether the fence was given the addresses of `enforcement`, by a raise or by another way. */
   holds(enforcement: Enforcement): boolean
   /**
@@ -30,6 +32,7 @@ export function fenceKeeper(nft: Nft): FenceKeeper {
   let extension: Enforcement | undefined
   /** The last that was raised or extended. */
   let given: Enforcement | undefined
+  let egress = true
 
   const listed = async (elements: boolean) => {
     const listings = await Promise.all(
@@ -52,7 +55,7 @@ export function fenceKeeper(nft: Nft): FenceKeeper {
           scripts.push(script)
         },
       }
-      await applyFence(recorded, enforcement)
+      egress = (await applyFence(recorded, enforcement)).egress
       extension = undefined
       given = enforcement
       expected = await listed(true)
@@ -70,6 +73,7 @@ export function fenceKeeper(nft: Nft): FenceKeeper {
       extension = enforcement
       given = enforcement
     },
+    egress: () => egress,
     holds: (enforcement) =>
       given !== undefined &&
       same(given.addresses4, enforcement.addresses4) &&
