@@ -144,6 +144,7 @@ const cases: readonly BypassCase[] = [
   {
     ...captured,
     number: 74,
+    countsAnew: true,
     name: 'an uninstall: no rule, no file, no CA, no variable, no account and no process is left; the next install goes on with the log',
     attempt: uninstallAndBack,
     client: (t, [before, removal, back, after]) => {
