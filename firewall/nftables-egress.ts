@@ -15,7 +15,15 @@
  */
 import type { Enforcement } from './enforcement.ts'
 import { governedForwarding } from './nftables-senders.ts'
-import { HAS_SOCKET, oneOf, SYN, type TableText, TO_PROVIDERS, WAS_ROUTED } from './nftables-text.ts'
+import {
+  FRAMES_TO_PROVIDERS,
+  HAS_SOCKET,
+  oneOf,
+  SYN,
+  type TableText,
+  WAS_ROUTED,
+  WELL_KNOWN_NAT64,
+} from './nftables-text.ts'
 import { counterOf, type RefusalRule, tells } from './refusal-rules.ts'
 
 const RULES: readonly RefusalRule[] = [
@@ -73,20 +81,23 @@ export function egressChains(text: TableText, e: Enforcement): { declare: string
       add('rule raw meta skgid @exempt_gids accept'),
       ...rawSenders(e).map(rule('raw')),
       ...hidden('raw_governed'),
-      ...TO_PROVIDERS.map((match) => rule('raw_governed')(`${match} goto refuse`)),
+      // Who makes frames of his own needs no translator for an honest purpose.
+      ...[...FRAMES_TO_PROVIDERS, WELL_KNOWN_NAT64].map((match) =>
+        rule('raw_governed')(`${match} goto refuse`),
+      ),
       ...(seeing ? [] : rawTraffic(e).map(rule('raw_governed'))),
 
       ...(governedForwarding(e) === 'all'
         ? [
             add(`rule socketless ${WAS_ROUTED} goto routed`),
             ...hidden('socketless'),
-            ...TO_PROVIDERS.map((match) => rule('socketless')(`${match} goto refuse`)),
+            ...FRAMES_TO_PROVIDERS.map((match) => rule('socketless')(`${match} goto refuse`)),
             ...(e.fence === 'everything' ? unrouted().map(rule('socketless')) : []),
             // The last segments of the proxy's connections, which its own side has closed.
-            ...TO_PROVIDERS.map((match) =>
+            ...FRAMES_TO_PROVIDERS.map((match) =>
               rule('routed')(`${match} tcp flags & syn == 0 fib saddr type local accept`),
             ),
-            ...TO_PROVIDERS.map((match) => rule('routed')(`${match} goto refuse`)),
+            ...FRAMES_TO_PROVIDERS.map((match) => rule('routed')(`${match} goto refuse`)),
             ...(e.fence === 'everything' ? routed().map(rule('routed')) : []),
           ]
         : []),

@@ -50,6 +50,10 @@ export const TO_PROVIDERS = [
   'ip6 daddr @llm6',
   'ip6 daddr & ::ffff:ffff @llm4_carried',
 ] as const
+/** The same of frames, without the look into IPv6 addresses: every element is loaded into each table. */
+export const FRAMES_TO_PROVIDERS = [TO_PROVIDERS[0], TO_PROVIDERS[1]] as const
+/** Of NAT64 (RFC 6052). */
+export const WELL_KNOWN_NAT64 = 'ip6 daddr 64:ff9b::/96'
 /** A lone SYN: the opening of a connection. */
 export const SYN = 'tcp flags & (fin | syn | rst | ack) == syn'
 /** Of DNS over TLS (RFC 7858) and over QUIC (RFC 9250). */

@@ -165,7 +165,8 @@ export function renderAddressChange(
   const families = egress ? (['inet', 'netdev'] as const) : (['inet'] as const)
   const commands = families.flatMap((family) => {
     const text = tableText(family, table)
-    return changes.flatMap(({ set, come, gone }) => [
+    const here = changes.filter(({ set }) => family === 'inet' || set !== 'llm4_carried')
+    return here.flatMap(({ set, come, gone }) => [
       ...text.elements(set, come),
       // Taking out what isn't there is an error; adding what is there isn't.
       ...(certain ? [] : text.elements(set, gone)),
@@ -192,8 +193,14 @@ function inetSets(text: TableText, e: Enforcement, cgroups: PresentCgroups) {
       ...senders.declare,
       text.add('set bridges { type ifname; flags interval; }'),
       ...addressSets(text),
+      text.add('set llm4_carried { type ipv6_addr; }'),
     ],
-    fill: [...senders.fill, ...text.replace('bridges', quoted(e.bridges)), ...addressElements(text, e)],
+    fill: [
+      ...senders.fill,
+      ...text.replace('bridges', quoted(e.bridges)),
+      ...addressElements(text, e),
+      ...text.replace('llm4_carried', carried(e.addresses4)),
+    ],
   }
 }
 
@@ -203,13 +210,11 @@ const carried = (addresses4: readonly string[]) => addresses4.map((address) => `
 const addressSets = (text: TableText) => [
   text.add('set llm4 { type ipv4_addr; }'),
   text.add('set llm6 { type ipv6_addr; }'),
-  text.add('set llm4_carried { type ipv6_addr; }'),
 ]
 
 const addressElements = (text: TableText, e: Addresses) => [
   ...text.replace('llm4', e.addresses4),
   ...text.replace('llm6', e.addresses6),
-  ...text.replace('llm4_carried', carried(e.addresses4)),
 ]
 
 function renderEgress(table: string, e: Enforcement, flags: string): string[] {

@@ -113,10 +113,11 @@ export async function watchRuleset(options: {
         seen.promise.then(() => {
           settled = true
         })
-        // The first may come before the monitor listens.
-        while (!settled && !gone && Date.now() < deadline) {
+        // The first may come before the monitor listens. Less and less often: each is a new generation of the ruleset,
+        // and nft starts a listing that is under way from its beginning, which takes a while with 10,000 addresses.
+        for (let again = AGAIN_MS; !settled && !gone && Date.now() < deadline; again *= 2) {
           await run(`add table inet ${name}\ndelete table inet ${name}`)
-          await Promise.race([seen.promise, exited, after(AGAIN_MS)])
+          await Promise.race([seen.promise, exited, after(again)])
         }
         if (!settled) throw blind()
         return await seen.promise

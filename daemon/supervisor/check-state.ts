@@ -35,6 +35,9 @@ export async function* checkState(paths: Layout, vault: Vault | undefined): Asyn
   }
   const egressScript = egressScriptBeside(paths.fenceScript)
   const egress = await readIfPresent(egressScript)
+  if (fence !== undefined && egress === undefined) {
+    yield named(egressScript, 'it is missing; it is made anew when the daemon starts')
+  }
   if (egress !== undefined && !isFenceScript(egress)) {
     yield named(egressScript, 'it is not what was written; it is made anew when the daemon starts')
   }

@@ -1,5 +1,5 @@
 /**
- * The gateway's own doors, and who is not what he seems: numbers 52, 53, 64 and 69 of docs/bypass.md under `standard`, 54 and
+ * The gateway's own doors, and who is not what he seems: numbers 52, 53, 55, 64 and 69 of docs/bypass.md under `standard`, 54 and
  * an exempt account under a policy of the laboratory's own.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -36,6 +36,15 @@ const models = `https://${name}/v1/models`
 const all = inTurn(world)
 const captured = { result: 'captured', saw: 'proxy', counter: 'redirected' } as const
 const refused = { result: 'refused', saw: 'nothing' } as const
+
+/** Connections that were turned to the proxy during the last {@link counted}. */
+let turned = 0
+async function counted(...calls: string[][]): Promise<Outcome[]> {
+  const before = (await world.counters()).get('redirected') ?? 0
+  const outcomes = await all('agent1', ...calls)
+  turned = ((await world.counters()).get('redirected') ?? 0) - before
+  return outcomes
+}
 
 /** A proxy of a system account's on loopback, for one call of an agent's through it. */
 async function throughLocalProxy(account: string, port: number, ...calls: string[][]): Promise<Outcome[]> {
@@ -111,6 +120,18 @@ const doors: readonly BypassCase[] = [
       exchange({ uid: 1, provider: 'openai', status: 200 }),
       exchange({ uid: 0, provider: 'openai', status: 200 }),
     ],
+  },
+  {
+    ...captured,
+    number: 55,
+    name: "the proxy's own connections to providers, which nothing turns to the proxy again",
+    traces: 2,
+    attempt: () => counted(get(models, '-4'), get(models, '-6')),
+    client: (t, outcomes) => {
+      answered(t, outcomes)
+      t.equal(turned, 2, 'a connection of an agent is redirected once, the one of the proxy never')
+    },
+    records: [exchange({ uid: AGENT, provider: 'openai', status: 200 })],
   },
   {
     ...captured,

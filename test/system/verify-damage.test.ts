@@ -72,7 +72,7 @@ const filesOf = (state: string): string[] =>
 const OTHERS = /^(recorder\/index\.sqlite-shm|chain\/development\/.*)$/
 /** May be gone: caches, what an in-flight transaction left, a mark that only says that there must be a segment. */
 const DISPENSABLE =
-  /^(firewall\/(addresses\.json|alive)|chain\/[a-z]+\.journal\.json|recorder\/journal\/open)$/
+  /^(firewall\/(addresses\.json|alive|evidence\.jsonl)|chain\/[a-z]+\.journal\.json|recorder\/journal\/open)$/
 const INDEX = /^recorder\/index\.sqlite(-wal)?$/
 
 /** A partial tile that a wider one has replaced: nothing needs it any more, and it may go at any time. */

@@ -151,9 +151,11 @@ export function nftAside(...args: string[]): Promise<string> {
 }
 
 /** The tables of the fence, or that one isn't there. */
-export async function fence(): Promise<string> {
+export async function fence(...options: '--terse'[]): Promise<string> {
   const tables = ['inet', 'netdev'].map((family) =>
-    nftAside('--stateless', 'list', 'table', family, 'aa_fence').catch(() => `no ${family} aa_fence\n`),
+    nftAside(...options, '--stateless', 'list', 'table', family, 'aa_fence').catch(
+      () => `no ${family} aa_fence\n`,
+    ),
   )
   return (await Promise.all(tables)).join('')
 }
