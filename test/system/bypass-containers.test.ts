@@ -34,6 +34,21 @@ const SUMMED_UP_MS = 25_000
 /** Names of bridges, a new one each time. */
 let late = 0
 
+/** Over both families from a captured place, `calls` of them, then from one where nothing can be captured. */
+const thenRefused = (calls: number): Pick<BypassCase, 'client' | 'records' | 'recordWithinMs'> => ({
+  client: (t, outcomes) => {
+    answered(t, outcomes.slice(0, calls))
+    for (const { code } of outcomes.slice(calls)) t.equal(code, 7, 'refused at once')
+  },
+  records: [
+    exchange({ provider: 'openai', status: 200, address: address4 }),
+    exchange({ provider: 'openai', status: 200, address: address6 }),
+    refusal({ rule: /tcp/, address: address4, port: 443 }),
+    refusal({ rule: /tcp/, address: address6, port: 443 }),
+  ],
+  recordWithinMs: SUMMED_UP_MS,
+})
+
 const cases: readonly BypassCase[] = [
   {
     ...captured,
@@ -54,17 +69,7 @@ const cases: readonly BypassCase[] = [
         inside(container, get(models, '-4'), get(models, '-6')),
       )),
     ],
-    client: (t, outcomes) => {
-      answered(t, outcomes.slice(0, 4))
-      for (const { code } of outcomes.slice(4)) t.equal(code, 7, 'refused at once')
-    },
-    records: [
-      exchange({ provider: 'openai', status: 200, address: address4 }),
-      exchange({ provider: 'openai', status: 200, address: address6 }),
-      refusal({ rule: /tcp/, address: address4, port: 443 }),
-      refusal({ rule: /tcp/, address: address6, port: 443 }),
-    ],
-    recordWithinMs: SUMMED_UP_MS,
+    ...thenRefused(4),
   },
   {
     ...captured,
@@ -116,17 +121,7 @@ const cases: readonly BypassCase[] = [
         inside(container, get(models, '-4'), get(models, '-6')),
       )),
     ],
-    client: (t, outcomes) => {
-      answered(t, outcomes.slice(0, 2))
-      for (const { code } of outcomes.slice(2)) t.equal(code, 7, 'refused at once')
-    },
-    records: [
-      exchange({ provider: 'openai', status: 200, address: address4 }),
-      exchange({ provider: 'openai', status: 200, address: address6 }),
-      refusal({ rule: /tcp/, address: address4, port: 443 }),
-      refusal({ rule: /tcp/, address: address6, port: 443 }),
-    ],
-    recordWithinMs: SUMMED_UP_MS,
+    ...thenRefused(2),
   },
   {
     ...captured,

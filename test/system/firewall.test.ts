@@ -2,10 +2,10 @@
  * The firewall against a real kernel: this file runs itself again inside namespaces of its own, and from there
  * in the roles of agents and servers. The machine's own rules are never touched.
  */
-import { spawnSync } from 'node:child_process'
+import { enterNamespaces } from '../lab/own-namespaces.ts'
 import { runAgent } from './firewall/agent.ts'
 import { runFarSide } from './firewall/far-side.ts'
-import { FOREIGN, LLM, PATH } from './firewall/places.ts'
+import { FOREIGN, LLM } from './firewall/places.ts'
 
 const script = import.meta.filename
 const role = process.argv[2]
@@ -15,7 +15,7 @@ else if (role === 'far-side')
   runFarSide([80, 443, 8080, 9999], [...Object.values(LLM), ...Object.values(FOREIGN)])
 else if (role === 'owner') (await import('./firewall/owner.ts')).runOwner()
 else if (role === 'inside') await proveAll()
-else process.exitCode = enterNamespaces()
+else process.exitCode = enterNamespaces(script)
 
 async function proveAll(): Promise<void> {
   const cast = await (await import('./firewall/cast.ts')).assemble(script)
@@ -29,17 +29,4 @@ async function proveAll(): Promise<void> {
   } finally {
     await cast.stop()
   }
-}
-
-function enterNamespaces(): number {
-  const passed = Object.entries(process.env).filter(
-    ([name]) => name.startsWith('TAP') || name.startsWith('_TAPJS'),
-  )
-  const own = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
-  const { status, error } = spawnSync('unshare', [...own, process.execPath, script, 'inside'], {
-    env: { ...Object.fromEntries(passed), PATH },
-    stdio: 'inherit',
-  })
-  if (error) throw error
-  return status ?? 1
 }

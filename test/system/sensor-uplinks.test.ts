@@ -1,5 +1,5 @@
 /** The sensor and uplinks that come and go, on a real kernel, in namespaces of this file's own. */
-import { enterNamespaces } from './sensor/enter.ts'
+import { enterNamespaces } from '../lab/own-namespaces.ts'
 
 const script = import.meta.filename
 const role = process.argv[2]

@@ -2,7 +2,7 @@
  * The sensor against a real kernel: this file runs itself again inside namespaces of its own, and from there in the
  * roles of senders and servers.
  */
-import { enterNamespaces } from './sensor/enter.ts'
+import { enterNamespaces } from '../lab/own-namespaces.ts'
 
 const script = import.meta.filename
 const role = process.argv[2]

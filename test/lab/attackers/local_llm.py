@@ -5,8 +5,9 @@ usage: local_llm.py PORT
 
 import http.server
 import json
-import socket
 import sys
+
+from both_families import Server
 
 
 class Chat(http.server.BaseHTTPRequestHandler):
@@ -26,12 +27,4 @@ class Chat(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Server(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_INET6
-
-    def server_bind(self):
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-
-Server(("::", int(sys.argv[1])), Chat).serve_forever()
+Server(int(sys.argv[1]), Chat).serve_forever()

@@ -4,8 +4,8 @@ usage: local_site.py '{"port": 80}'; stdout: `ready`, then a line of JSON a requ
 """
 
 import http.server
-import socket
 
+from both_families import Server
 from report import arguments, tell
 
 
@@ -22,16 +22,8 @@ class Site(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Server(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_INET6
-
-    def server_bind(self):
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-
 def main():
-    server = Server(("::", arguments()["port"]), Site)
+    server = Server(arguments()["port"], Site)
     print("ready", flush=True)
     server.serve_forever()
 

@@ -1,6 +1,6 @@
 /** Namespaces for a test that runs itself again in them: rules and captures of the machine are never touched. */
 import { spawnSync } from 'node:child_process'
-import { PATH } from '../firewall/places.ts'
+import { PATH } from './places.ts'
 
 /** Runs the script in the role `inside`; gives how it ended. */
 export function enterNamespaces(script: string): number {
