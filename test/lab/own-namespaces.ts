@@ -8,7 +8,9 @@ export function enterNamespaces(script: string): number {
     ([name]) => name.startsWith('TAP') || name.startsWith('_TAPJS'),
   )
   const own = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
-  const { status, error } = spawnSync('unshare', [...own, process.execPath, script, 'inside'], {
+  // A runner that gives up on this process must not wait for what it left behind.
+  const bound = ['--pdeathsig', 'KILL', '--', 'unshare', ...own]
+  const { status, error } = spawnSync('setpriv', [...bound, process.execPath, script, 'inside'], {
     env: { ...Object.fromEntries(passed), PATH },
     stdio: 'inherit',
   })

