@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -117,6 +118,9 @@ const DAY = 86_400
 const LEFT_MS = 12_000
 const LEAST_MS = 3000
 let serials: string[] = []
+/** Each has its own leaves, and renews one near its end while it still serves it: more calls than twice as many. */
+const WORKERS = availableParallelism()
+const CALLS_NEAR_THE_END = 4 * WORKERS
 let streamed: Outcome | undefined
 let renewed = false
 /** A call while there is no daemon. */
@@ -143,9 +147,9 @@ async function overTheEnd(): Promise<Outcome[]> {
     { timeoutMs: 60_000 },
   )
   serials = []
-  for (let turn = 0; turn < 3; turn++) {
+  for (let turn = 0; turn < CALLS_NEAR_THE_END; turn++) {
     serials.push((await lab.run('agent1', shownCertificate(address4, name))).stdout)
-    await sleep(300)
+    await sleep(150)
   }
   const before = await lab.run('agent1', get(`${models}?before-the-end`))
   await sleep(Math.max(0, end - Date.now()) + 1500)
@@ -437,7 +441,7 @@ const cases: readonly BypassCase[] = [
       t.match(late, { stdout: '', stderr: /certificate has expired/ })
       t.match(early, { stdout: '', stderr: /certificate is not yet valid/ })
       answered(t, [near!, before!, renewal!])
-      t.not(serials[0], serials[2], 'a leaf near its end was renewed', { serials })
+      t.ok(new Set(serials).size > WORKERS, 'a leaf near its end was renewed', { serials })
       t.ok(refusedAtOnce(between!), 'refused while no gateway runs')
       t.match(after, { code: 35, stdout: '' })
       t.match(streamed?.stdout, /\[DONE\]/, 'the stream outlived them')
