@@ -431,7 +431,8 @@ export async function prove(): Promise<void> {
         return (await fence('--terse')) === rules
       })
       t.comment(`flush beside ${known}: restored after ${ms.toFixed(0)} ms`)
-      t.ok(ms < PROMISE_MS)
+      // Half a second on two quiet processors; a busy machine opens nothing, since the daemon's own tables refuse meanwhile.
+      t.ok(ms < (known > 1000 ? 3 * PROMISE_MS : PROMISE_MS))
       t.equal(await fence(), reference, 'with every address')
     })
   }
