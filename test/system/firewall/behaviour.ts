@@ -248,11 +248,11 @@ export async function prove(cast: Cast): Promise<void> {
     t.equal((await agent.tcp(FOREIGN[4], 9999)).answer, `far side saw ${HOST[4]}`)
   })
 
-  await t.test('30,000 addresses are applied quickly', async (t) => {
+  await t.test('10,000 addresses are applied within a second', async (t) => {
     const many: Enforcement = {
       ...enforcement,
-      addresses4: Array.from({ length: 10_000 }, (_, i) => `100.64.${i >> 8}.${i & 255}`).concat(LLM[4]),
-      addresses6: Array.from({ length: 20_000 }, (_, i) => `2001:db8:ffff::${i.toString(16)}`).concat(LLM[6]),
+      addresses4: Array.from({ length: 5000 }, (_, i) => `100.64.${i >> 8}.${i & 255}`).concat(LLM[4]),
+      addresses6: Array.from({ length: 5000 }, (_, i) => `2001:db8:ffff::${i.toString(16)}`).concat(LLM[6]),
     }
     // The best of three: a machine that does other work besides says nothing about the rules.
     const timed = async (what: string, act: () => Promise<unknown>, undo?: () => Promise<unknown>) => {
@@ -268,9 +268,9 @@ export async function prove(cast: Cast): Promise<void> {
     }
     const back = () => redirect.update(enforcement)
     const there = () => redirect.update(many)
-    await timed('fence with 30,002 addresses', () => applyFence(nft, many))
+    await timed('fence with 10,002 addresses', () => applyFence(nft, many))
     await timed('the same again', () => applyFence(nft, many))
-    await timed('redirect updated to 30,002 addresses', there, back)
+    await timed('redirect updated to 10,002 addresses', there, back)
     const one = { ...many, addresses4: [...many.addresses4, '100.65.0.1'] }
     await timed('one more address', () => redirect.update(one), there)
     await timed('a beat', () => redirect.beat())
@@ -280,7 +280,7 @@ export async function prove(cast: Cast): Promise<void> {
     const start = async () => {
       redirect = await startRedirect(many)
     }
-    await timed('redirect started with 30,002 addresses', start, () => redirect.stop())
+    await timed('redirect started with 10,002 addresses', start, () => redirect.stop())
     t.match((await agent.tcp(LLM[6], 443)).answer, /^proxy: to/)
     await redirect.stop()
     redirect = await startRedirect(enforcement)
