@@ -103,6 +103,14 @@ t.test('a sender whose group is exempt is left alone once the group is told', as
   const unanswered = asking()
   unanswered.sensor.tick(5100)
   t.match(unanswered.sightings(), [{ kind: 'leak', uid: 4001 }], 'nor is an answer waited for for ever')
+  const gone = watching({ governed: { subjects: 'everyone', exempt } })
+  gone.hello(10)
+  gone.sensor.stop(10_000)
+  t.match(
+    gone.sightings(),
+    [{ kind: 'leak', uid: undefined }],
+    'who is gone can not be told, and is not left alone',
+  )
 })
 
 t.test('a socket that is gone waits two seconds for the proxy’s report', async (t) => {

@@ -248,44 +248,52 @@ export async function prove(cast: Cast): Promise<void> {
     t.equal((await agent.tcp(FOREIGN[4], 9999)).answer, `far side saw ${HOST[4]}`)
   })
 
-  await t.test('10,000 addresses are applied within a second', async (t) => {
-    const many: Enforcement = {
-      ...enforcement,
-      addresses4: Array.from({ length: 5000 }, (_, i) => `100.64.${i >> 8}.${i & 255}`).concat(LLM[4]),
-      addresses6: Array.from({ length: 5000 }, (_, i) => `2001:db8:ffff::${i.toString(16)}`).concat(LLM[6]),
-    }
-    // The best of three: a machine that does other work besides says nothing about the rules.
-    const timed = async (what: string, act: () => Promise<unknown>, undo?: () => Promise<unknown>) => {
-      let best = Number.POSITIVE_INFINITY
-      for (let round = 0; round < 3 && best >= 500; round++) {
-        if (round > 0) await undo?.()
-        const start = performance.now()
-        await act()
-        best = Math.min(best, performance.now() - start)
+  const promised = [
+    [10_000, 1000],
+    [30_000, 3000],
+  ] as const
+  for (const [count, most] of promised)
+    await t.test(`${count} addresses are applied within ${most} ms`, async (t) => {
+      const many: Enforcement = {
+        ...enforcement,
+        addresses4: Array.from({ length: count / 3 }, (_, i) => `100.64.${i >> 8}.${i & 255}`).concat(LLM[4]),
+        addresses6: Array.from(
+          { length: (2 * count) / 3 },
+          (_, i) => `2001:db8:ffff::${i.toString(16)}`,
+        ).concat(LLM[6]),
       }
-      t.comment(`${what}: ${best.toFixed(0)} ms`)
-      t.ok(best < 1000, what)
-    }
-    const back = () => redirect.update(enforcement)
-    const there = () => redirect.update(many)
-    await timed('fence with 10,002 addresses', () => applyFence(nft, many))
-    await timed('the same again', () => applyFence(nft, many))
-    await timed('redirect updated to 10,002 addresses', there, back)
-    const one = { ...many, addresses4: [...many.addresses4, '100.65.0.1'] }
-    await timed('one more address', () => redirect.update(one), there)
-    await timed('a beat', () => redirect.beat())
-    await timed('redirect and fence back to 2', back, there)
-    await timed('counters', () => readCounters(nft))
-    await redirect.stop()
-    const start = async () => {
-      redirect = await startRedirect(many)
-    }
-    await timed('redirect started with 10,002 addresses', start, () => redirect.stop())
-    t.match((await agent.tcp(LLM[6], 443)).answer, /^proxy: to/)
-    await redirect.stop()
-    redirect = await startRedirect(enforcement)
-    await applyFence(nft, enforcement)
-  })
+      // The best of three: a machine that does other work besides says nothing about the rules.
+      const timed = async (what: string, act: () => Promise<unknown>, undo?: () => Promise<unknown>) => {
+        let best = Number.POSITIVE_INFINITY
+        for (let round = 0; round < 3 && best >= 500; round++) {
+          if (round > 0) await undo?.()
+          const start = performance.now()
+          await act()
+          best = Math.min(best, performance.now() - start)
+        }
+        t.comment(`${what}: ${best.toFixed(0)} ms`)
+        t.ok(best < most, what)
+      }
+      const back = () => redirect.update(enforcement)
+      const there = () => redirect.update(many)
+      await timed('fence with all addresses', () => applyFence(nft, many))
+      await timed('the same again', () => applyFence(nft, many))
+      await timed('redirect updated to all addresses', there, back)
+      const one = { ...many, addresses4: [...many.addresses4, '100.65.0.1'] }
+      await timed('one more address', () => redirect.update(one), there)
+      await timed('a beat', () => redirect.beat())
+      await timed('redirect and fence back to 2', back, there)
+      await timed('counters', () => readCounters(nft))
+      await redirect.stop()
+      const start = async () => {
+        redirect = await startRedirect(many)
+      }
+      await timed('redirect started with all addresses', start, () => redirect.stop())
+      t.match((await agent.tcp(LLM[6], 443)).answer, /^proxy: to/)
+      await redirect.stop()
+      redirect = await startRedirect(enforcement)
+      await applyFence(nft, enforcement)
+    })
 
   await t.test('the kernel names the owner of a flow within microseconds', async (t) => {
     for (const f of FAMILIES) {
