@@ -338,7 +338,8 @@ async function finality(): Promise<void> {
   const port = gateway.config.listen.ports.developmentChain
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'anvil_mine', params: ['0x100'] })
   const headers = { 'content-type': 'application/json' }
-  const isFinal = () => readAnchors(gateway.paths.chainState).chains[0]?.anchors.at(-1)?.finality === 'finalized'
+  const isFinal = () =>
+    readAnchors(gateway.paths.chainState).chains[0]?.anchors.at(-1)?.finality === 'finalized'
   const patience = Date.now() + 60_000
   while (!isFinal()) {
     if (Date.now() > patience) throw new Error('the newest anchor did not become final within 60 s')
