@@ -21,6 +21,7 @@ import { type OwnerQuestion, Owners } from './owners.ts'
 import { RecorderLink } from './recorder-link.ts'
 import type { AgentConnection } from './relay/agent-connection.ts'
 import type { Counters, Shared } from './relay/facts.ts'
+import { Refusers } from './untouched/refusers.ts'
 import { Providers } from './upstream/providers.ts'
 import type { Dialled } from './upstream/reach.ts'
 import { UpstreamTrust } from './upstream/trust.ts'
@@ -119,6 +120,7 @@ export class Worker {
       }),
       providers: new Providers(deadlines, trust, dialled),
       vouching: new Vouching({ probe: (inquiry) => probe(probing, inquiry) }),
+      refusers: new Refusers(),
       directory: new Directory({
         dns: options.dns,
         hosts: options.hosts,

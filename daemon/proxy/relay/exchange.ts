@@ -7,6 +7,7 @@
  */
 import { messageOf } from '../../base/errors.ts'
 import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
+import { now } from '../clock.ts'
 import { type BodyReader, bodyReader } from '../http/body.ts'
 import { keepAliveSeconds, persists, requestFraming } from '../http/framing.ts'
 import { parseRequestHead, type RequestHead, type ResponseHead } from '../http/head.ts'
@@ -314,6 +315,8 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   #fail(outcome: Outcome, error: ProxyError): void {
     if (this.#over) return
     this.#shared.counters.failed += 1
+    if (error.code === 'upstream_wants_certificate')
+      void this.#shared.refusers.add(this.#agent.governed, now())
     this.#supply.giveBack(this.#end(outcome, error), this.#heard)
     if (this.#answered) this.#agent.destroy()
     else this.#agent.answer(error)

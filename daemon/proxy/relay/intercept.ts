@@ -8,14 +8,20 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { RuleId } from '../../../policies/rule-ids.ts'
 import { messageOf } from '../../base/errors.ts'
+import { now } from '../clock.ts'
 import type { Leaves } from '../leaves.ts'
 import { refuse } from '../refuse.ts'
 import type { Sniffed } from '../sniff/sniff.ts'
+import { distrust, LEFT_AT_ONCE } from '../untouched/distrust.ts'
+import { isUninterceptable, passUntouched } from '../untouched/untouched.ts'
 import { AgentConnection } from './agent-connection.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
 
 const HANDSHAKE_MS = 15_000
 const ALPN = 'http/1.1'
+/** A connection that was opened ahead stays for a while. */
+const AT_ONCE_MS = 1000
+const UNFINISHED = 'the agent did not finish the TLS handshake'
 
 type Closed = (connection?: AgentConnection) => void
 
@@ -41,6 +47,10 @@ export async function intercept(
     return undefined
   }
   try {
+    if (await isUninterceptable(shared, governed)) {
+      await passUntouched(shared, socket, governed)
+      return undefined
+    }
     const secureContext = governed.tls ? await leaves.contextFor(governed.name) : undefined
     if (socket.destroyed || (secureContext && socket.readableEnded)) {
       socket.destroy()
@@ -49,7 +59,14 @@ export async function intercept(
     socket.off('close', gone)
     if (!secureContext) return plain(shared, socket, governed, closed)
     const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [ALPN] })
-    watchHandshake(tls, (failure) => recordRefusal(shared, governed, governed.rule, failure))
+    watchHandshake(tls, {
+      failed(failure, code) {
+        const why = distrust({ code, shown: socket.bytesWritten > 0 })
+        if (why === undefined) recordRefusal(shared, governed, governed.rule, `${UNFINISHED}: ${failure}`)
+        else distrusted(shared, governed, `${UNFINISHED}: ${why}`)
+      },
+      left: () => distrusted(shared, governed, LEFT_AT_ONCE),
+    })
     return new AgentConnection(shared, tls, governed, closed)
   } catch (error) {
     recordRefusal(shared, governed, governed.rule, messageOf(error))
@@ -83,19 +100,49 @@ function plain(shared: Shared, socket: Socket, governed: Governed, closed: Close
   return connection
 }
 
-function watchHandshake(tls: TLSSocket, failed: (reason: string) => void): void {
+function distrusted(shared: Shared, governed: Governed, reason: string): void {
+  recordRefusal(shared, governed, `${shared.policy.name}/${'client-refused' satisfies RuleId}`, reason)
+  void shared.refusers.add(governed, now())
+}
+
+interface HandshakeEvents {
+  /** @param code of node:tls, where the client said something before it went */
+  failed(reason: string, code?: string): void
+  /** It finished, and the client went at once without having sent anything. */
+  left(): void
+}
+
+function watchHandshake(tls: TLSSocket, { failed, left }: HandshakeEvents): void {
   let done = false
-  const over = (reason?: string) => {
+  const over = (reason?: string, code?: string) => {
     if (done) return
     done = true
     clearTimeout(timer)
-    if (reason !== undefined) failed(`the agent did not finish the TLS handshake: ${reason}`)
+    if (reason !== undefined) failed(reason, code)
   }
   const timer = setTimeout(() => {
-    over('it took too long')
+    over('it took too long', 'timeout')
     tls.destroy()
   }, HANDSHAKE_MS)
-  tls.once('secure', () => over())
-  tls.once('error', (error) => over(messageOf(error)))
+  tls.once('secure', () => {
+    over()
+    const finished = performance.now()
+    let spoke = false
+    tls.once('data', () => {
+      spoke = true
+    })
+    const gone = () => {
+      if (!spoke && performance.now() - finished < AT_ONCE_MS) left()
+      spoke = true
+    }
+    // Its end or its reset, not ours.
+    tls.once('end', gone)
+    tls.once('error', gone)
+  })
+  tls.once('error', (error: NodeJS.ErrnoException) => over(messageOf(error), saidBy(error)))
   tls.once('close', () => over('it closed the connection'))
 }
+
+/** A connection that was cut says no more than one that was closed. */
+const saidBy = ({ code }: NodeJS.ErrnoException) =>
+  code === 'ECONNRESET' || code === 'EPIPE' ? undefined : (code ?? 'unknown')
