@@ -217,7 +217,8 @@ export class Worker {
     const originalDestination = { address, port: destination.port }
     const found = this.#socketOwner({ family, client, destination })
     const agent: Agent = found ? { uid: found.uid, inode: found.inode } : {}
-    const owner = this.#owners.of({ family, client, destination: originalDestination, ...found }, agent)
+    const flow = { family, client, destination: originalDestination, ...(found ?? { listener: own }) }
+    const owner = this.#owners.of(flow, agent)
     return { client, originalDestination, agent: owner.agent, owner }
   }
 

@@ -60,8 +60,8 @@ export async function intercept(
     if (!secureContext) return plain(shared, socket, governed, closed)
     const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [ALPN] })
     watchHandshake(tls, {
-      failed(failure, code) {
-        const why = distrust({ code, shown: socket.bytesWritten > 0 })
+      failed(failure, isSaid) {
+        const why = distrust({ error: isSaid ? failure : undefined, shown: socket.bytesWritten > 0 })
         if (why === undefined) recordRefusal(shared, governed, governed.rule, `${UNFINISHED}: ${failure}`)
         else distrusted(shared, governed, `${UNFINISHED}: ${why}`)
       },
@@ -106,22 +106,22 @@ function distrusted(shared: Shared, governed: Governed, reason: string): void {
 }
 
 interface HandshakeEvents {
-  /** @param code of node:tls, where the client said something before it went */
-  failed(reason: string, code?: string): void
+  /** @param isSaid it isn't only that the connection ended */
+  failed(reason: string, isSaid: boolean): void
   /** It finished, and the client went at once without having sent anything. */
   left(): void
 }
 
 function watchHandshake(tls: TLSSocket, { failed, left }: HandshakeEvents): void {
   let done = false
-  const over = (reason?: string, code?: string) => {
+  const over = (reason?: string, isSaid = true) => {
     if (done) return
     done = true
     clearTimeout(timer)
-    if (reason !== undefined) failed(reason, code)
+    if (reason !== undefined) failed(reason, isSaid)
   }
   const timer = setTimeout(() => {
-    over('it took too long', 'timeout')
+    over('it took too long')
     tls.destroy()
   }, HANDSHAKE_MS)
   tls.once('secure', () => {
@@ -139,10 +139,9 @@ function watchHandshake(tls: TLSSocket, { failed, left }: HandshakeEvents): void
     tls.once('end', gone)
     tls.once('error', gone)
   })
-  tls.once('error', (error: NodeJS.ErrnoException) => over(messageOf(error), saidBy(error)))
-  tls.once('close', () => over('it closed the connection'))
+  tls.once('error', (error: NodeJS.ErrnoException) => over(messageOf(error), !isCut(error)))
+  tls.once('close', () => over('it closed the connection', false))
 }
 
 /** A connection that was cut says no more than one that was closed. */
-const saidBy = ({ code }: NodeJS.ErrnoException) =>
-  code === 'ECONNRESET' || code === 'EPIPE' ? undefined : (code ?? 'unknown')
+const isCut = ({ code }: NodeJS.ErrnoException) => code === 'ECONNRESET' || code === 'EPIPE'

@@ -9,27 +9,25 @@ export const LEFT_AT_ONCE =
   'the agent left right after the TLS handshake without a word: it may pin another certificate than the gateway’s'
 
 export interface HandshakeEnd {
-  /** Of node:tls, as `ERR_SSL_TLSV1_ALERT_UNKNOWN_CA`; undefined where the connection was closed without an alert. */
-  readonly code: string | undefined
+  /** What went wrong, in OpenSSL's words; undefined where the connection was closed without any. */
+  readonly error: string | undefined
   /** We had sent our certificate by then. */
   readonly shown: boolean
 }
 
-/** Alerts about the certificate, by OpenSSL's names for them. */
-const ALERTS: Readonly<Record<string, string>> = {
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'it does not know the CA of this machine’s gateway (unknown_ca)',
-  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'it does not accept the gateway’s certificate (bad_certificate)',
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
-    'it does not accept the gateway’s certificate (certificate_unknown)',
-  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
-    'it does not accept the gateway’s kind of certificate (unsupported_certificate)',
-  ERR_SSL_TLSV1_BAD_CERTIFICATE_STATUS_RESPONSE:
-    'it wants a stapled status of the certificate (bad_certificate_status_response)',
+/** Alerts about the certificate, by their numbers (RFC 8446 §6). That it has expired is a matter of clocks. */
+const ALERTS: Readonly<Record<number, string>> = {
+  42: 'it does not accept the gateway’s certificate (bad_certificate)',
+  43: 'it does not accept the gateway’s kind of certificate (unsupported_certificate)',
+  46: 'it does not accept the gateway’s certificate (certificate_unknown)',
+  48: 'it does not know the CA of this machine’s gateway (unknown_ca)',
+  113: 'it wants a stapled status of the certificate (bad_certificate_status_response)',
 }
+const ALERT = /SSL alert number (\d+)/
 
 /** Why the client is one that can't be intercepted, in words for the record; undefined where something else failed. */
-export function distrust({ code, shown }: HandshakeEnd): string | undefined {
-  if (code !== undefined) return ALERTS[code]
+export function distrust({ error, shown }: HandshakeEnd): string | undefined {
+  if (error !== undefined) return ALERTS[Number(ALERT.exec(error)?.[1])]
   return shown
     ? 'it closed the connection when it had seen the gateway’s certificate: it does not know the CA, or pins another'
     : undefined
