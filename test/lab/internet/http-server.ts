@@ -8,6 +8,7 @@ import { type Answer, jsonAnswer, type SiteHandler } from './answer.ts'
 import { type Behaviour, parseBehaviour } from './behaviour.ts'
 import { ByteReader } from './byte-reader.ts'
 import { type HttpBody, type HttpHead, readBody, readHead } from './http-request.ts'
+import { stampable, stampNow } from './stamp.ts'
 import { serveWebSocket } from './web-socket.ts'
 import type { WireLogWriter } from './wire-log-writer.ts'
 
@@ -115,6 +116,7 @@ async function answer(
         return false
       }
       if (index > 0 && behaviour.pace > 0) await sleep(behaviour.pace)
+      if (behaviour.stamp) stampNow(piece)
       await send(piece)
     }
   }
@@ -146,7 +148,7 @@ function frame(made: Answer, request: HttpHead, behaviour: Behaviour): { head: B
   let contents: Buffer[]
   if (Buffer.isBuffer(made.body)) contents = [compress ? gzipSync(made.body) : made.body]
   else if (compress) contents = [gzipSync(made.body.join(''))]
-  else contents = made.body.map((event) => Buffer.from(event))
+  else contents = made.body.map((event) => Buffer.from(behaviour.stamp ? stampable(event) : event))
 
   let pieces = contents
   if (behaviour.framing === 'close') fields.push(['Connection', 'close'])
