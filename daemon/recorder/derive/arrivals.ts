@@ -33,7 +33,7 @@ export class Arrivals {
 
   /** @param firstToken index of the piece that completed the first event with output */
   streaming(firstToken: number | undefined): Streaming {
-    const gaps = this.#times.slice(1).map((time, i) => Math.max(0, time - this.#times[i]!))
+    const gaps = this.#times.slice(1).map((time, i) => duration(this.#times[i]!, time) ?? 0)
     gaps.sort((a, b) => a - b)
     const token = firstToken === undefined ? undefined : this.#after(firstToken)
     return {
@@ -48,13 +48,15 @@ export class Arrivals {
 
   #after(piece: number): number | undefined {
     const time = this.#times[piece]
-    return time === undefined || !Number.isFinite(time - this.#start)
-      ? undefined
-      : Math.max(0, time - this.#start)
+    return time === undefined ? undefined : duration(this.#start, time)
   }
 }
 
-/** Times come from the proxy's clock; what isn't a number is 0. */
+/** Times are the proxy's word: a clock may jump back, and a number may be none. */
+function duration(from: number, to: number): number | undefined {
+  return Number.isFinite(to - from) ? Math.max(0, to - from) : undefined
+}
+
 function rounded(value: number, parts: number): number {
-  return Number.isFinite(value) ? Math.round(value * parts) / parts : 0
+  return Math.round(value * parts) / parts
 }
