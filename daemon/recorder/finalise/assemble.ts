@@ -5,6 +5,7 @@
 import type { z } from 'zod'
 import type { BodyKeys } from '../bodies/keys.ts'
 import type { PackStore } from '../bodies/pack-store.ts'
+import { Arrivals } from '../derive/arrivals.ts'
 import { derive } from '../derive/derive.ts'
 import { parseHead, requestLine, statusOf } from '../derive/http-head.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
@@ -62,6 +63,7 @@ class Assembler {
   #responseHead: Capture | undefined
   #responseHeadBytes: Buffer = Buffer.alloc(0)
   #responseBody: Capture | undefined
+  #arrivals: Arrivals | undefined
   #open: z.infer<typeof OpenPayload> | undefined
   #end: z.infer<typeof EndPayload> | undefined
   #times: { open?: number; requestEnd?: number; durable?: number; firstByte?: number; last: number } = {
@@ -103,6 +105,8 @@ class Assembler {
       case FrameType.ResponseBody:
         this.#responseBody ??= this.#body()
         this.#responseBody.write(frame.payload)
+        this.#arrivals ??= new Arrivals(this.#times.open ?? frame.time)
+        this.#arrivals.note(frame.payload.length, frame.time)
         break
       case FrameType.Durable:
         this.#times.durable ??= frame.time
@@ -139,9 +143,14 @@ class Assembler {
       provider: open.provider,
       telemetryName: open.telemetryName,
       style: open.style,
+      time: start,
       requestHead: this.#requestHeadBytes,
       requestBody: requestBody.content(),
-      response: response && { head: this.#responseHeadBytes, body: response.body.content() },
+      response: response && {
+        head: this.#responseHeadBytes,
+        body: response.body.content(),
+        arrivals: this.#arrivals,
+      },
     })
     return {
       v: 1,
