@@ -47,7 +47,7 @@ t.test('reads fields that refer to earlier ones, also when the table has been fu
 
 t.test('the example of RFC 7541, appendix C.4.1', async (t) => {
   const block = Buffer.from('828684418cf1e3c2e5f23a6ba0ab90f4ff', 'hex')
-  t.same(readFirstHeaders(block).at(-1), { name: ':authority', value: 'www.example.com' })
+  t.match(readFirstHeaders(block).at(-1), { name: ':authority', value: 'www.example.com' })
 })
 
 t.test('whatever comes, it ends, and keeps what it had', async (t) => {

@@ -8,16 +8,18 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { RuleId } from '../../../policies/rule-ids.ts'
 import { messageOf } from '../../base/errors.ts'
+import { H2Pair } from '../h2/pair.ts'
 import type { Leaves } from '../leaves.ts'
 import { refuse } from '../refuse.ts'
 import type { Sniffed } from '../sniff/sniff.ts'
 import { AgentConnection } from './agent-connection.ts'
+import type { Intercepted } from './agent-side.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
+import { type Choice, choose } from './protocol.ts'
 
 const HANDSHAKE_MS = 15_000
-const ALPN = 'http/1.1'
 
-type Closed = (connection?: AgentConnection) => void
+type Closed = (connection?: Intercepted) => void
 
 /**
  * @param socket paused, all received bytes put back on it
@@ -31,42 +33,49 @@ export async function intercept(
   governed: Governed,
   sniffed: Sniffed,
   closed: Closed,
-): Promise<AgentConnection | undefined> {
+): Promise<Intercepted | undefined> {
   const gone = () => closed()
   socket.once('close', gone)
-  const reason = await whyNot(shared, governed, sniffed)
-  if (reason !== undefined) {
-    recordRefusal(shared, governed, reason.rule, reason.text)
-    refuse(socket, reason.text, sniffed)
+  const foreign = await whyNot(shared, governed)
+  const choice: Choice = foreign ?? (await choose(shared, governed, sniffed.alpn))
+  if (choice.protocol === 'none') {
+    recordRefusal(shared, governed, foreign?.rule ?? governed.rule, choice.reason)
+    refuse(socket, choice.reason, sniffed)
     return undefined
   }
   try {
     const secureContext = governed.tls ? await leaves.contextFor(governed.name) : undefined
     if (socket.destroyed || (secureContext && socket.readableEnded)) {
       socket.destroy()
+      await forget(choice)
       return undefined
     }
     socket.off('close', gone)
     if (!secureContext) return plain(shared, socket, governed, closed)
-    const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [ALPN] })
+    const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [choice.protocol] })
     watchHandshake(tls, (failure) => recordRefusal(shared, governed, governed.rule, failure))
-    return new AgentConnection(shared, tls, governed, closed)
+    if (choice.protocol === 'h2') return new H2Pair(shared, tls, governed, choice.opening, closed)
+    return new AgentConnection(shared, tls, governed, closed, choice.opened)
   } catch (error) {
     recordRefusal(shared, governed, governed.rule, messageOf(error))
     socket.destroy()
+    await forget(choice)
     return undefined
   }
 }
 
-/** Why the connection can't or may not be intercepted. */
+/** Closes the connection to the provider that nobody wants any more. */
+async function forget(choice: Choice): Promise<void> {
+  if (choice.protocol === 'none') return
+  const opened = choice.protocol === 'h2' ? await choice.opening.catch(() => undefined) : choice.opened
+  opened?.connection.destroy()
+}
+
+/** Why the connection may not be intercepted. */
 async function whyNot(
   shared: Shared,
   governed: Governed,
-  { alpn }: Sniffed,
-): Promise<{ readonly rule: string; readonly text: string } | undefined> {
-  if (governed.tls && alpn.length > 0 && !alpn.includes(ALPN)) {
-    return { rule: governed.rule, text: `the agent speaks only ${alpn.join(', ')} here, and not ${ALPN}` }
-  }
+): Promise<{ readonly protocol: 'none'; readonly rule: string; readonly reason: string } | undefined> {
   const { name: policy, proxy } = shared.policy
   if (proxy.foreignAddress !== 'refuse' || governed.direct) return undefined
   const { name, originalDestination } = governed
@@ -74,7 +83,8 @@ async function whyNot(
   const route = await shared.directory.route(name, originalDestination.address).catch(() => undefined)
   if (!route?.mismatch) return undefined
   const rule = `${policy}/${'foreign-address' satisfies RuleId}`
-  return { rule, text: `${name} was dialled at ${originalDestination.address}, which is not its address` }
+  const reason = `${name} was dialled at ${originalDestination.address}, which is not its address`
+  return { protocol: 'none', rule, reason }
 }
 
 function plain(shared: Shared, socket: Socket, governed: Governed, closed: Closed): AgentConnection {
