@@ -11,6 +11,10 @@ import {
   type SessionOptions,
 } from 'node:http2'
 import type { Socket } from 'node:net'
+import { FLAG, type Frame, frame, PREFACE, TYPE } from '../../daemon/proxy/h2/frame.ts'
+import { FrameReader } from '../../daemon/proxy/h2/frame-reader.ts'
+import { type HeaderField, HpackDecoder } from '../../daemon/wire/hpack.ts'
+import { HpackEncoder } from '../../daemon/wire/hpack-encoder.ts'
 import { NAME, type Rig, type RigOptions, startRig } from './proxy-rig.ts'
 
 export interface H2Provider {
@@ -103,4 +107,94 @@ export function ask(
   const whole = answered(stream)
   if (body !== undefined) stream.end(body)
   return whole
+}
+
+type Fields = readonly (readonly [name: string, value: string, indexing?: HeaderField['indexing']])[]
+
+/** One end of a connection, frame by frame. */
+export class ByHand {
+  readonly frames: Frame[] = []
+  readonly socket: Socket
+  readonly #encoder = new HpackEncoder()
+  readonly #decoder = new HpackDecoder()
+  readonly #reader = new FrameReader()
+  #ended = false
+  #waiting = new Set<() => void>()
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    this.#reader.maxFrameSize = 1 << 24
+    socket.on('data', (bytes: Buffer) => {
+      this.#reader.push(bytes)
+      for (let one = this.#reader.next(); one; one = this.#reader.next()) this.frames.push(one)
+      for (const look of this.#waiting) look()
+    })
+    for (const event of ['end', 'close']) {
+      socket.on(event, () => {
+        this.#ended = true
+        for (const look of this.#waiting) look()
+      })
+    }
+    socket.on('error', () => {})
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** The client's preface with settings. */
+  begin(settings: Buffer = Buffer.alloc(0)): void {
+    this.socket.write(PREFACE)
+    this.send(TYPE.settings, 0, 0, settings)
+  }
+
+  send(type: number, flags: number, stream: number, payload: Buffer | string = ''): void {
+    this.socket.write(frame(type, flags, stream, Buffer.from(payload)))
+  }
+
+  block(fields: Fields): Buffer {
+    return this.#encoder.encode(fields.map(([name, value, indexing = 'kept']) => ({ name, value, indexing })))
+  }
+
+  headers(stream: number, fields: Fields, endStream = true): void {
+    this.send(TYPE.headers, FLAG.endHeaders | (endStream ? FLAG.endStream : 0), stream, this.block(fields))
+  }
+
+  /** Decodes a header frame; each in order. */
+  read({ payload, flags }: Frame): HeaderField[] {
+    const fields: HeaderField[] = []
+    const block = flags & FLAG.priority ? payload.subarray(5) : payload
+    if (!this.#decoder.decode(block, (field) => fields.push(field))) throw new Error('no HPACK')
+    return fields
+  }
+
+  until(what: string, when: () => boolean, timeout = 5000): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        if (!when()) return
+        clearTimeout(timer)
+        this.#waiting.delete(look)
+        resolve()
+      }
+      const seen = () => this.frames.map(({ type, stream }) => `${type}/${stream}`).join(' ')
+      const timer = setTimeout(() => reject(new Error(`waited for ${what}, saw ${seen()}`)), timeout)
+      this.#waiting.add(look)
+      look()
+    })
+  }
+
+  async frame(type: number, stream?: number, flags?: number): Promise<Frame> {
+    const fits = (one: Frame) =>
+      one.type === type &&
+      (stream === undefined || one.stream === stream) &&
+      (flags === undefined || one.flags === flags)
+    await this.until(`a frame ${type}/${stream}`, () => this.frames.some(fits))
+    return this.frames.find(fits) as Frame
+  }
+
+  /** The code of the GOAWAY that ends the connection. */
+  async closedWith(): Promise<number> {
+    await this.until('the end', () => this.#ended)
+    return this.frames.findLast(({ type }) => type === TYPE.goAway)?.payload.readUInt32BE(4) ?? -1
+  }
 }

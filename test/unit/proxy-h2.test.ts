@@ -418,3 +418,32 @@ t.test('stopping lets streams finish and takes no new ones', async (t) => {
   await stopped
   t.match((await rig.recorder.ended()).end, { outcome: 'complete' })
 })
+
+t.test('fields arrive as sent whatever tables either side allows', async (t) => {
+  for (const [own, others] of [
+    [0, 4096],
+    [100, 0],
+    [65_536, 100],
+    [4096, 65_536],
+  ] as const) {
+    const rig = await startH2Rig(
+      (stream, _headers, raw) => {
+        stream.respond({ ':status': 200, 'x-seen': JSON.stringify(raw.slice(8)), 'x-same': 'y'.repeat(90) })
+        stream.end()
+      },
+      { settings: { headerTableSize: others } },
+    )
+    const agent = await h2Agent(rig, { settings: { headerTableSize: own } })
+    for (let i = 0; i < 40; i++) {
+      const fields = { 'x-same': 'always', [`x-${i % 7}`]: `${i % 3}`.repeat(i * 9), 'x-new': `${i}` }
+      const answer = await ask(agent, {
+        ...{ ':authority': NAME, ':scheme': 'https', ':method': 'GET', ':path': '/v1/models' },
+        ...fields,
+      })
+      const seen = JSON.parse(`${answer.headers['x-seen']}`)
+      if (JSON.stringify(seen) !== JSON.stringify(Object.entries(fields).flat())) t.same(seen, fields)
+    }
+    t.pass(`tables of ${own} and ${others}`)
+    await rig.stop()
+  }
+})

@@ -5,10 +5,12 @@ import type { Governed, Shared } from '../relay/facts.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
 import type { H2Exchange } from './exchange.ts'
 import type { Sender } from './sender.ts'
+import type { Streams } from './streams.ts'
 
 export interface ExchangeHost {
   readonly shared: Shared
   readonly governed: Governed
+  readonly streams: Streams
   readonly toAgent: Sender
   /** What is sent while there is no connection is lost. */
   readonly toProvider: Sender
@@ -19,9 +21,6 @@ export interface ExchangeHost {
   readonly mismatch: boolean | undefined
   /** Name of a field that the agent isn't shown. */
   readonly hide: string | undefined
-  /** @returns the number of a new stream to the provider */
-  opened(exchange: H2Exchange): number
-  providerStreamOf(stream: number): number | undefined
   /** Answers a stream on which nothing was answered yet. */
   answer(stream: number, error: ProxyError, method: string | undefined, requestDone: boolean): void
   /** Bytes that the agent sent, and that go nowhere. */

@@ -1,7 +1,6 @@
 /**
  * One request and its answer on a stream: checked, recorded, passed on frame by frame, its last frames held back until
- * it is on disk. Towards the provider the stream gets its number when its first frame goes out: held requests would
- * otherwise keep later ones waiting, whose numbers must be larger.
+ * it is on disk (outgoing.ts).
  *
  * What may go wrong ends in exactly one of: `complete`, `#fail`, a reset of either side, or a side's going away. Each
  * tells the recorder once.
@@ -16,29 +15,19 @@ import { CERTIFICATE_WANTED, Recording } from '../relay/recording.ts'
 import type { ExchangeHost } from './exchange-host.ts'
 import { CODE } from './frame.ts'
 import { type RequestFields, readResponse, readTrailers, recordedHead, wrongLength } from './heads.ts'
-import type { DataFrame, HeaderList, Priority } from './receiver.ts'
-
-/** Frames of a request on their way to the provider. */
-type Piece =
-  | { readonly kind: 'head'; readonly list: HeaderList }
-  | { readonly kind: 'data'; readonly data: DataFrame }
-  | { readonly kind: 'trailers'; readonly list: HeaderList }
+import { Outgoing, type Piece } from './outgoing.ts'
+import type { DataFrame, HeaderList } from './receiver.ts'
 
 export class H2Exchange implements ExchangeListener {
   /** The agent's number. */
   readonly stream: number
   readonly method: string
-  /** The provider's; 0 while nothing was sent to it. */
-  providerStream = 0
   readonly #host: ExchangeHost
   readonly #recorded: Governed | undefined
   readonly #request: RequestFields
+  readonly #outgoing: Outgoing
   #recording: Recording | undefined
-  /** The last pieces, which wait for the record. */
-  #held: Piece[] = []
   #received = 0
-  /** What the agent takes of an answer to a request that isn't out yet. */
-  #credit = 0
   #requestDone = false
   /** The final head came. */
   #headed = false
@@ -55,6 +44,12 @@ export class H2Exchange implements ExchangeListener {
     this.#request = request
     this.method = request.method
     this.#recorded = recorded
+    this.#outgoing = new Outgoing(host, this)
+  }
+
+  /** The provider's number; 0 while nothing was sent to it. */
+  get providerStream(): number {
+    return this.#outgoing.stream
   }
 
   get requestDone(): boolean {
@@ -63,7 +58,7 @@ export class H2Exchange implements ExchangeListener {
 
   /** Nothing but the provider's time bounds it. */
   get waitsForProvider(): boolean {
-    return this.#requestDone || this.#headed
+    return !this.#answerDone && (this.#requestDone || this.#headed)
   }
 
   begin(list: HeaderList): void {
@@ -76,7 +71,7 @@ export class H2Exchange implements ExchangeListener {
     if (this.#over) return
     if (failure) this.#fail(failure.outcome, failure.error)
     else if (list.endStream) this.#requestComplete({ kind: 'head', list }, undefined)
-    else this.#send({ kind: 'head', list })
+    else this.#outgoing.send({ kind: 'head', list })
   }
 
   /** @returns false where it goes nowhere */
@@ -95,8 +90,8 @@ export class H2Exchange implements ExchangeListener {
     this.#recording?.requestBody([content])
     const piece = { kind: 'data', data } as const
     if (endStream) this.#requestComplete(piece, undefined)
-    else if (this.#received === length && content.length > 0) this.#held.push(piece)
-    else if (frame.payload.length > 0) this.#send(piece)
+    else if (this.#received === length && content.length > 0) this.#outgoing.hold(piece)
+    else if (frame.payload.length > 0) this.#outgoing.send(piece)
     this.#checkRecorder()
     return true
   }
@@ -115,42 +110,19 @@ export class H2Exchange implements ExchangeListener {
 
   #requestComplete(piece: Piece, trailers: string | undefined): void {
     this.#requestDone = true
-    this.#held.push(piece)
+    this.#outgoing.hold(piece)
     this.#recording?.requestEnd(trailers)
     if (!this.#recording || !this.#host.shared.holdBack) this.#release()
   }
 
   #release(): void {
-    const held = this.#held
-    this.#held = []
-    for (const piece of held) this.#send(piece)
+    this.#outgoing.release()
     this.#lookComplete()
-  }
-
-  #send(piece: Piece): void {
-    const { toProvider } = this.#host
-    if (piece.kind === 'data') {
-      toProvider.passData(this.providerStream, piece.data.frame.raw)
-    } else if (piece.kind === 'trailers') {
-      toProvider.headers(this.providerStream, piece.list.fields, true)
-    } else {
-      this.providerStream = this.#host.opened(this)
-      const { fields, endStream, priority } = piece.list
-      toProvider.headers(this.providerStream, fields, endStream, this.#priority(priority))
-      if (this.#credit > 0) toProvider.windowUpdate(this.providerStream, this.#credit)
-    }
-  }
-
-  /** In the provider's numbers. */
-  #priority(priority: Priority | undefined): Priority | undefined {
-    const dependsOn = priority && this.#host.providerStreamOf(priority.dependsOn)
-    return priority && { ...priority, dependsOn: dependsOn ?? 0 }
   }
 
   /** The agent takes more of the answer. */
   agentTakes(increment: number): void {
-    if (this.providerStream > 0) this.#host.toProvider.windowUpdate(this.providerStream, increment)
-    else this.#credit += increment
+    this.#outgoing.agentTakes(increment)
   }
 
   answerHeaders(list: HeaderList): void {
@@ -194,7 +166,7 @@ export class H2Exchange implements ExchangeListener {
 
   /** Both sides came to their end. */
   #lookComplete(): void {
-    if (this.#over || !this.#answerDone || !this.#requestDone || this.#held.length > 0) return
+    if (this.#over || !this.#answerDone || !this.#requestDone || !this.#outgoing.empty) return
     this.#end('complete')
   }
 
@@ -207,7 +179,7 @@ export class H2Exchange implements ExchangeListener {
   }
 
   agentReset(code: number): void {
-    if (this.providerStream > 0) this.#host.toProvider.reset(this.providerStream, code)
+    this.#outgoing.reset(code)
     this.agentGone()
   }
 
@@ -281,7 +253,7 @@ export class H2Exchange implements ExchangeListener {
   #fail(outcome: Outcome, error: ProxyError): void {
     if (this.#over) return
     this.#host.shared.counters.failed += 1
-    if (this.providerStream > 0) this.#host.toProvider.reset(this.providerStream, CODE.cancel)
+    this.#outgoing.reset(CODE.cancel)
     // Before the end, with which the connection may close.
     if (this.#answered) this.#host.toAgent.reset(this.stream, CODE.internalError)
     else this.#host.answer(this.stream, error, this.method, this.#requestDone)
@@ -291,10 +263,7 @@ export class H2Exchange implements ExchangeListener {
   #end(outcome: Outcome, error?: ProxyError): void {
     if (this.#over) return
     this.#over = true
-    for (const piece of this.#held) {
-      if (piece.kind === 'data') this.#host.discarded(piece.data.frame.payload.length)
-    }
-    this.#held = []
+    this.#outgoing.drop()
     const { upstream, mismatch } = this.#host
     const payload: EndPayload = {
       outcome,

@@ -19,6 +19,7 @@ export class FromProvider implements FrameHandler {
 
   headers(stream: number, list: HeaderList): void {
     this.#known(stream)
+    this.#pair.heard = true
     this.#pair.streams.ofProvider(stream)?.answerHeaders(list)
   }
 

@@ -13,6 +13,7 @@ import { asProxyError, closed, outcomeOf } from '../relay/failure.ts'
 import { recordRefusedRequest } from '../relay/refused-request.ts'
 import type { Opened } from '../relay/target.ts'
 import { PAUSED_BY, type UpstreamConnection, type UpstreamUser } from '../upstream/connection.ts'
+import { certificateWanted } from '../upstream/dial.ts'
 import { AgentPipe, type AgentUser, PAUSED } from './agent-pipe.ts'
 import { AgentWindow } from './agent-window.ts'
 import { Allowance } from './allowance.ts'
@@ -22,18 +23,11 @@ import { CODE } from './frame.ts'
 import { FrameError } from './frame-error.ts'
 import { FromAgent } from './from-agent.ts'
 import { FromProvider } from './from-provider.ts'
-import { ownAnswer } from './own-answer.ts'
+import { sendOwnAnswer } from './own-answer.ts'
+import { deadlineOf, IDLE_MS, LINGER_MS, STALL_MS } from './patience.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
 import { Streams } from './streams.ts'
-
-/** Without a stream; providers close idle connections after one to ten minutes. */
-const IDLE_MS = 300_000
-/** For a whole header block (slow-loris). */
-const HEAD_MS = 30_000
-/** Without a byte of a request's body, or with an agent that reads nothing of its answers. */
-const STALL_MS = 300_000
-const LINGER_MS = 2000
 
 export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, ExchangeHost {
   readonly shared: Shared
@@ -50,6 +44,8 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
   failure: { readonly outcome: Outcome; readonly error: ProxyError } | undefined
   mismatch: boolean | undefined
   deadline: number
+  /** The provider answered something. */
+  heard = false
   /** No new stream is taken any more. */
   closing = false
   readonly #agent: AgentPipe
@@ -200,19 +196,8 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
     this.upstream?.resume(PAUSED_BY.recorder)
   }
 
-  opened(exchange: H2Exchange): number {
-    return this.streams.opened(exchange)
-  }
-
-  providerStreamOf(stream: number): number | undefined {
-    return this.streams.ofAgent(stream)?.providerStream
-  }
-
   answer(stream: number, error: ProxyError, method: string | undefined, requestDone: boolean): void {
-    const { fields, body } = ownAnswer(error)
-    const withBody = method !== 'HEAD' && this.window.takeForOwn(body.length)
-    this.toAgent.headers(stream, fields, !withBody)
-    if (withBody) this.toAgent.data(stream, body, true)
+    sendOwnAnswer(this, stream, error, method)
     // Nothing more is wanted of the request (RFC 9113 section 8.1).
     if (!requestDone) this.toAgent.reset(stream, CODE.noError)
   }
@@ -245,8 +230,13 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
   }
 
   upstreamClosed(error: Error | undefined): void {
+    const { name } = this.governed
     const why = error ? `: ${error.message}` : ''
-    this.#providerGone('upstream-aborted', closed(`${this.governed.name} closed the connection${why}`))
+    const asked = this.upstream?.wantsCertificate && !this.heard
+    this.#providerGone(
+      'upstream-aborted',
+      asked ? certificateWanted(name, error) : closed(`${name} closed the connection${why}`),
+    )
   }
 
   #providerGone(outcome: Outcome, error: ProxyError): void {
@@ -264,10 +254,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
   #bound(): void {
     if (this.#agent.over || this.#agent.full) return
     const { now } = this.shared.deadlines
-    if (this.fromAgent.inBlock) this.deadline = Math.min(this.deadline, now + HEAD_MS)
-    else if (this.streams.size === 0) this.deadline = now + IDLE_MS
-    else if (this.streams.waitForProvider) this.deadline = Number.POSITIVE_INFINITY
-    else this.deadline = now + STALL_MS
+    this.deadline = deadlineOf(this.deadline, now, this.fromAgent.inBlock, this.streams)
   }
 
   expire(): void {
