@@ -7,6 +7,8 @@ const STATUS = {
   malformed_field: 400,
   malformed_host: 400,
   malformed_chunk: 400,
+  malformed_frame: 400,
+  excessive_frames: 429,
   conflicting_length: 400,
   unsupported_transfer_coding: 400,
   unsupported_target: 400,

@@ -19,7 +19,7 @@ import { Directory } from './names/directory.ts'
 import type { Dns } from './names/dns.ts'
 import { type OwnerQuestion, Owners } from './owners.ts'
 import { RecorderLink } from './recorder-link.ts'
-import type { AgentConnection } from './relay/agent-connection.ts'
+import type { Intercepted } from './relay/agent-side.ts'
 import type { Counters, Shared } from './relay/facts.ts'
 import { Refusers } from './untouched/refusers.ts'
 import { Providers } from './upstream/providers.ts'
@@ -89,7 +89,7 @@ export class Worker {
     tunnels: 0,
     unrecorded: 0,
   }
-  readonly #intercepted = new Set<AgentConnection>()
+  readonly #intercepted = new Set<Intercepted>()
   readonly #sockets = new Set<Socket>()
   readonly #owners: Owners
   #providerAddresses: Set<string>

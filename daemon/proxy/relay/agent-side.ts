@@ -29,3 +29,11 @@ export interface AgentSide {
   end(): void
   destroy(): void
 }
+
+/** An agent's connection that is intercepted, whichever HTTP is spoken on it. */
+export interface Intercepted {
+  /** True while something is still to be done or sent on it. */
+  readonly busy: boolean
+  /** Finishes what is under way, then closes. */
+  stop(): void
+}

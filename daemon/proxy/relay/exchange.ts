@@ -21,12 +21,10 @@ import { Answer, type AnswerSink } from './answer.ts'
 import type { Governed, Shared } from './facts.ts'
 import { asProxyError, closed, outcomeOf } from './failure.ts'
 import { Outgoing } from './outgoing.ts'
-import { Recording } from './recording.ts'
+import { CERTIFICATE_WANTED, Recording } from './recording.ts'
 import { type Supplied, Supply } from './supply.ts'
 import { whatIsRecorded } from './what-is-recorded.ts'
 
-/** The provider asked for a client certificate, and the agent's own, if it has one, was not shown. */
-const CERTIFICATE_WANTED = 'client-certificate-wanted'
 /** RFC 9110 §9.2.2, less PUT and DELETE: what they do twice may be seen. */
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
 

@@ -9,11 +9,20 @@ import {
   type RequestEndPayload,
 } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
-import { redactRequest, redactResponse, redactTrailers } from '../credentials/redact.ts'
-import { parseTrailers, type RequestHead, type ResponseHead } from '../http/head.ts'
+import {
+  type AnyHead,
+  type AnyRequestHead,
+  redactRequest,
+  redactResponse,
+  redactTrailers,
+} from '../credentials/redact.ts'
+import { parseTrailers } from '../http/head.ts'
 import { recordId } from '../record-id.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import { type Governed, held, type Shared } from './facts.ts'
+
+/** The provider asked for a client certificate, and the agent's own, if it has one, was not shown. */
+export const CERTIFICATE_WANTED = 'client-certificate-wanted'
 
 export class Recording {
   readonly #shared: Shared
@@ -35,7 +44,7 @@ export class Recording {
   static open(
     shared: Shared,
     governed: Governed,
-    head: RequestHead,
+    head: AnyRequestHead,
     listener: ExchangeListener,
   ): Recording | undefined {
     const exchange = shared.recorder.open(listener)
@@ -73,7 +82,7 @@ export class Recording {
     this.#shared.recorder.requestEnd(this.#exchange, json(payload))
   }
 
-  responseHead(head: ResponseHead): void {
+  responseHead(head: AnyHead): void {
     const redacted = redactResponse(head, this.#shared.fingerprint)
     this.#shared.recorder.send(FrameType.ResponseHead, this.#exchange, [redacted])
   }

@@ -16,12 +16,17 @@ export async function isUninterceptable(shared: Shared, governed: Governed): Pro
 /**
  * To one of the name's own addresses, whatever the agent dialled.
  * @param socket paused, all received bytes put back on it
- * @throws ProxyError upstream_unresolved, upstream_unreachable
  */
 export async function passUntouched(shared: Shared, socket: Socket, governed: Governed): Promise<void> {
   const { name, originalDestination } = governed
-  const { addresses } = await shared.directory.route(name, originalDestination.address)
-  const { socket: remote } = await reach(name, addresses, originalDestination.port, shared.dialled)
+  let remote: Socket
+  try {
+    const { addresses } = await shared.directory.route(name, originalDestination.address)
+    remote = (await reach(name, addresses, originalDestination.port, shared.dialled)).socket
+  } catch {
+    // As without a gateway: who it is for can't be reached.
+    return void socket.resetAndDestroy()
+  }
   const rule = `${shared.policy.name}/${'uninterceptable' satisfies RuleId}`
   recordLetThrough(
     shared,
