@@ -14,7 +14,7 @@ export interface UpstreamUser {
 }
 
 /** Why reading from the provider is paused. */
-export const PAUSED_BY = { agent: 1, recorder: 2 } as const
+export const PAUSED_BY = { agent: 1, recorder: 2, webSocket: 4 } as const
 
 export class UpstreamConnection {
   readonly endpoint: Endpoint

@@ -7,6 +7,7 @@ import type { BodyKeys } from '../bodies/keys.ts'
 import type { PackStore } from '../bodies/pack-store.ts'
 import { derive } from '../derive/derive.ts'
 import { parseHead, requestLine, statusOf } from '../derive/http-head.ts'
+import { deriveTurn } from '../derive/turn.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import type { Outcome } from '../outcomes.ts'
 import { EndPayload, OpenPayload, RefusalPayload, RequestEndPayload } from '../payloads.ts'
@@ -14,6 +15,7 @@ import { type FailedPayload, FrameType } from '../protocol.ts'
 import type { ExchangeRecord, GapRecord, LogRecord, RefusalRecord } from '../record.ts'
 import { Capture } from './capture.ts'
 import { elapsed, rfc3339 } from './time.ts'
+import { TurnCapture } from './turn-capture.ts'
 
 const MAX_TARGET = 512
 
@@ -90,7 +92,7 @@ class Assembler {
         this.#requestBody.write(frame.payload)
         break
       case FrameType.RequestEnd:
-        this.#times.requestEnd ??= frame.time
+        this.#times.requestEnd = frame.time
         this.#trailers(this.#requestHead, payload(RequestEndPayload, frame)?.trailers)
         break
       case FrameType.ResponseHead:
@@ -105,7 +107,7 @@ class Assembler {
         this.#responseBody.write(frame.payload)
         break
       case FrameType.Durable:
-        this.#times.durable ??= frame.time
+        this.#times.durable = frame.time
         break
       case FrameType.End:
         this.#end = payload(EndPayload, frame)
@@ -135,14 +137,15 @@ class Assembler {
     const error = failure ?? this.#damage() ?? end?.error
     const requestBody = this.#requestBody ?? this.#body()
     const response = this.#response()
-    const derived = derive({
+    const seen = {
       provider: open.provider,
       telemetryName: open.telemetryName,
       style: open.style,
       requestHead: this.#requestHeadBytes,
       requestBody: requestBody.content(),
       response: response && { head: this.#responseHeadBytes, body: response.body.content() },
-    })
+    }
+    const derived = open.webSocket ? deriveTurn(seen) : derive(seen)
     return {
       v: 1,
       id,
@@ -166,6 +169,7 @@ class Assembler {
       response: response && { head: response.head.finish(), body: response.body.finish() },
       derived,
       policy: open.policy,
+      webSocket: open.webSocket && { ...open.webSocket, ...end?.webSocket },
       flags: this.#flags(),
       error,
     }
@@ -185,7 +189,8 @@ class Assembler {
   }
 
   #body(): Capture {
-    return new Capture(this.#keys, this.#open?.keepBodies === true ? this.#store : undefined)
+    const store = this.#open?.keepBodies === true ? this.#store : undefined
+    return this.#open?.webSocket ? new TurnCapture(this.#keys, store) : new Capture(this.#keys, store)
   }
 
   /** Trailer fields stand behind the head's, as they came. */
