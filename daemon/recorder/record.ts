@@ -96,6 +96,20 @@ export const ExchangeRecord = z.strictObject({
   response: z.strictObject({ head: Part, body: Part }).optional(),
   derived: Derived,
   policy: z.strictObject({ hash: Hex32, rule: z.string() }),
+  /** One turn of a WebSocket: heads are the handshake's, bodies the messages of each side (docs/formats.md). */
+  webSocket: z
+    .strictObject({
+      /** Id of the handshake's record. */
+      connection: z.uuid(),
+      /** From 1 on. */
+      turn: z.int().positive(),
+      messages: z.strictObject({ client: z.int().nonnegative(), server: z.int().nonnegative() }).optional(),
+      /** Pings and pongs of both sides. */
+      controls: z.int().nonnegative().optional(),
+      /** Who closed, and the code. */
+      close: z.strictObject({ by: z.enum(['client', 'server']), code: z.int().optional() }).optional(),
+    })
+    .optional(),
   /** What else was noticed about it, e.g. `unlisted-host`, `name-mismatch`. */
   flags: z.array(z.string()).optional(),
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),

@@ -14,7 +14,7 @@ export interface UpstreamUser {
 }
 
 /** Why reading from the provider is paused. */
-export const PAUSED_BY = { agent: 1, recorder: 2, start: 4, window: 8 } as const
+export const PAUSED_BY = { agent: 1, recorder: 2, start: 4, window: 8, webSocket: 16 } as const
 
 /** What is spoken with a provider, as ALPN names it. */
 export type Protocol = 'h2' | 'http/1.1'

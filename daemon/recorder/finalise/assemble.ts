@@ -8,6 +8,7 @@ import type { PackStore } from '../bodies/pack-store.ts'
 import { Arrivals } from '../derive/arrivals.ts'
 import { derive } from '../derive/derive.ts'
 import { parseHead, requestLine, statusOf } from '../derive/http-head.ts'
+import { deriveTurn } from '../derive/turn.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import type { Outcome } from '../outcomes.ts'
 import { EndPayload, OpenPayload, RefusalPayload, RequestEndPayload } from '../payloads.ts'
@@ -15,6 +16,7 @@ import { type FailedPayload, FrameType } from '../protocol.ts'
 import type { ExchangeRecord, GapRecord, LogRecord, RefusalRecord } from '../record.ts'
 import { Capture } from './capture.ts'
 import { elapsed, rfc3339 } from './time.ts'
+import { TurnCapture } from './turn-capture.ts'
 
 const MAX_TARGET = 512
 
@@ -92,7 +94,7 @@ class Assembler {
         this.#requestBody.write(frame.payload)
         break
       case FrameType.RequestEnd:
-        this.#times.requestEnd ??= frame.time
+        this.#times.requestEnd = frame.time
         this.#trailers(this.#requestHead, payload(RequestEndPayload, frame)?.trailers)
         break
       case FrameType.ResponseHead:
@@ -109,7 +111,7 @@ class Assembler {
         this.#arrivals.note(frame.payload.length, frame.time)
         break
       case FrameType.Durable:
-        this.#times.durable ??= frame.time
+        this.#times.durable = frame.time
         break
       case FrameType.End:
         this.#end = payload(EndPayload, frame)
@@ -139,7 +141,7 @@ class Assembler {
     const error = failure ?? this.#damage() ?? end?.error
     const requestBody = this.#requestBody ?? this.#body()
     const response = this.#response()
-    const derived = derive({
+    const seen = {
       provider: open.provider,
       telemetryName: open.telemetryName,
       style: open.style,
@@ -151,7 +153,8 @@ class Assembler {
         body: response.body.content(),
         arrivals: this.#arrivals,
       },
-    })
+    }
+    const derived = open.webSocket ? deriveTurn(seen) : derive(seen)
     return {
       v: 1,
       id,
@@ -175,6 +178,7 @@ class Assembler {
       response: response && { head: response.head.finish(), body: response.body.finish() },
       derived,
       policy: open.policy,
+      webSocket: open.webSocket && { ...open.webSocket, ...end?.webSocket },
       flags: this.#flags(),
       error,
     }
@@ -194,7 +198,8 @@ class Assembler {
   }
 
   #body(): Capture {
-    return new Capture(this.#keys, this.#open?.keepBodies === true ? this.#store : undefined)
+    const store = this.#open?.keepBodies === true ? this.#store : undefined
+    return this.#open?.webSocket ? new TurnCapture(this.#keys, store) : new Capture(this.#keys, store)
   }
 
   /** Trailer fields stand behind the head's, as they came. */
