@@ -114,7 +114,15 @@ export const ExchangeRecord = z.strictObject({
   request: z.strictObject({ head: Part, body: Part }),
   response: z.strictObject({ head: Part, body: Part }).optional(),
   derived: Derived,
-  policy: z.strictObject({ hash: Hex32, rule: z.string() }),
+  policy: z.strictObject({
+    hash: Hex32,
+    rule: z.string(),
+    /** What the rule did to the request, other than to let it pass; `redact`: the bodies here are what went out. */
+    verdict: z.enum(['block', 'redact']).optional(),
+    /** Kinds of content that were found; what could not be told, where that decided. */
+    found: z.array(z.string()).optional(),
+    unknown: z.array(z.string()).optional(),
+  }),
   /** What else was noticed about it, e.g. `unlisted-host`, `name-mismatch`. */
   flags: z.array(z.string()).optional(),
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
