@@ -1,7 +1,8 @@
 /** Requests under rules that ask about them: what is held back, blocked, changed on the wire, and recorded. */
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
-import { Examination, type Judged, MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
+import { Examination, MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
+import type { Judged } from '../../daemon/proxy/examination/judged.ts'
 import type { Governed } from '../../daemon/proxy/relay/facts.ts'
 import type { Agent } from '../../daemon/recorder/protocol.ts'
 import { FrameType } from '../../daemon/recorder/protocol.ts'

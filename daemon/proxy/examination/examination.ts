@@ -12,6 +12,7 @@ import { BodyContent } from '../../../policies/request-content.ts'
 import { operationOf } from '../../recorder/derive/operation.ts'
 import type { Governed } from '../relay/facts.ts'
 import { codingsOf, decoded } from './decoded.ts'
+import type { Holding, Judged } from './judged.ts'
 
 /** Longest body that is judged, as sent and decoded; SDKs and providers stop at 32 MB at most. */
 export const MAX_EXAMINED = 16 << 20
@@ -29,22 +30,6 @@ export interface RequestFacts {
   readonly length?: number | undefined
   /** It asks to leave HTTP: what follows is not read here. */
   readonly upgrades: boolean
-}
-
-export interface Judged {
-  readonly action: Verdict['action']
-  /** `POLICY/RULE` for the record; absent where the rule that decided was not asked about the request. */
-  readonly rule?: string
-  /** Kinds of content found, and what could not be told, where that decided. */
-  readonly found?: readonly string[]
-  readonly unknown?: readonly string[]
-  /** `redact`: what goes out in the body's place, without a content coding. */
-  readonly body?: Buffer
-}
-
-/** Held by all examinations of a worker. */
-export interface Holding {
-  bytes: number
 }
 
 /** Does the policy ask anything of requests? Where it doesn't, they go on without any of this. */

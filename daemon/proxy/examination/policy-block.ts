@@ -1,7 +1,7 @@
 /** A request that a rule blocks, and the answer that says so in the provider's own shape, as its SDKs show it. */
 import type { WireStyle } from '../../../policies/catalogue-schema.ts'
 import { ProxyError } from '../proxy-error.ts'
-import type { Judged } from './examination.ts'
+import type { Judged } from './judged.ts'
 
 export class PolicyBlock extends ProxyError {
   readonly style: WireStyle

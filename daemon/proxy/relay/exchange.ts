@@ -8,7 +8,7 @@
 import { callShape } from '../../../policies/call-shape.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
-import type { Judged } from '../examination/examination.ts'
+import type { Judged } from '../examination/judged.ts'
 import { PolicyBlock } from '../examination/policy-block.ts'
 import { type BodyReader, bodyReader } from '../http/body.ts'
 import { keepAliveSeconds, persists, requestFraming } from '../http/framing.ts'

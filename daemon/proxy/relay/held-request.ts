@@ -1,5 +1,6 @@
 /** An HTTP/1.1 request that waits for its verdict: its bytes as they came, and as they go out where it is redacted. */
-import { Examination, examines, type Judged, type RequestFacts } from '../examination/examination.ts'
+import { Examination, examines, type RequestFacts } from '../examination/examination.ts'
+import type { Judged } from '../examination/judged.ts'
 import { asksForUpgrade, type Framing } from '../http/framing.ts'
 import { parseRequestHead, type RequestHead } from '../http/head.ts'
 import type { Governed, Shared } from './facts.ts'

@@ -17,18 +17,23 @@ import { elapsed, rfc3339 } from './time.ts'
 
 const MAX_TARGET = 512
 
+type Side = 'request' | 'response'
+
 export interface Assembly {
   readonly id: string
   readonly frames: Iterable<JournalFrame | 'damaged'>
   readonly store: PackStore
   readonly keys: BodyKeys
+  /** Whether the policy wants a side's body stored. */
+  readonly stores?: (side: Side) => boolean
   /** Why the rest could not be journalled. */
   readonly failure?: FailedPayload | undefined
 }
 
 /** @throws the disk's error. */
-export async function assemble({ id, frames, store, keys, failure }: Assembly): Promise<LogRecord> {
-  const exchange = new Assembler(store, keys)
+export async function assemble(assembly: Assembly): Promise<LogRecord> {
+  const { id, frames, store, keys, failure, stores = () => true } = assembly
+  const exchange = new Assembler(store, keys, stores)
   for (const frame of frames) {
     if (frame === 'damaged') exchange.damaged = true
     else if (frame.type === FrameType.Refusal) return refusal(frame)
@@ -56,6 +61,7 @@ class Assembler {
   damaged = false
   readonly #store: PackStore
   readonly #keys: BodyKeys
+  readonly #stores: (side: Side) => boolean
   readonly #requestHead: Capture
   #requestHeadBytes: Buffer = Buffer.alloc(0)
   #requestBody: Capture | undefined
@@ -68,8 +74,9 @@ class Assembler {
     last: 0,
   }
 
-  constructor(store: PackStore, keys: BodyKeys) {
+  constructor(store: PackStore, keys: BodyKeys, stores: (side: Side) => boolean) {
     this.#store = store
+    this.#stores = stores
     this.#keys = keys
     this.#requestHead = new Capture(keys, store)
   }
@@ -86,7 +93,7 @@ class Assembler {
         this.#requestHead.write(frame.payload)
         break
       case FrameType.RequestBody:
-        this.#requestBody ??= this.#body()
+        this.#requestBody ??= this.#body('request')
         this.#requestBody.write(frame.payload)
         break
       case FrameType.RequestEnd:
@@ -101,7 +108,7 @@ class Assembler {
         this.#responseHead.write(frame.payload)
         break
       case FrameType.ResponseBody:
-        this.#responseBody ??= this.#body()
+        this.#responseBody ??= this.#body('response')
         this.#responseBody.write(frame.payload)
         break
       case FrameType.Durable:
@@ -133,7 +140,7 @@ class Assembler {
     const status = statusOf(parseHead(this.#responseHeadBytes))
     const end = this.#end
     const error = failure ?? this.#damage() ?? end?.error
-    const requestBody = this.#requestBody ?? this.#body()
+    const requestBody = this.#requestBody ?? this.#body('request')
     const response = this.#response()
     const derived = derive({
       provider: open.provider,
@@ -181,11 +188,12 @@ class Assembler {
     const head = this.#responseHead
     const body = this.#responseBody
     if (head === undefined && body === undefined) return undefined
-    return { head: head ?? new Capture(this.#keys, this.#store), body: body ?? this.#body() }
+    return { head: head ?? new Capture(this.#keys, this.#store), body: body ?? this.#body('response') }
   }
 
-  #body(): Capture {
-    return new Capture(this.#keys, this.#open?.keepBodies === true ? this.#store : undefined)
+  #body(side: Side): Capture {
+    const kept = this.#open?.keepBodies === true
+    return new Capture(this.#keys, kept && this.#stores(side) ? this.#store : undefined, kept)
   }
 
   /** Trailer fields stand behind the head's, as they came. */
