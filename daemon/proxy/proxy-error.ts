@@ -20,6 +20,7 @@ const STATUS = {
   misdirected_request: 421,
   unlisted_call: 403,
   refused_by_policy: 403,
+  blocked_by_policy: 403,
   recorder_unavailable: 503,
   upstream_unresolved: 502,
   upstream_unreachable: 502,

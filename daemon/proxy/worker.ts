@@ -136,6 +136,7 @@ export class Worker {
       governs: (name) => matchHost(options.rules.catalogue, name) !== undefined,
       dialled,
       counters: this.#counters,
+      holding: { bytes: 0 },
     }
   }
 

@@ -80,7 +80,15 @@ export const OpenPayload = z.strictObject({
   originalDestination: Endpoint,
   tls: z.boolean(),
   /** SHA-256 of the policy in force, hex, and the rule that decided. */
-  policy: z.strictObject({ hash: Hex32, rule: z.string().max(256) }),
+  policy: z.strictObject({
+    hash: Hex32,
+    rule: z.string().max(256),
+    /** What the rule did to the request, other than to let it pass. */
+    verdict: z.enum(['block', 'redact']).optional(),
+    /** Kinds of content that were found; what could not be told, where that decided. */
+    found: z.array(z.string().max(128)).max(64).optional(),
+    unknown: z.array(z.string().max(256)).max(16).optional(),
+  }),
   credentials: z.array(Credential).max(256),
   /** False where the catalogue says that bodies of this host are never kept (sign-in hosts). */
   keepBodies: z.boolean(),

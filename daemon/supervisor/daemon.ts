@@ -224,6 +224,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     log,
     changed: report.changed,
     trail,
+    policy: () => policy,
   })
   recorder = recording
   children.push(recording)

@@ -24,6 +24,8 @@ export function rulesOf(
     proxy?: Partial<Policy['proxy']>
     enforcement?: Partial<Policy['enforcement']>
     traffic?: Partial<Policy['traffic']>
+    agents?: Policy['agents']
+    detectors?: Policy['detectors']
   } = {},
 ): RulesInForce {
   const { policy, catalogue, resolvers } = loadPolicy({ dir: shippedDirectory, name })
@@ -32,6 +34,8 @@ export function rulesOf(
     proxy: { ...policy.proxy, ...changes.proxy },
     enforcement: { ...policy.enforcement, ...changes.enforcement },
     traffic: { ...policy.traffic, ...changes.traffic },
+    agents: changes.agents ?? policy.agents,
+    detectors: changes.detectors ?? policy.detectors,
   }
   return { policy: changed, catalogue, resolvers, ownHosts: [] }
 }

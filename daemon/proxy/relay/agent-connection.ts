@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Bounded } from '../deadlines.ts'
-import { gatewayAnswer } from '../http/answer.ts'
+import { answerTo } from '../http/answer.ts'
 import { HeadReader } from '../http/head.ts'
 import type { Route } from '../names/directory.ts'
 import { ProxyError } from '../proxy-error.ts'
@@ -209,8 +209,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   answer(error: ProxyError): void {
     const method = this.#exchange?.request.method
     this.#exchange = undefined
-    if (this.#socket.writable)
-      this.#socket.write(gatewayAnswer(error.code, `${error.message}. ${error.remedy}`, method))
+    if (this.#socket.writable) this.#socket.write(answerTo(error, method))
     this.#close()
   }
 

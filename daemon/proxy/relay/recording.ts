@@ -5,6 +5,7 @@
 import {
   type EndPayload,
   FrameType,
+  MAX_FRAME,
   type OpenPayload,
   type RequestEndPayload,
 } from '../../recorder/protocol.ts'
@@ -69,7 +70,7 @@ export class Recording {
       client: governed.client,
       originalDestination: governed.originalDestination,
       tls: governed.tls,
-      policy: { hash: shared.policyHash, rule: governed.rule },
+      policy: { hash: shared.policyHash, rule: governed.rule, ...verdictOf(governed) },
       credentials: [...redacted.credentials],
       keepBodies: provider.keepBodies,
       ...(governed.flags === undefined ? {} : { flags: [...governed.flags] }),
@@ -81,8 +82,10 @@ export class Recording {
   }
 
   requestBody(parts: readonly Buffer[]): void {
-    if (this.#keepBodies && parts.length > 0)
-      this.#shared.recorder.send(FrameType.RequestBody, this.#exchange, parts)
+    if (!this.#keepBodies || parts.length === 0) return
+    for (const frame of inFrames(parts)) {
+      this.#shared.recorder.send(FrameType.RequestBody, this.#exchange, frame)
+    }
   }
 
   /**
@@ -121,6 +124,25 @@ export class Recording {
 
   #redacted(trailers: string): string {
     return redactTrailers(parseTrailers(trailers), this.#shared.fingerprint)
+  }
+}
+
+/** What comes from a socket fits one frame; a request that was held back may not. */
+function inFrames(parts: readonly Buffer[]): (readonly Buffer[])[] {
+  if (parts.reduce((sum, { length }) => sum + length, 0) <= MAX_FRAME) return [parts]
+  const bytes = Buffer.concat(parts)
+  const count = Math.ceil(bytes.length / MAX_FRAME)
+  return Array.from({ length: count }, (_, i) => [bytes.subarray(i * MAX_FRAME, (i + 1) * MAX_FRAME)])
+}
+
+/** What rules that were asked about the request have done, where that is more than to let it pass. */
+function verdictOf({ verdict }: Governed): Pick<OpenPayload['policy'], 'verdict' | 'found' | 'unknown'> {
+  if (verdict === undefined || verdict.action === 'allow') return {}
+  const { action, found, unknown } = verdict
+  return {
+    verdict: action,
+    ...(found === undefined ? {} : { found: [...found] }),
+    ...(unknown === undefined ? {} : { unknown: [...unknown] }),
   }
 }
 

@@ -20,18 +20,23 @@ import { TurnCapture } from './turn-capture.ts'
 
 const MAX_TARGET = 512
 
+type Side = 'request' | 'response'
+
 export interface Assembly {
   readonly id: string
   readonly frames: Iterable<JournalFrame | 'damaged'>
   readonly store: PackStore
   readonly keys: BodyKeys
+  /** Whether the policy wants a side's body stored. */
+  readonly stores?: (side: Side) => boolean
   /** Why the rest could not be journalled. */
   readonly failure?: FailedPayload | undefined
 }
 
 /** @throws the disk's error. */
-export async function assemble({ id, frames, store, keys, failure }: Assembly): Promise<LogRecord> {
-  const exchange = new Assembler(store, keys)
+export async function assemble(assembly: Assembly): Promise<LogRecord> {
+  const { id, frames, store, keys, failure, stores = () => true } = assembly
+  const exchange = new Assembler(store, keys, stores)
   for (const frame of frames) {
     if (frame === 'damaged') exchange.damaged = true
     else if (frame.type === FrameType.Refusal) return refusal(frame)
@@ -59,6 +64,7 @@ class Assembler {
   damaged = false
   readonly #store: PackStore
   readonly #keys: BodyKeys
+  readonly #stores: (side: Side) => boolean
   readonly #requestHead: Capture
   #requestHeadBytes: Buffer = Buffer.alloc(0)
   #requestBody: Capture | undefined
@@ -72,8 +78,9 @@ class Assembler {
     last: 0,
   }
 
-  constructor(store: PackStore, keys: BodyKeys) {
+  constructor(store: PackStore, keys: BodyKeys, stores: (side: Side) => boolean) {
     this.#store = store
+    this.#stores = stores
     this.#keys = keys
     this.#requestHead = new Capture(keys, store)
   }
@@ -90,7 +97,7 @@ class Assembler {
         this.#requestHead.write(frame.payload)
         break
       case FrameType.RequestBody:
-        this.#requestBody ??= this.#body()
+        this.#requestBody ??= this.#body('request')
         this.#requestBody.write(frame.payload)
         break
       case FrameType.RequestEnd:
@@ -105,7 +112,7 @@ class Assembler {
         this.#responseHead.write(frame.payload)
         break
       case FrameType.ResponseBody:
-        this.#responseBody ??= this.#body()
+        this.#responseBody ??= this.#body('response')
         this.#responseBody.write(frame.payload)
         this.#arrivals ??= new Arrivals(this.#times.open ?? frame.time)
         this.#arrivals.note(frame.payload.length, frame.time)
@@ -139,7 +146,7 @@ class Assembler {
     const status = statusOf(parseHead(this.#responseHeadBytes))
     const end = this.#end
     const error = failure ?? this.#damage() ?? end?.error
-    const requestBody = this.#requestBody ?? this.#body()
+    const requestBody = this.#requestBody ?? this.#body('request')
     const response = this.#response()
     const seen = {
       provider: open.provider,
@@ -194,12 +201,15 @@ class Assembler {
     const head = this.#responseHead
     const body = this.#responseBody
     if (head === undefined && body === undefined) return undefined
-    return { head: head ?? new Capture(this.#keys, this.#store), body: body ?? this.#body() }
+    return { head: head ?? new Capture(this.#keys, this.#store), body: body ?? this.#body('response') }
   }
 
-  #body(): Capture {
-    const store = this.#open?.keepBodies === true ? this.#store : undefined
-    return this.#open?.webSocket ? new TurnCapture(this.#keys, store) : new Capture(this.#keys, store)
+  #body(side: Side): Capture {
+    const kept = this.#open?.keepBodies === true
+    const store = kept && this.#stores(side) ? this.#store : undefined
+    return this.#open?.webSocket
+      ? new TurnCapture(this.#keys, store, kept)
+      : new Capture(this.#keys, store, kept)
   }
 
   /** Trailer fields stand behind the head's, as they came. */
