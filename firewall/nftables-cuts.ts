@@ -42,7 +42,9 @@ export function cutting(
     rules: [
       ...to(OUTPUT, 'cut_user'),
       ...to('leaving', 'cut_flow'),
-      ...['cut_user', 'cut_flow'].flatMap((chain) => ungoverned.map((what) => add(`rule ${chain} ${what}`))),
+      ...ungoverned.map((what) => add(`rule cut_user ${what}`)),
+      // Control groups can't be asked for where packets leave.
+      ...ungoverned.filter((what) => !what.startsWith('socket ')).map((what) => add(`rule cut_flow ${what}`)),
       add('rule cut_user meta skuid . ip daddr @cut_users4 goto reject_cut'),
       add('rule cut_user meta skuid . ip6 daddr @cut_users6 goto reject_cut'),
       add('rule cut_flow ip saddr . th sport . ip daddr @cut_flows4 goto drop_cut'),
