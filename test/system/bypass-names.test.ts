@@ -163,8 +163,12 @@ const cases: readonly BypassCase[] = [
         'agent1',
         webSocket({
           host: name,
-          target: '/v1/realtime',
-          message: JSON.stringify({ type: 'response.create', prompt: 'in fragments' }),
+          target: '/v1/responses',
+          message: JSON.stringify({
+            type: 'response.create',
+            model: 'gpt-4o-mini',
+            input: [{ role: 'user', content: 'in fragments' }],
+          }),
           fragment: 3,
         }),
       ),

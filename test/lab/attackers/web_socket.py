@@ -1,6 +1,6 @@
 """A WebSocket whose one message goes out in many fragments, a ping between them.
 
-usage: web_socket.py '{"host": "api.openai.com", "target": "/v1/realtime", "message": text, "fragment": 3}'
+usage: web_socket.py '{"host": "api.openai.com", "target": "/v1/responses", "message": text, "fragment": 3}'
 stdout: one line of JSON: {"ok": true, "answer": text} or {"ok": false, "status" or "error"}
 """
 
@@ -65,8 +65,8 @@ def main():
             if at == 0:
                 connection.sendall(frame(PING, b"between"))
         opcode, payload = read_frame(stream)
-        # What a session begins with is no answer.
-        while opcode == PONG or b'"session.created"' in payload:
+        # The last event of a turn has all of the answer.
+        while opcode != CLOSE and b'"response.completed"' not in payload:
             opcode, payload = read_frame(stream)
         connection.sendall(frame(CLOSE, b"\x03\xe8"))
         tell(ok=True, answer=payload.decode())
