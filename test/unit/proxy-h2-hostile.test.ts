@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
+import { AgentWindow } from '../../daemon/proxy/h2/agent-window.ts'
 import { CODE, FLAG, frame, TYPE } from '../../daemon/proxy/h2/frame.ts'
 import { FrameReader } from '../../daemon/proxy/h2/frame-reader.ts'
 import { ask, ByHand, h2Agent, type Serve, startH2Rig } from './h2-rig.ts'
@@ -253,6 +254,22 @@ t.test(
     await agent.until('the whole answer', () => received() === own + 200_000)
   },
 )
+
+t.test('what own answers took of the agent’s window is kept from the provider once', (t) => {
+  const window = new AgentWindow()
+  t.ok(window.takeForOwn(300))
+  t.notOk(window.fits(65_535))
+  t.equal(window.given(100), 0)
+  t.equal(window.given(500), 300, 'what is left of the debt is taken off')
+  t.equal(window.given(500), 500)
+  window.passed(65_535 + 800)
+  t.notOk(window.fits(1))
+  t.notOk(window.takeForOwn(1), 'no room, no body')
+  window.settings([[4, 10]])
+  window.given(1000)
+  t.notOk(window.takeForOwn(11), 'a new stream has less room than that')
+  t.end()
+})
 
 t.test('a provider that breaks the rules is 502, its connection closed, later agents served', async (t) => {
   const settings = frame(TYPE.settings, 0, 0, Buffer.alloc(0))
