@@ -279,6 +279,7 @@ t.test('a provider that breaks the rules is 502, its connection closed, later ag
     ['a stream of its own', (p) => p.headers(2, [[':status', '200']])],
     ['a body without a head', (p) => p.send(TYPE.data, 1, 1, 'x')],
     ['no status', (p) => p.headers(1, [['x-a', 'b']])],
+    ['an end before the answer', (p) => p.headers(1, [[':status', '103']])],
     ['a status that switches', (p) => p.headers(1, [[':status', '101']])],
     [
       'a line end in a field',

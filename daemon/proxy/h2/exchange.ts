@@ -128,12 +128,14 @@ export class H2Exchange implements ExchangeListener {
   answerHeaders(list: HeaderList): void {
     const { toAgent, hide } = this.#host
     try {
+      if (this.#answerDone) throw new Error('fields after its end')
       if (this.#headed) {
         this.#trailers = readTrailers(list)
         toAgent.headers(this.stream, list.fields, true)
       } else {
         const status = readResponse(list)
         this.#headed = status >= 200
+        if (!this.#headed && list.endStream) throw new Error('it ends with an informational status')
         this.#recording?.responseHead(recordedHead(list.fields))
         this.#answered = true
         const shown = list.fields.filter(({ name }) => name !== hide)
