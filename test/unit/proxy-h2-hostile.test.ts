@@ -5,6 +5,7 @@ import t from 'tap'
 import { AgentWindow } from '../../daemon/proxy/h2/agent-window.ts'
 import { CODE, FLAG, frame, TYPE } from '../../daemon/proxy/h2/frame.ts'
 import { FrameReader } from '../../daemon/proxy/h2/frame-reader.ts'
+import { deadlineOf } from '../../daemon/proxy/h2/patience.ts'
 import { ask, ByHand, h2Agent, type Serve, startH2Rig } from './h2-rig.ts'
 import { NAME, type Rig, startRig } from './proxy-rig.ts'
 
@@ -198,6 +199,46 @@ t.test('fields that expand a thousandfold are refused, and the table is as it wa
   agent.headers(5, GET)
   t.equal(statusOf(agent, await agent.frame(TYPE.headers, 5)), '200')
 })
+
+t.test('what HTTP/2 no longer has, or never had, is tolerated', async (t) => {
+  const rig = await startH2Rig(ok)
+  t.teardown(() => rig.stop())
+  const agent = await agentByHand(rig)
+  agent.send(TYPE.priority, 0, 7, Buffer.from([0, 0, 0, 5, 200]))
+  agent.send(200, 255, 9, 'an extension')
+  agent.send(TYPE.data + 16, 0, 0, 'PRIORITY_UPDATE')
+  const priority = Buffer.from([0x80, 0, 0, 11, 15])
+  const flags = FLAG.endHeaders | FLAG.endStream | FLAG.priority | FLAG.padded
+  const padded = Buffer.concat([Buffer.from([3]), priority, agent.block(GET), Buffer.alloc(3)])
+  agent.send(TYPE.headers, flags, 13, padded)
+  t.equal(statusOf(agent, await agent.frame(TYPE.headers, 13)), '200')
+  const block = agent.block(GET)
+  agent.send(TYPE.headers, FLAG.endStream, 15, block.subarray(0, 1))
+  agent.send(TYPE.continuation, 0, 15, '')
+  agent.send(TYPE.continuation, FLAG.endHeaders, 15, block.subarray(1))
+  t.equal(statusOf(agent, await agent.frame(TYPE.headers, 15)), '200')
+  agent.headers(17, POST, false)
+  const body = Buffer.concat([Buffer.from([2]), Buffer.from('padded'), Buffer.alloc(2)])
+  agent.send(TYPE.data, FLAG.padded, 17, body)
+  agent.send(TYPE.data, 0, 17, '')
+  agent.send(TYPE.data, FLAG.endStream, 17, '!')
+  t.equal(statusOf(agent, await agent.frame(TYPE.headers, 17)), '200')
+  const recorded = await rig.recorder.ended(2)
+  t.equal(recorded.requestBody.toString(), 'padded!')
+})
+
+t.test(
+  'patience: a header block, a body and an idle connection have their time, a provider all of it',
+  (t) => {
+    const streams = (size: number, waitForProvider = false) => ({ size, waitForProvider })
+    t.equal(deadlineOf(1e9, 1000, true, streams(0)), 31_000)
+    t.equal(deadlineOf(31_000, 5000, true, streams(3, true)), 31_000, 'not moved by its bytes')
+    t.equal(deadlineOf(0, 1000, false, streams(0)), 301_000)
+    t.equal(deadlineOf(0, 1000, false, streams(2)), 301_000)
+    t.equal(deadlineOf(0, 1000, false, streams(2, true)), Number.POSITIVE_INFINITY)
+    t.end()
+  },
+)
 
 t.test('opening and resetting streams in a flood ends the connection', async (t) => {
   const rig = await startH2Rig(() => {})

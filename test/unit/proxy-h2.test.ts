@@ -224,6 +224,31 @@ t.test('20 MB each way arrive whole in bounded memory though the reader is slow'
   t.equal(recorded, 2 * MEGABYTES * 2 ** 20)
 })
 
+t.test('a recorder that does not keep up stops both sides, and they go on with it', async (t) => {
+  const MEGABYTES = 24
+  let received = 0
+  const rig = await startH2Rig(async (stream) => {
+    for await (const bytes of stream) received += (bytes as Buffer).length
+    stream.respond({ ':status': 200 })
+    stream.end('all of it')
+  })
+  t.teardown(() => rig.stop())
+  rig.recorder.bodies = () => {}
+  for (const socket of rig.recorder.sockets) socket.pause()
+  const agent = await h2Agent(rig)
+  const stream = agent.request(chat())
+  const whole = answered(stream)
+  stream.end(Buffer.alloc(MEGABYTES * 2 ** 20, 'x'))
+  for (let before = -1; before < received || received === 0; ) {
+    before = received
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  t.ok(received < (MEGABYTES - 8) * 2 ** 20, `${received} bytes went on`)
+  for (const socket of rig.recorder.sockets) socket.resume()
+  t.equal((await whole).body.toString(), 'all of it')
+  t.equal(received, MEGABYTES * 2 ** 20)
+})
+
 t.test('a reset of either side reaches the other with its code, and is recorded', async (t) => {
   const codes: number[] = []
   const rig = await startH2Rig((stream, headers) => {
@@ -331,6 +356,30 @@ t.test(
     await answer.until('204')
     t.equal(old.provided.length, 1, 'the connection that was asked serves the first request')
     await t.rejects(old.agent({ alpn: ['h2'] }))
+  },
+)
+
+t.test(
+  'an agent that was promised HTTP/2 which the provider no longer speaks is sent to come again',
+  async (t) => {
+    const alpn = ['h2', 'http/1.1']
+    const rig = await startH2Rig(
+      (stream) => {
+        stream.respond({ ':status': 200 })
+        stream.end()
+      },
+      { alpn },
+    )
+    t.teardown(() => rig.stop())
+    t.equal((await ask(await h2Agent(rig), chat(), 'body')).headers[':status'], 200)
+    alpn.shift()
+    const late = await h2Agent(rig)
+    const told = new Promise((resolve) => late.once('goaway', resolve))
+    const refused = ask(late, chat(), 'body')
+    t.equal(await told, constants.NGHTTP2_HTTP_1_1_REQUIRED)
+    t.equal((await refused).headers[':status'], undefined)
+    t.equal((await rig.agent({ alpn: ['h2', 'http/1.1'] })).alpnProtocol, 'http/1.1')
+    t.equal(rig.recorder.frames.filter(({ type }) => type === 1).length, 1, 'nothing was forwarded')
   },
 )
 
