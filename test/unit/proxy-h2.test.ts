@@ -450,6 +450,51 @@ t.test('keys in the path are fingerprints in the record, Alt-Svc is not shown to
   t.match(recorded.responseHead, /alt-svc: h3=/)
 })
 
+t.test(
+  'a tunnel of extended CONNECT passes both ways where the provider offers it, and is recorded',
+  async (t) => {
+    const rig = await startH2Rig(
+      (stream, headers) => {
+        if (headers[':method'] !== 'CONNECT') return
+        stream.respond({ ':status': 200, 'sec-websocket-protocol': 'realtime' })
+        stream.on('data', (bytes: Buffer) => stream.write(`you said ${bytes}`))
+        stream.on('end', () => stream.end(', and left'))
+      },
+      { settings: { enableConnectProtocol: true } },
+    )
+    t.teardown(() => rig.stop())
+    const agent = await h2Agent(rig)
+    if (!agent.remoteSettings?.enableConnectProtocol)
+      await new Promise((go) => agent.once('remoteSettings', go))
+    rig.recorder.mode = 'silent'
+    const asked = chat({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':path': '/v1/realtime?model=gpt-5',
+    })
+    const stream = agent.request(asked, { endStream: false })
+    const whole = answered(stream)
+    let headed = false
+    stream.on('response', () => {
+      headed = true
+    })
+    await rig.recorder.until(() => rig.recorder.frames.some(({ type }) => type === 4))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    t.notOk(headed, 'nothing goes out before it is on disk')
+    rig.recorder.answer(rig.recorder.frames[0]?.exchange as number, true)
+    await new Promise((resolve) => stream.once('response', resolve))
+    stream.write('hello')
+    await new Promise((resolve) => stream.once('data', resolve))
+    stream.end()
+    t.equal((await whole).body.toString(), 'you said hello, and left')
+    const recorded = await rig.recorder.ended()
+    t.match(recorded.end, { outcome: 'complete', upgraded: true })
+    t.match(recorded.requestHead, /:protocol: websocket\r\n/)
+    t.equal(recorded.requestBody.toString(), 'hello')
+    t.equal(recorded.responseBody.toString(), 'you said hello, and left')
+  },
+)
+
 t.test('stopping lets streams finish and takes no new ones', async (t) => {
   const rig = await startH2Rig((stream) => {
     stream.respond({ ':status': 200 })

@@ -53,10 +53,12 @@ export class FromAgent implements FrameHandler {
     let request: RequestFields | undefined
     let exchange: H2Exchange
     try {
-      request = readRequest(list)
+      request = readRequest(list, this.#pair.tunnels)
       if (list.endStream && (request.length ?? 0) > 0)
         throw wrongLength('no body where Content-Length has one')
-      const recorded = whatTargetIsRecorded(shared, governed, request.method, request.target)
+      // Over HTTP/1.1 it would be a GET that asks for an upgrade.
+      const method = request.tunnel ? 'GET' : request.method
+      const recorded = whatTargetIsRecorded(shared, governed, method, request.target)
       exchange = new H2Exchange(this.#pair, stream, request, recorded)
     } catch (thrown) {
       const error = asProxyError(thrown)

@@ -40,6 +40,7 @@ export class FromProvider implements FrameHandler {
     const passed = settingsForAgent(entries)
     toProvider.limitTable(settingOf(entries, SETTING.headerTableSize))
     fromAgent.allowFrames(settingOf(passed, SETTING.maxFrameSize))
+    if (settingOf(entries, SETTING.enableConnectProtocol) === 1) this.#pair.tunnels = true
     toAgent.settings(passed)
   }
 

@@ -34,11 +34,11 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
   readonly governed: Governed
   readonly streams = new Streams()
   readonly window = new AgentWindow()
-  readonly allowance: Allowance
-  readonly toAgent: Sender
-  readonly toProvider: Sender
-  readonly fromAgent: Receiver
-  readonly fromProvider: Receiver
+  readonly allowance = new Allowance(performance.now())
+  readonly toAgent = new Sender((bytes) => this.#writeToAgent(bytes))
+  readonly toProvider = new Sender((bytes) => this.#writeToProvider(bytes))
+  readonly fromAgent = new Receiver(new FromAgent(this), true)
+  readonly fromProvider = new Receiver(new FromProvider(this), false)
   readonly hide: string | undefined
   upstream: UpstreamConnection | undefined
   failure: { readonly outcome: Outcome; readonly error: ProxyError } | undefined
@@ -46,6 +46,8 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
   deadline: number
   /** The provider answered something. */
   heard = false
+  /** The provider takes extended CONNECT. */
+  tunnels = false
   /** No new stream is taken any more. */
   closing = false
   readonly #agent: AgentPipe
@@ -65,11 +67,6 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
     this.#agent = new AgentPipe(socket, this)
     this.#closed = closed
     this.hide = shared.policy.proxy.altSvc === 'strip' ? 'alt-svc' : undefined
-    this.allowance = new Allowance(performance.now())
-    this.toAgent = new Sender((bytes) => this.#writeToAgent(bytes))
-    this.toProvider = new Sender((bytes) => this.#writeToProvider(bytes))
-    this.fromAgent = new Receiver(new FromAgent(this), true)
-    this.fromProvider = new Receiver(new FromProvider(this), false)
     this.deadline = shared.deadlines.now + IDLE_MS
     shared.deadlines.add(this)
     opening.then(
