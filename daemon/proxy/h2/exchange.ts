@@ -18,9 +18,9 @@ import { CODE } from './frame.ts'
 import { type RequestFields, readResponse, readTrailers, recordedHead, wrongLength } from './heads.ts'
 import { Outgoing, type Piece } from './outgoing.ts'
 import type { DataFrame, HeaderList } from './receiver.ts'
+import type { OnStream } from './streams.ts'
 
-export class H2Exchange implements ExchangeListener {
-  /** The agent's number. */
+export class H2Exchange implements ExchangeListener, OnStream {
   readonly stream: number
   readonly method: string
   readonly #host: ExchangeHost
@@ -49,7 +49,6 @@ export class H2Exchange implements ExchangeListener {
     this.#outgoing = new Outgoing(host, this)
   }
 
-  /** The provider's number; 0 while nothing was sent to it. */
   get providerStream(): number {
     return this.#outgoing.stream
   }
@@ -58,7 +57,6 @@ export class H2Exchange implements ExchangeListener {
     return this.#requestDone
   }
 
-  /** Nothing but the provider's time bounds it. */
   get waitsForProvider(): boolean {
     return !this.#answerDone && (this.#requestDone || this.#headed || this.#request.tunnel)
   }
