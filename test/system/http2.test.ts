@@ -129,3 +129,27 @@ t.test('each stream is a record with what was sent, and without the key', async 
   const chats = (await rows()).filter(({ model }) => model === 'gpt-4o-mini')
   t.equal(chats.length, 3, 'and the chats are read as over HTTP/1.1')
 })
+
+t.test(
+  'an :authority that is not the SNI is answered 421 and recorded; the provider sees nothing of it',
+  async (t) => {
+    const { stdout } = await lab.run(
+      'agent1',
+      curlCommand({ url: `https://${OPENAI.name}/v1/models`, headers: { Host: 'www.example.org' } }, [
+        '--http2',
+      ]),
+    )
+    t.match(stdout, /^HTTP\/2 421[\s\S]*misdirected_request/)
+    const end = Date.now() + 10_000
+    for (let found = false; !found; ) {
+      const { records } = await gateway.json('records', '--kind', 'refusal', '--limit', '100')
+      found = JSON.stringify(records).includes('misdirected_request')
+      if (!found && Date.now() > end) throw new Error(`no refusal: ${JSON.stringify(records)}`)
+      if (!found) await new Promise((go) => setTimeout(go, 50))
+    }
+    const heads = (await lab.wireLog()).flatMap(({ exchanges }) =>
+      exchanges.map(({ head }) => head.toString()),
+    )
+    t.notOk(heads.some((head) => head.includes('www.example.org')))
+  },
+)

@@ -114,7 +114,7 @@ export class H2Exchange implements ExchangeListener, OnStream {
   /** The request is its head; what comes after that is the tunnel's. */
   #tunnelAsked(head: Piece): void {
     this.#outgoing.hold(head)
-    this.#recorded(undefined)
+    this.#askDurable(undefined)
   }
 
   #tunnelled(piece: Piece, last: boolean): void {
@@ -127,11 +127,11 @@ export class H2Exchange implements ExchangeListener, OnStream {
   #requestComplete(piece: Piece, trailers: string | undefined): void {
     this.#requestDone = true
     this.#outgoing.hold(piece)
-    this.#recorded(trailers)
+    this.#askDurable(trailers)
   }
 
   /** All that must be on disk before its last piece goes out. */
-  #recorded(trailers: string | undefined): void {
+  #askDurable(trailers: string | undefined): void {
     this.#recording?.requestEnd(trailers)
     if (!this.#recording || !this.#host.shared.holdBack) this.#release()
   }

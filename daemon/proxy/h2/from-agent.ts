@@ -1,5 +1,4 @@
 /** What becomes of the agent's frames. */
-
 import { asProxyError } from '../relay/failure.ts'
 import { recordRefusedRequest } from '../relay/refused-request.ts'
 import { whatTargetIsRecorded } from '../relay/what-is-recorded.ts'
