@@ -10,15 +10,12 @@ import { internet, NAME } from './proxy-rig.ts'
 const RUNS = 60
 const AT_ONCE = 8
 
-const sizes = fc.array(fc.oneof(fc.nat(40), fc.nat(40_000)), { maxLength: 6 })
+/** None of nothing: node:http2 may not end a stream after that. */
+const sizes = fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40_000 })), {
+  maxLength: 6,
+})
 const fields = fc.array(
-  fc.tuple(
-    fc.constantFrom('x-a', 'x-b', 'x-long', 'accept', 'cookie'),
-    fc.oneof(
-      fc.constantFrom('', '1', 'a; b=c'),
-      fc.nat(3000).map((n) => 'v'.repeat(n)),
-    ),
-  ),
+  fc.tuple(fc.constantFrom('x-a', 'x-b', 'x-long', 'accept', 'cookie'), fc.oneof(fc.nat(3), fc.nat(3000))),
   { maxLength: 10 },
 )
 /** What one exchange is to be; the provider reads its half from the request. */
@@ -46,7 +43,8 @@ t.test('480 generated exchanges, eight at once', async (t) => {
     const { status, answer, trailers, early, reset } = JSON.parse(`${headers['x-plan']}`) as Plan
     const mine = { raw: raw.filter((text) => text !== id), body: '' }
     seen.set(id, mine)
-    if (early) stream.additionalHeaders({ ':status': 103, link: '</early>' })
+    // What is reset at once is never sent for certain.
+    if (early && reset === 0) stream.additionalHeaders({ ':status': 103, link: '</early>' })
     for await (const bytes of stream) mine.body += (bytes as Buffer).toString('latin1')
     if (reset > 0) {
       stream.close(reset)
@@ -74,7 +72,7 @@ t.test('480 generated exchanges, eight at once', async (t) => {
   const make = async (session: ClientHttp2Session, one: Plan): Promise<Outcome> => {
     const id = randomBytes(8).toString('hex')
     const named: Record<string, string[]> = {}
-    for (const [name, value] of one.fields) named[name] = [...(named[name] ?? []), value]
+    for (const [name, length] of one.fields) named[name] = [...(named[name] ?? []), 'v'.repeat(length)]
     const bodyless = one.method === 'GET' || one.method === 'DELETE'
     const stream = session.request(
       {
@@ -118,7 +116,12 @@ function take(seen: Map<string, unknown>, { seen: id }: Outcome): unknown {
   return seen.get(`${id}`)
 }
 
+/** Says where, not all of it. */
 function differs(one: unknown, other: unknown): string | undefined {
   const [a, b] = [JSON.stringify(one), JSON.stringify(other)]
-  return a === b ? undefined : `directly ${a.slice(0, 500)}, through the worker ${b?.slice(0, 500)}`
+  if (a === b) return undefined
+  let at = 0
+  while (a[at] === b[at]) at += 1
+  const shown = (text: string) => text.slice(Math.max(0, at - 60), at + 60)
+  return `directly …${shown(a)}…, through the worker …${shown(b)}…`
 }
