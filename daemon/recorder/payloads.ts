@@ -110,7 +110,7 @@ export const EndPayload = z.strictObject({
   destinationMismatch: z.boolean().optional(),
   error: z.strictObject({ code: Code, message: Message }).optional(),
   trailers: z.string().optional(),
-  /** True after a 101: what follows in both bodies is the upgraded stream as sent. */
+  /** True after a 101, or an extended CONNECT of HTTP/2: what follows in both bodies is the upgraded stream as sent. */
   upgraded: z.boolean().optional(),
   /** Milliseconds that this frame waited for `agent`: the exchange ended so long before. */
   heldMs: Held.optional(),
