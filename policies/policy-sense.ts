@@ -9,9 +9,8 @@ type Settings = z.output<typeof PolicySchema>
 
 const DNS_PORT = 53
 
-export function makesSense(policy: Settings, catalogue: Catalogue, context: z.RefinementCtx): void {
-  const wrong = (path: (string | number)[], message: string) =>
-    context.addIssue({ code: 'custom', path, message })
+/** @param wrong told of each place and what is wrong there */
+export function makesSense(policy: Settings, catalogue: Catalogue, wrong: Wrong): void {
   subjects(policy, wrong)
   fence(policy, wrong)
   proxy(policy, wrong)
@@ -21,7 +20,7 @@ export function makesSense(policy: Settings, catalogue: Catalogue, context: z.Re
   content(policy, wrong)
 }
 
-type Wrong = (path: (string | number)[], message: string) => void
+export type Wrong = (path: (string | number)[], message: string) => void
 
 function subjects({ enforcement: { subjects, exempt } }: Settings, wrong: Wrong): void {
   const { users, groups, cgroups, containers } = subjects
