@@ -13,6 +13,7 @@ import {
   recordedFacts,
 } from '../policy/explain.ts'
 import { loadNamed } from '../policy/files.ts'
+import { reload, reloadedText } from '../policy/reload.ts'
 import { casesFiles, testFile, testText } from '../policy/test.ts'
 import { validateAll, validationText } from '../policy/validate.ts'
 import { printable } from '../terminal.ts'
@@ -97,6 +98,21 @@ export const policy: Register = (program, act) => {
         if (options.json) printJson({ policy: { name, hash }, ...found })
         else print(explanationText(rules, facts, found))
         return ExitCode.healthy
+      }),
+    )
+
+  command
+    .command('reload')
+    .description('have the running gateway take what the files say now; a bad policy is not taken')
+    .action(
+      act(async ({ config, json }) => {
+        const found = await reload(loadConfig(config))
+        const done = found.state === 'in-force'
+        if (json) printJson(found)
+        else if (done) print(reloadedText(found))
+        else process.stderr.write(`${reloadedText(found).split('\n').map(printable).join('\n')}\n`)
+        if (found.state === 'not-running') return ExitCode.notRunning
+        return done ? ExitCode.healthy : ExitCode.error
       }),
     )
 

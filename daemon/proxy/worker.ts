@@ -91,11 +91,14 @@ export class Worker {
   readonly #intercepted = new Set<AgentConnection>()
   readonly #sockets = new Set<Socket>()
   readonly #owners: Owners
+  #rules: RulesInForce
   #providerAddresses: Set<string>
   #stopping = false
 
   constructor(options: WorkerOptions) {
     this.#options = options
+    this.#rules = options.rules
+    const inForce = () => this.#rules
     this.#providerAddresses = canonical(options.providerAddresses)
     this.#owners = new Owners(options.askForOwner)
     this.#leaves = new Leaves(options.askForLeaf, options.fingerprintKey)
@@ -108,7 +111,7 @@ export class Worker {
     const trust = new UpstreamTrust(options.systemRoots, roots)
     const probing = {
       contextFor: (name: string) => trust.contextFor(name),
-      governs: (held: string) => holdsGoverned(options.rules.catalogue, held),
+      governs: (held: string) => holdsGoverned(inForce().catalogue, held),
       report: dialled,
     }
     this.#shared = {
@@ -129,9 +132,13 @@ export class Worker {
       }),
       fingerprint: fingerprintWith(options.fingerprintKey),
       holdBack: options.durability === 'before-forward',
-      policyHash: options.rules.policy.hash,
-      policy: options.rules.policy,
-      governs: (name) => matchHost(options.rules.catalogue, name) !== undefined,
+      get policyHash() {
+        return inForce().policy.hash
+      },
+      get policy() {
+        return inForce().policy
+      },
+      governs: (name) => matchHost(inForce().catalogue, name) !== undefined,
       dialled,
       counters: this.#counters,
       holding: { bytes: 0 },
@@ -151,6 +158,11 @@ export class Worker {
     }
   }
 
+  /** Other rules are in force: connections live on, and what comes on them next goes by these. */
+  setRules(rules: RulesInForce): void {
+    this.#rules = rules
+  }
+
   /** The kernel's sets now hold these. */
   setProviderAddresses(addresses: readonly string[]): void {
     this.#providerAddresses = canonical(addresses)
@@ -163,7 +175,7 @@ export class Worker {
 
   #learned(name: string, addresses: readonly string[], ttlSeconds: number | undefined): void {
     // Foreign names are looked up too, at an agent's word: their addresses are no provider's.
-    if (matchHost(this.#options.rules.catalogue, name) === undefined) return
+    if (matchHost(this.#rules.catalogue, name) === undefined) return
     for (const address of addresses) this.#providerAddresses.add(address)
     this.#options.learned(name, addresses, ttlSeconds)
   }
@@ -176,12 +188,12 @@ export class Worker {
     if (!found) return void socket.destroy()
     this.#sockets.add(socket)
     this.#counters.connections = this.#sockets.size
-    const { rules, sniffTimeoutMs } = this.#options
+    const { sniffTimeoutMs } = this.#options
     new Arrival(
       {
         shared: this.#shared,
         leaves: this.#leaves,
-        decide: this.#options.decide ?? ((seen) => decide(rules, seen)),
+        decide: this.#options.decide ?? ((seen) => decide(this.#rules, seen)),
         sniffTimeoutMs,
         isProvider: (address) => isAmong(this.#providerAddresses, address),
         isOwn: (address) => this.#options.isOwn?.(address) ?? false,

@@ -1,5 +1,5 @@
 /** Rules about requests and records, end to end: the real SDKs, what the provider saw, and what is left on the disk. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
@@ -184,6 +184,106 @@ t.test('redact in the record only: the provider gets the address, the store the 
   const parts = await bodies(row.id)
   t.match(parts['request.body'], 'write to [redacted:email]')
   t.notMatch(JSON.stringify(parts), 'ann@corp.example')
+})
+
+/** Asks twice on one connection: the second time once the file is there. */
+const TWICE = `
+const { connect } = require('node:tls')
+const { existsSync } = require('node:fs')
+const [, body, file] = process.argv
+const socket = connect({ host: 'api.openai.com', port: 443, servername: 'api.openai.com' })
+const call = () => socket.write('POST /v1/chat/completions HTTP/1.1\\r\\nHost: api.openai.com\\r\\nAuthorization: Bearer sk-test\\r\\nContent-Length: ' + Buffer.byteLength(body) + '\\r\\n\\r\\n' + body)
+let seen = ''
+let asked = 1
+socket.on('secureConnect', call)
+socket.on('data', (bytes) => {
+  seen += bytes
+  const answers = seen.match(/HTTP\\/1\\.1 \\d+/g) ?? []
+  if (answers.length < asked) return
+  process.stdout.write(answers[asked - 1] + '\\n')
+  if (asked++ === 2) return socket.destroy()
+  const timer = setInterval(() => {
+    if (!existsSync(file)) return
+    clearInterval(timer)
+    call()
+  }, 20)
+})
+socket.on('close', () => process.exit(0))
+`
+
+t.test('another policy is taken while a connection lives on, and counts for its next request', async (t) => {
+  const file = '/tmp/policy-rules-reloaded'
+  rmSync(file, { force: true })
+  const before = (await gateway.state())?.policy.hash as string
+  const body = JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'say LATER-1' }] })
+  const call = lab.run('agent1', [NODE, '-e', TWICE, body, file])
+  await recorded(
+    ({ record }) =>
+      (record.derived as { 'gen_ai.request.model'?: string } | undefined) !== undefined &&
+      JSON.stringify(record.request).includes(`"size":${body.length}`),
+  )
+  writeFileSync(
+    `${ADDITIONS}/20-later.yaml`,
+    `apiVersion: agent-anchor/v1
+kind: PolicyAddition
+detectors: [{ name: later, pattern: 'LATER-[0-9]+' }]
+traffic: { rules: [{ name: not-later, action: block, content: [later] }] }
+`,
+  )
+  const reloaded = await gateway.cli('policy', 'reload')
+  t.equal(reloaded.code, 0, reloaded.stderr)
+  const after = (await gateway.state())?.policy.hash as string
+  t.not(after, before)
+  t.match(reloaded.stdout, after)
+  writeFileSync(file, '')
+  t.equal((await call).stdout, 'HTTP/1.1 200\nHTTP/1.1 403\n')
+  const { record } = await recorded(({ record }) => record.event === 'policy-changed', '--kind', 'audit')
+  t.match(record, { detail: { name: 'standard', from: before, to: after } })
+  const blocked = await recorded(
+    ({ record }) => (record.policy as { rule?: string } | undefined)?.rule === 'standard/traffic/not-later',
+  )
+  t.match(blocked.record, { policy: { hash: after, verdict: 'block' } })
+})
+
+t.test('a bad policy is not taken: the old one holds, and status and log say why', async (t) => {
+  const before = (await gateway.state())?.policy.hash
+  writeFileSync(
+    `${ADDITIONS}/30-bad.yaml`,
+    'apiVersion: agent-anchor/v1\nkind: PolicyAddition\ntraffic: { rules: [{ name: x, action: blok }] }\n',
+  )
+  const reloaded = await gateway.cli('policy', 'reload')
+  t.equal(reloaded.code, 1)
+  t.match(reloaded.stderr, /30-bad\.yaml:3:\d+: .*did you mean `block`/)
+  t.equal((await gateway.state())?.policy.hash, before)
+  t.equal((await sdk('openai.mjs', 'say LATER-2')).error.status, 403, 'the old rules hold')
+  const { record } = await recorded(({ record }) => record.event === 'policy-rejected', '--kind', 'audit')
+  t.match(record, { detail: { policy: before, why: /30-bad\.yaml:3/ } })
+  const status = await gateway.json('status')
+  t.match(JSON.stringify(status), /policy\.rejected/)
+  writeFileSync(`${ADDITIONS}/30-bad.yaml`, 'apiVersion: agent-anchor/v1\nkind: PolicyAddition\n')
+  t.equal((await gateway.cli('policy', 'reload')).code, 0)
+  t.notMatch(JSON.stringify(await gateway.json('status')), /policy\.rejected/)
+})
+
+t.test('the kernel’s rules follow, and what can’t change while it runs is refused', async (t) => {
+  const own = (settings: string) =>
+    writeFileSync(
+      `${ADDITIONS}/../standard.yaml`,
+      `apiVersion: agent-anchor/v1\nkind: Policy\nname: standard\n${settings}`,
+    )
+  own('enforcement: { ports: [80, 443, 8443] }\n')
+  t.equal((await gateway.cli('policy', 'reload')).code, 0)
+  const rules = async () => (await lab.run('root', ['/usr/sbin/nft', 'list', 'ruleset'])).stdout
+  const end = Date.now() + 10_000
+  while (!(await rules()).includes('8443') && Date.now() < end)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  t.match(await rules(), /8443/)
+  t.equal((await gateway.state())?.enforcement.redirect, true)
+  own('enforcement: { dns: guarded }\n')
+  const refused = await gateway.cli('policy', 'reload')
+  t.equal(refused.code, 1)
+  t.match(refused.stderr, /enforcement\.dns can't change while the gateway runs: restart it/)
+  t.match(await rules(), /8443/)
 })
 
 t.test('explain says of a record what decided', async (t) => {
