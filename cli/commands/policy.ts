@@ -6,6 +6,7 @@ import { explain } from '../../policies/explain.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import {
+  type Asked,
   describedFacts,
   type ExplainOptions,
   explanationText,
@@ -27,6 +28,8 @@ const sha256 = (text: string): string => {
   if (!/^[0-9a-f]{64}$/.test(text)) throw new InvalidArgumentError('64 hex digits are wanted')
   return text
 }
+
+const recordedIn = ({ recordedUnder }: Asked) => (recordedUnder === undefined ? {} : { recordedUnder })
 
 const gathered = (text: string, before: string[] = []): string[] => [...before, text]
 
@@ -89,14 +92,14 @@ export const policy: Register = (program, act) => {
         const asked = options as typeof options & ExplainOptions & { readonly policy?: string }
         const config = loadConfig(options.config)
         const rules = await inForce(loadNamed(asked.policy ?? config.policy, config.policiesDir))
-        const facts =
+        const request =
           asked.record === undefined
-            ? describedFacts(rules, asked)
+            ? { facts: describedFacts(rules, asked) }
             : await recordedFacts(options, asked.record)
-        const found = explain(rules.policy, facts)
+        const found = explain(rules.policy, request.facts)
         const { name, hash } = rules.policy
-        if (options.json) printJson({ policy: { name, hash }, ...found })
-        else print(explanationText(rules, facts, found))
+        if (options.json) printJson({ policy: { name, hash }, ...recordedIn(request), ...found })
+        else print(explanationText(rules, request, found))
         return ExitCode.healthy
       }),
     )

@@ -74,8 +74,14 @@ function bodyOf(file: string): string {
   }
 }
 
+export interface Asked {
+  readonly facts: ExchangeFacts
+  /** Hash of the policy that the record names. */
+  readonly recordedUnder?: string
+}
+
 /** @throws CliError NOT_ROOT, NO_EXCHANGE; ReceiptError NO_SUCH_RECORD */
-export async function recordedFacts(options: GlobalOptions, id: string): Promise<ExchangeFacts> {
+export async function recordedFacts(options: GlobalOptions, id: string): Promise<Asked> {
   const evidence = await openEvidence(options, 'policy explain --record')
   const row = findRecord(evidence, id)
   const record = ExchangeRecord.safeParse(JSON.parse(Buffer.from(row.bytes).toString('utf8'))).data
@@ -92,13 +98,18 @@ export async function recordedFacts(options: GlobalOptions, id: string): Promise
     }
   }
   try {
-    return recordedRequest(record, stored(record.request.head), stored(record.request.body))
+    const facts = recordedRequest(record, stored(record.request.head), stored(record.request.body))
+    return { facts, recordedUnder: record.policy.hash }
   } finally {
     bodies.close()
   }
 }
 
-export function explanationText({ policy }: Rules, facts: ExchangeFacts, found: Explanation): string {
+export function explanationText(
+  { policy }: Rules,
+  { facts, recordedUnder = policy.hash }: Asked,
+  found: Explanation,
+): string {
   const { traffic, records } = found
   const decided = (section: string, rule: string | undefined) =>
     rule === undefined
@@ -107,6 +118,9 @@ export function explanationText({ policy }: Rules, facts: ExchangeFacts, found: 
   const { found: kinds = [], unknown = [] } = traffic.verdict
   const lines = [
     `${facts.method} ${facts.target} to ${facts.name} (${facts.provider})`,
+    ...(recordedUnder === policy.hash
+      ? []
+      : [`recorded under another policy (${recordedUnder}): this is what the present one says`]),
     '',
     `request: ${traffic.verdict.action}, by ${decided('traffic', traffic.verdict.rule)}`,
     ...(kinds.length > 0 ? [`         it holds ${kinds.join(', ')}`] : []),

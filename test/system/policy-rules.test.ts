@@ -287,7 +287,12 @@ t.test('the kernel’s rules follow, and what can’t change while it runs is re
 })
 
 t.test('explain says of a record what decided', async (t) => {
-  const row = await recorded(({ record }) => record.outcome === 'blocked')
+  const row = await recorded(
+    ({ record }) => (record.policy as { rule?: string } | undefined)?.rule === 'standard/traffic/not-that',
+  )
   const found = await gateway.json('policy', 'explain', '--record', row.id)
-  t.match(found, { traffic: { verdict: { action: 'block', rule: 'not-that' } } })
+  t.match(found, {
+    traffic: { verdict: { action: 'block', rule: 'not-that' } },
+    recordedUnder: (row.record.policy as { hash: string }).hash,
+  })
 })

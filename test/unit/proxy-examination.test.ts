@@ -261,3 +261,16 @@ t.test('all requests of a worker together hold no more than their bound', async 
   for (const one of examinations) one.stop()
   t.equal(holding.bytes, 0)
 })
+
+t.test('other rules hold from the next request on, on connections that are open already', async (t) => {
+  const { rig, agent, read } = await under(t, [])
+  agent.write(post('{"model":"o3"}'))
+  await read.until('ok')
+  const changed = rulesOf('standard', {
+    traffic: { rules: [{ name: 'not-o3', action: 'block', models: ['o3'] }] },
+  })
+  rig.worker.setRules({ ...changed, policy: { ...changed.policy, hash: 'cd'.repeat(32) } })
+  agent.write(post('{"model":"o3"}'))
+  t.match(await read.until('end'), /ok.*403 Forbidden.*standard\/traffic\/not-o3/s)
+  t.match((await rig.recorder.ended(1)).open, { policy: { hash: 'cd'.repeat(32), verdict: 'block' } })
+})
