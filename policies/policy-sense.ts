@@ -193,11 +193,13 @@ function reachable(section: 'traffic' | 'records', rules: readonly Rule[], wrong
     if (names.has(rule.name))
       wrong([...path, 'name'], `another rule is called \`${rule.name}\`: give each a name of its own`)
     names.add(rule.name)
-    const { name: _, action, ...conditions } = rule
-    // In the record, `content` is what is replaced and no condition.
-    const asked = Object.keys(conditions).filter(
-      (key) => section === 'traffic' || action !== 'redact' || key !== 'content',
+    closed = Object.keys(rule).every(
+      (key) => NO_CONDITION.has(key) || (key === 'content' && replaces(section, rule)),
     )
-    closed = asked.length === 0
   }
 }
+
+const NO_CONDITION = new Set(['name', 'action', 'cannotTell'])
+
+/** In the record, `content` is what is replaced and no condition. */
+const replaces = (section: string, { action }: Rule) => section === 'records' && action === 'redact'

@@ -43,6 +43,11 @@ t.test('settings that cannot be, or promise what is not done, are refused at the
     [`traffic: { rules: [{ name: a, action: block, operations: [chats] }] }`, '4:59', /did you mean `chat`/],
     [`detectors: [{ name: a, pattern: "(?=x)" }]`, '4:33', /no RE2 pattern/],
     [`detectors: [{ name: email, pattern: x }]`, '4:21', /another detector is called `email`/],
+    [
+      'traffic: { rules: [{ name: a, action: block, cannotTell: pass }, { name: b, action: allow }] }',
+      '4:66',
+      /never reached/,
+    ],
     [`agents: [{ name: a }]`, '4:10', /anybody would be it/],
     [`records: { rules: [{ name: a, action: redact }] }`, '4:20', /name detectors there/],
     [`records: { rules: [{ name: a, action: keep, providers: [grok] }] }`, '4:57', /did you mean `groq`/],

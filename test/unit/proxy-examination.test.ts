@@ -125,10 +125,14 @@ t.test('what is found is replaced on the wire and in the record, its length set 
       wanted(`X-A: 1\r\n${length}\r\nX-B:  2`),
   )
   for (let n = 0; n < 3; n++) {
-    const { open, requestBody, end } = await rig.recorder.ended(n)
+    const { open, requestBody, end, frames } = await rig.recorder.ended(n)
     t.match(open, { policy: { rule: 'standard/traffic/r0', verdict: 'redact', found: ['openai-key'] } })
     t.equal(requestBody.toString(), clean)
     t.match(end, { outcome: 'complete' })
+    t.same(
+      frames.filter(({ type }) => type === FrameType.RequestEnd).map(({ payload }) => payload.toString()),
+      ['{}'],
+    )
   }
   t.notMatch(Buffer.concat(rig.recorder.frames.map(({ payload }) => payload)).toString(), KEY)
 })

@@ -46,6 +46,8 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   readonly #recorded: Governed | undefined
   /** Until the policy's rules have judged it: nothing of it went anywhere. */
   #held: HeldRequest | undefined
+  /** Its body went out as another: trailers of the old one did not. */
+  #redacted = false
   #recording: Recording | undefined
   #requestDone = false
   #agentEnded = false
@@ -151,6 +153,7 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
       this.#block(judged, recorded, parts)
       return
     }
+    this.#redacted = judged.body !== undefined
     this.#go(recorded, head)
     if (!this.#over && raw.length > 0) this.#pass(raw, parts, true)
   }
@@ -172,7 +175,7 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   #requestComplete(raw: Buffer, whole: boolean): void {
     this.#requestDone = true
     this.#outgoing.finish(raw, whole)
-    this.#recording?.requestEnd(this.#requestBody.trailers)
+    this.#recording?.requestEnd(this.#redacted ? undefined : this.#requestBody.trailers)
     if (!this.#recording || !this.#shared.holdBack) this.#outgoing.release()
     this.#advance()
   }
