@@ -134,6 +134,12 @@ const ProxySettings = z
       .enum(['strip', 'pass'])
       .default('strip')
       .describe("A governed host's advertisement of HTTP/3, which can't be recorded."),
+    uninterceptable: z
+      .enum(['refuse', 'splice'])
+      .default('refuse')
+      .describe(
+        'A program that refuses our certificate for a name (it pins another), or whose server there asks for a certificate of its own; splice: what it calls by that name passes unread for an hour.',
+      ),
     unrecorded: z
       .enum(['refuse', 'forward'])
       .default('refuse')

@@ -3,6 +3,7 @@
  * in it as salted digests. Derived fields carry OpenTelemetry GenAI names (docs/formats.md).
  */
 import { z } from 'zod'
+import { Derived } from './derived.ts'
 import { OUTCOMES } from './outcomes.ts'
 
 /** Longest leaf in bytes. A tlog-tiles entry may have 65,535; a commitment needs far less. */
@@ -56,26 +57,6 @@ export type Agent = z.infer<typeof Agent>
 /** A stored part: `digest` = SHA-256(salt[32] ‖ bytes), hex; the salt lies beside the bytes, encrypted. */
 const Part = z.strictObject({ digest: Hex32, size: z.int().nonnegative(), stored: z.boolean() })
 export type Part = z.infer<typeof Part>
-
-const Derived = z.strictObject({
-  'gen_ai.provider.name': z.string(),
-  'gen_ai.operation.name': z.string().optional(),
-  'gen_ai.request.model': z.string().optional(),
-  'gen_ai.request.stream': z.boolean().optional(),
-  'gen_ai.response.model': z.string().optional(),
-  'gen_ai.response.id': z.string().optional(),
-  'gen_ai.response.finish_reasons': z.array(z.string()).optional(),
-  'gen_ai.usage.input_tokens': z.int().nonnegative().optional(),
-  'gen_ai.usage.output_tokens': z.int().nonnegative().optional(),
-  'gen_ai.usage.cache_read.input_tokens': z.int().nonnegative().optional(),
-  'gen_ai.usage.cache_creation.input_tokens': z.int().nonnegative().optional(),
-  'gen_ai.usage.reasoning.output_tokens': z.int().nonnegative().optional(),
-  /** reported: the provider said it; none: it did not. */
-  usageSource: z.enum(['reported', 'none']),
-  /** Why nothing could be derived from the content, where that is so. */
-  unparsed: z.string().optional(),
-})
-export type Derived = z.infer<typeof Derived>
 
 const common = {
   v: z.literal(1),
@@ -137,6 +118,20 @@ export const ExchangeRecord = z.strictObject({
       })
       .optional(),
   }),
+  /** One turn of a WebSocket: heads are the handshake's, bodies the messages of each side (docs/formats.md). */
+  webSocket: z
+    .strictObject({
+      /** Id of the handshake's record. */
+      connection: z.uuid(),
+      /** From 1 on. */
+      turn: z.int().positive(),
+      messages: z.strictObject({ client: z.int().nonnegative(), server: z.int().nonnegative() }).optional(),
+      /** Pings and pongs of both sides. */
+      controls: z.int().nonnegative().optional(),
+      /** Who closed, and the code. */
+      close: z.strictObject({ by: z.enum(['client', 'server']), code: z.int().optional() }).optional(),
+    })
+    .optional(),
   /** What else was noticed about it, e.g. `unlisted-host`, `name-mismatch`. */
   flags: z.array(z.string()).optional(),
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),

@@ -216,6 +216,8 @@ export interface RigOptions extends Partial<WorkerOptions> {
   /** Gets each connection that reaches the provider, TLS done. */
   readonly provider: (socket: Socket) => void
   readonly tls?: Identity | false
+  /** What the provider speaks; HTTP/1.1 where nothing is said. */
+  readonly alpn?: string[]
   /** Where the kernel says that connections were meant for, instead of the provider. */
   readonly rulesAt?: (providerPort: number) => RulesInForce
   readonly destination?: (providerPort: number) => { address: string; port: number } | undefined
@@ -227,6 +229,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   const {
     provider,
     tls = providerIdentity,
+    alpn = ['http/1.1'],
     destination,
     rulesAt,
     recorder = new FakeRecorder(),
@@ -242,7 +245,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   }
   const raw = new Set<Socket>()
   const upstream = tls
-    ? createTlsServer({ ...tls, ALPNProtocols: ['http/1.1'], allowHalfOpen: true }, serve)
+    ? createTlsServer({ ...tls, ALPNProtocols: alpn, allowHalfOpen: true }, serve)
     : createServer({ allowHalfOpen: true }, serve)
   upstream.on('connection', (socket: Socket) => {
     raw.add(socket)

@@ -5,10 +5,7 @@ import { type ProxyError, type ProxyErrorCode, statusOf } from '../proxy-error.t
 
 /** A whole response; the connection ends after it. `message` must hold no header value and no body. */
 export function gatewayAnswer(code: ProxyErrorCode, message: string, method: string | undefined): Buffer {
-  const body = JSON.stringify({
-    error: { type: 'agent_anchor_gateway', code, message: `Agent Anchor Gateway: ${message}` },
-  })
-  return response(statusOf(code), [['Content-Type', 'application/json']], body, method)
+  return response(statusOf(code), [['Content-Type', 'application/json']], answerBody(code, message), method)
 }
 
 /** The same for an error of an exchange; of one that a rule blocks, in the provider's own shape. */
@@ -31,4 +28,10 @@ function response(
     `Content-Length: ${Buffer.byteLength(body)}\r\n` +
     'Connection: close\r\n\r\n'
   return Buffer.from(method === 'HEAD' ? head : head + body)
+}
+
+export function answerBody(code: ProxyErrorCode, message: string): string {
+  return JSON.stringify({
+    error: { type: 'agent_anchor_gateway', code, message: `Agent Anchor Gateway: ${message}` },
+  })
 }

@@ -8,6 +8,7 @@
 import { callShape } from '../../../policies/call-shape.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
+import { now } from '../clock.ts'
 import type { Judged } from '../examination/judged.ts'
 import { PolicyBlock } from '../examination/policy-block.ts'
 import { type BodyReader, bodyReader } from '../http/body.ts'
@@ -15,26 +16,27 @@ import { keepAliveSeconds, persists, requestFraming } from '../http/framing.ts'
 import { parseRequestHead, type RequestHead, type ResponseHead } from '../http/head.ts'
 import { joined } from '../http/joined.ts'
 import { ProxyError } from '../proxy-error.ts'
-import type { ExchangeListener } from '../recorder-link.ts'
+import { recordId } from '../record-id.ts'
+import type { DrainListener, ExchangeListener } from '../recorder-link.ts'
 import { PAUSED_BY, type UpstreamConnection } from '../upstream/connection.ts'
 import { certificateWanted } from '../upstream/dial.ts'
+import { isWebSocket } from '../web-socket/extensions.ts'
+import { WebSocketRelay } from '../web-socket/web-socket.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import { Answer, type AnswerSink } from './answer.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
 import { asProxyError, closed, outcomeOf } from './failure.ts'
 import { HeldRequest } from './held-request.ts'
 import { Outgoing } from './outgoing.ts'
-import { Recording } from './recording.ts'
+import { CERTIFICATE_WANTED, Recording } from './recording.ts'
 import { type Supplied, Supply } from './supply.ts'
 import { whatIsRecorded } from './what-is-recorded.ts'
 
-/** The provider asked for a client certificate, and the agent's own, if it has one, was not shown. */
-const CERTIFICATE_WANTED = 'client-certificate-wanted'
 /** RFC 9110 §9.2.2, less PUT and DELETE: what they do twice may be seen. */
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')
 
-export class Exchange implements Supplied, ExchangeListener, AnswerSink {
+export class Exchange implements Supplied, ExchangeListener, DrainListener, AnswerSink {
   readonly request: RequestHead
   readonly #shared: Shared
   readonly #agent: AgentSide
@@ -49,6 +51,8 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   /** Its body went out as another: trailers of the old one did not. */
   #redacted = false
   #recording: Recording | undefined
+  /** What the connection became, where that is recorded turn by turn. */
+  #webSocket: WebSocketRelay | undefined
   #requestDone = false
   #agentEnded = false
   #upstreamEnded = false
@@ -112,8 +116,12 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   more(bytes: Buffer): number {
     if (this.#over) return bytes.length
     if (this.#answer.isTunnel) {
-      this.#recording?.requestBody([bytes])
-      this.#push(bytes)
+      if (this.#webSocket) {
+        this.#webSocket.fromAgent(bytes)
+      } else {
+        this.#recording?.requestBody([bytes])
+        this.#push(bytes)
+      }
       this.#checkRecorder()
       return bytes.length
     }
@@ -218,7 +226,8 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   }
 
   body(parts: readonly Buffer[]): void {
-    this.#recording?.responseBody(parts)
+    if (this.#webSocket) for (const part of parts) this.#webSocket.fromProvider(part)
+    else this.#recording?.responseBody(parts)
   }
 
   forward(raw: Buffer): void {
@@ -231,8 +240,25 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
     return this.#requestDone && this.#outgoing.empty
   }
 
-  switched(): void {
+  switched(head: ResponseHead): void {
+    if (this.#recorded && isWebSocket(this.request, head)) this.#openWebSocket(this.#recorded, head)
     this.#agent.upgraded()
+  }
+
+  /** The handshake's record ends here; each turn makes one of its own. */
+  #openWebSocket(recorded: Governed, response: ResponseHead): void {
+    const facts = this.#facts(this.#outgoing.upstream)
+    const id = this.#recording?.id ?? recordId(now())
+    this.#recording?.end({ outcome: 'complete', ...facts })
+    this.#recording = undefined
+    const connection = { request: this.request, response, id, facts }
+    this.#webSocket = new WebSocketRelay(this.#shared, recorded, connection, {
+      toProvider: (bytes) => this.#push(bytes),
+      pauseAgent: (paused) => this.#agent[paused ? 'pause' : 'resume'](AGENT_PAUSED_BY.webSocket),
+      pauseProvider: (paused) => this.#outgoing.upstream?.[paused ? 'pause' : 'resume'](PAUSED_BY.webSocket),
+      failed: (error) => this.#fail('protocol-error', asProxyError(error)),
+      unrecorded: (reason) => this.unrecorded(reason),
+    })
   }
 
   /** @param surplus the provider sent bytes after its answer: that connection can't be trusted any more */
@@ -316,7 +342,8 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
       this.#agent.destroy()
       return
     }
-    this.#outgoing.close()
+    if (this.#webSocket) this.#webSocket.agentEnded(() => this.#outgoing.close())
+    else this.#outgoing.close()
   }
 
   /** The agent is gone. */
@@ -348,13 +375,14 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
     this.#shared.counters.unrecorded += 1
     this.#recording = undefined
     this.recorderDrained()
+    this.#webSocket?.goOn()
     if (!this.#requestDone) return
     this.#outgoing.release()
     this.#advance()
   }
 
   #checkRecorder(): void {
-    if (this.#over || !this.#recording || !this.#shared.recorder.full) return
+    if (this.#over || !(this.#recording || this.#webSocket) || !this.#shared.recorder.full) return
     this.#agent.pause(AGENT_PAUSED_BY.recorder)
     this.#outgoing.upstream?.pause(PAUSED_BY.recorder)
     this.#shared.recorder.whenDrained(this)
@@ -373,9 +401,23 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   #fail(outcome: Outcome, error: ProxyError): void {
     if (this.#over) return
     this.#shared.counters.failed += 1
+    if (error.code === 'upstream_wants_certificate')
+      void this.#shared.refusers.add(this.#agent.governed, now())
+    const last = this.#webSocket?.closeFrame(error)
+    if (last) this.#agent.write(last)
     this.#supply.giveBack(this.#end(outcome, error), this.#heard)
     if (this.#answered) this.#agent.destroy()
     else this.#agent.answer(error)
+  }
+
+  #facts(
+    upstream: UpstreamConnection | undefined,
+  ): Pick<EndPayload, 'upstream' | 'destinationMismatch' | 'flags'> {
+    return {
+      ...(upstream ? { upstream: upstream.endpoint } : {}),
+      ...(this.#agent.mismatch ? { destinationMismatch: true } : {}),
+      ...(upstream?.wantsCertificate ? { flags: [CERTIFICATE_WANTED] } : {}),
+    }
   }
 
   /** Closes the record; says the connection that must be seen to. */
@@ -387,16 +429,16 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
     }
     this.#over = true
     const upstream = this.#supply.end()
+    const said = error && { code: error.code, message: error.message }
+    this.#webSocket?.end(outcome, said)
     if (this.#recording) {
       const { trailers, isTunnel } = this.#answer
       const payload: EndPayload = {
         outcome,
-        ...(upstream ? { upstream: upstream.endpoint } : {}),
-        ...(this.#agent.mismatch ? { destinationMismatch: true } : {}),
-        ...(error ? { error: { code: error.code, message: error.message } } : {}),
+        ...this.#facts(upstream),
+        ...(said ? { error: said } : {}),
         ...(trailers === undefined ? {} : { trailers }),
         ...(isTunnel ? { upgraded: true } : {}),
-        ...(upstream?.wantsCertificate ? { flags: [CERTIFICATE_WANTED] } : {}),
       }
       this.#recording.end(payload)
     }

@@ -10,6 +10,7 @@ import type { Directory } from '../names/directory.ts'
 import type { Owner } from '../owners.ts'
 import { recordId } from '../record-id.ts'
 import type { RecorderLink } from '../recorder-link.ts'
+import type { Refusers } from '../untouched/refusers.ts'
 import type { Providers } from '../upstream/providers.ts'
 import type { Report } from '../upstream/reach.ts'
 import type { Vouching } from '../vouching/vouching.ts'
@@ -71,6 +72,7 @@ export interface Shared {
   /** Is it the name of a provider in the catalogue? */
   readonly governs: (name: string) => boolean
   readonly vouching: Vouching
+  readonly refusers: Refusers
   /** To be told of each upstream connection before anything is sent on it: the leak sensor knows it by that. */
   readonly dialled: Report
   readonly counters: Counters

@@ -1,5 +1,8 @@
 /** Anthropic messages. `input_tokens` there excludes the cache; OpenTelemetry's includes it. */
-import { count, field, present, sum, text } from './fields.ts'
+import { count, field, list, present, sum, text } from './fields.ts'
+import { FinishReasons } from './finish-reasons.ts'
+import { settings } from './request-settings.ts'
+import { offered, ToolCalls } from './tool-calls.ts'
 import type { Found, WireStyle } from './wire-style.ts'
 
 interface Usage {
@@ -27,36 +30,73 @@ function named({ input, output, cacheRead, cacheCreation }: Usage): Found {
   })
 }
 
-function message(body: unknown): Found {
-  const reason = text(field(body, 'stop_reason'))
+function identity(message: unknown): Found {
   return present<Found>({
-    'gen_ai.response.id': text(field(body, 'id')),
-    'gen_ai.response.model': text(field(body, 'model')),
-    'gen_ai.response.finish_reasons': reason === undefined ? undefined : [reason],
+    'gen_ai.response.id': text(field(message, 'id')),
+    'gen_ai.response.model': text(field(message, 'model')),
   })
 }
 
+/** `tool_use`, and the provider's own `server_tool_use` and `mcp_tool_use`. */
+function noteBlock(calls: ToolCalls, block: unknown): void {
+  if (!text(field(block, 'type'))?.endsWith('tool_use')) return
+  calls.note(text(field(block, 'name')), text(field(block, 'id')))
+}
+
 export const anthropicMessages: WireStyle = {
-  response: (body) => ({ ...message(body), ...named(usage(field(body, 'usage'))) }),
+  request: (body) => ({
+    ...settings({
+      model: field(body, 'model'),
+      stream: field(body, 'stream'),
+      maxTokens: field(body, 'max_tokens'),
+      temperature: field(body, 'temperature'),
+      topP: field(body, 'top_p'),
+      topK: field(body, 'top_k'),
+    }),
+    ...offered(list(field(body, 'tools')).map((tool) => text(field(tool, 'name')))),
+  }),
+  response(body) {
+    const calls = new ToolCalls()
+    const reasons = new FinishReasons()
+    for (const block of list(field(body, 'content'))) noteBlock(calls, block)
+    reasons.note(field(body, 'stop_reason'))
+    return {
+      ...identity(body),
+      ...reasons.found(),
+      ...named(usage(field(body, 'usage'))),
+      ...calls.found(),
+    }
+  },
   stream() {
+    const calls = new ToolCalls()
+    const reasons = new FinishReasons()
     let found: Found = {}
     let counts: Usage = {}
     return {
       event(data) {
-        const type = field(data, 'type')
-        if (type === 'message_start') {
-          const started = field(data, 'message')
-          found = { ...found, ...message(started) }
-          // Its output_tokens count the first token or two: only message_delta has the final number.
-          const { output: _, ...input } = usage(field(started, 'usage'))
-          counts = { ...counts, ...input }
-        } else if (type === 'message_delta') {
-          const reason = text(field(data, 'delta', 'stop_reason'))
-          if (reason !== undefined) found = { ...found, 'gen_ai.response.finish_reasons': [reason] }
-          counts = { ...counts, ...usage(field(data, 'usage')) }
+        switch (field(data, 'type')) {
+          case 'message_start': {
+            const started = field(data, 'message')
+            found = { ...found, ...identity(started) }
+            // Its output_tokens count the first token or two: only message_delta has the final number.
+            const { output: _, ...input } = usage(field(started, 'usage'))
+            counts = { ...counts, ...input }
+            return false
+          }
+          case 'content_block_start':
+            noteBlock(calls, field(data, 'content_block'))
+            return false
+          case 'content_block_delta':
+            return true
+          case 'message_delta':
+            reasons.note(field(data, 'delta', 'stop_reason'))
+            counts = { ...counts, ...usage(field(data, 'usage')) }
+            return false
+          default:
+            return false
         }
       },
-      found: () => ({ ...found, ...named(counts) }),
+      found: () => ({ ...found, ...reasons.found(), ...named(counts), ...calls.found() }),
     }
   },
 }

@@ -20,6 +20,27 @@ export function parseBounded(bytes: Buffer): ParsedJson {
   }
 }
 
+/** A stream of 16 MiB has 160,000 events of a usual size; millions of tiny ones would take seconds to parse. */
+const MAX_EVENTS = 250_000
+
+/** The JSON of a stream's events, each bounded and so many at most. */
+export class JsonEvents {
+  #parsed = 0
+
+  /** Why there is no more to be had, where that is so. */
+  get full(): string | undefined {
+    return this.#parsed < MAX_EVENTS ? undefined : `more than ${MAX_EVENTS} events`
+  }
+
+  /** @returns undefined for what is no JSON, too. */
+  parse(bytes: Buffer): unknown {
+    if (this.full !== undefined) return undefined
+    this.#parsed++
+    const parsed = parseBounded(bytes)
+    return 'value' in parsed ? parsed.value : undefined
+  }
+}
+
 /** An upper bound: commas, brackets and braces outside strings. */
 function countValues(bytes: Buffer): number {
   let count = 0
@@ -31,7 +52,8 @@ function countValues(bytes: Buffer): number {
   return count
 }
 
-function stringEnd(bytes: Buffer, from: number): number {
+/** @returns where the string ends that goes on at `from`: its quote, or the end of all. */
+export function stringEnd(bytes: Buffer, from: number): number {
   let quote = bytes.indexOf(QUOTE, from)
   while (quote !== -1) {
     let slashes = 0

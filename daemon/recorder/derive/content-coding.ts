@@ -29,16 +29,12 @@ const DECODERS: Record<string, (bytes: Buffer) => Buffer> = {
   zstd: (bytes) => zstdDecompressSync(bytes, { ...bound, finishFlush: constants.ZSTD_e_flush }),
 }
 
+export function isEncoded(head: Head): boolean {
+  return codingsOf(head).length > 0
+}
+
 export function decodeContent(head: Head, bytes: Buffer): Decoded {
-  const codings = (head.fields.get('content-encoding') ?? [])
-    .flatMap((value) => value.split(','))
-    .map((coding) =>
-      coding
-        .trim()
-        .toLowerCase()
-        .replace(/^x-gzip$/, 'gzip'),
-    )
-    .filter((coding) => coding !== '' && coding !== 'identity')
+  const codings = codingsOf(head)
   if (codings.length > MAX_CODINGS) return { unparsed: `${codings.length} content codings` }
   let decoded = bytes
   for (const coding of codings.reverse()) {
@@ -53,4 +49,17 @@ export function decodeContent(head: Head, bytes: Buffer): Decoded {
     }
   }
   return { bytes: decoded }
+}
+
+/** In the order applied. */
+function codingsOf(head: Head): string[] {
+  return (head.fields.get('content-encoding') ?? [])
+    .flatMap((value) => value.split(','))
+    .map((coding) =>
+      coding
+        .trim()
+        .toLowerCase()
+        .replace(/^x-gzip$/, 'gzip'),
+    )
+    .filter((coding) => coding !== '' && coding !== 'identity')
 }

@@ -20,6 +20,21 @@ export function count(value: Json): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }
 
+export function number(value: Json): number | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}
+
+export function whole(value: Json): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined
+}
+
+/** Longest name or id that is taken from content where there may be many of them. */
+const MAX_NAME = 128
+
+export function cut(name: string): string {
+  return name.length <= MAX_NAME ? name : `${name.slice(0, MAX_NAME - 1)}…`
+}
+
 /** The sum of the counts there are; undefined where there is none. */
 export function sum(...values: (number | undefined)[]): number | undefined {
   const there = values.filter((value) => value !== undefined)

@@ -1,5 +1,8 @@
 /** OpenAI chat completions, completions and embeddings, and those who speak like them. */
 import { count, field, list, present, text } from './fields.ts'
+import { FinishReasons } from './finish-reasons.ts'
+import { settings } from './request-settings.ts'
+import { offered, ToolCalls } from './tool-calls.ts'
 import type { Found, WireStyle } from './wire-style.ts'
 
 /** `prompt_tokens` includes what was read from the cache. */
@@ -29,37 +32,78 @@ function common(body: unknown): Found {
   }
 }
 
-/** Choices whose reasons are kept; `n` in a request may be 128. */
-const MAX_CHOICES = 128
-
-function reasonsOf(reasons: ReadonlyMap<number, string>): Found {
-  const ordered = [...reasons].sort(([a], [b]) => a - b).map(([, reason]) => reason)
-  return ordered.length === 0 ? {} : { 'gen_ai.response.finish_reasons': ordered }
+function toolName(tool: unknown): string | undefined {
+  return text(field(tool, 'function', 'name')) ?? text(field(tool, 'custom', 'name'))
 }
 
-function noteReasons(reasons: Map<number, string>, body: unknown): void {
-  for (const [i, choice] of list(field(body, 'choices')).entries()) {
-    const reason = text(field(choice, 'finish_reason'))
-    const index = count(field(choice, 'index')) ?? i
-    if (reason !== undefined && (reasons.size < MAX_CHOICES || reasons.has(index))) reasons.set(index, reason)
+/** What a choice's message or delta calls; a call's later deltas have its index only. */
+function noteCalls(calls: ToolCalls, choice: unknown, at: number): void {
+  const said = field(choice, 'message') ?? field(choice, 'delta')
+  for (const [i, call] of list(field(said, 'tool_calls')).entries()) {
+    const index = count(field(call, 'index')) ?? i
+    calls.note(toolName(call), text(field(call, 'id')), `${at}.${index}`)
+  }
+  // Before there were several calls at once.
+  calls.note(text(field(said, 'function_call', 'name')), undefined, `${at}.`)
+}
+
+function hasOutput(choice: unknown): boolean {
+  const delta = field(choice, 'delta')
+  return (
+    ['content', 'reasoning_content', 'reasoning', 'refusal'].some((key) => text(field(delta, key))) ||
+    list(field(delta, 'tool_calls')).length > 0 ||
+    text(field(choice, 'text')) !== undefined
+  )
+}
+
+class Answer {
+  readonly #reasons = new FinishReasons()
+  readonly #calls = new ToolCalls()
+  #found: Found = {}
+
+  /** A whole body, or a chunk of a stream: they differ in the choices only. */
+  take(body: unknown): boolean {
+    this.#found = { ...this.#found, ...common(body) }
+    let output = false
+    for (const [i, choice] of list(field(body, 'choices')).entries()) {
+      const index = count(field(choice, 'index')) ?? i
+      this.#reasons.note(field(choice, 'finish_reason'), index)
+      noteCalls(this.#calls, choice, index)
+      output ||= hasOutput(choice)
+    }
+    return output
+  }
+
+  found(): Found {
+    return { ...this.#found, ...this.#reasons.found(), ...this.#calls.found() }
   }
 }
 
 export const openaiChat: WireStyle = {
+  request: (body) => ({
+    ...settings({
+      model: field(body, 'model'),
+      stream: field(body, 'stream'),
+      maxTokens: field(body, 'max_completion_tokens') ?? field(body, 'max_tokens'),
+      temperature: field(body, 'temperature'),
+      topP: field(body, 'top_p'),
+      frequencyPenalty: field(body, 'frequency_penalty'),
+      presencePenalty: field(body, 'presence_penalty'),
+      seed: field(body, 'seed') ?? field(body, 'random_seed'),
+      choices: field(body, 'n'),
+    }),
+    ...offered([
+      ...list(field(body, 'tools')).map(toolName),
+      ...list(field(body, 'functions')).map((tool) => text(field(tool, 'name'))),
+    ]),
+  }),
   response(body) {
-    const reasons = new Map<number, string>()
-    noteReasons(reasons, body)
-    return { ...common(body), ...reasonsOf(reasons) }
+    const answer = new Answer()
+    answer.take(body)
+    return answer.found()
   },
   stream() {
-    const reasons = new Map<number, string>()
-    let found: Found = {}
-    return {
-      event(data) {
-        found = { ...found, ...common(data) }
-        noteReasons(reasons, data)
-      },
-      found: () => ({ ...found, ...reasonsOf(reasons) }),
-    }
+    const answer = new Answer()
+    return { event: (data) => answer.take(data), found: () => answer.found() }
   },
 }

@@ -1,5 +1,11 @@
 /** What a request asks for, told by its path and the provider's wire style. */
 import { anthropicMessages } from './anthropic-messages.ts'
+import { bedrockConverse } from './bedrock-converse.ts'
+import { bedrockInvoke } from './bedrock-invoke.ts'
+import { cohereV2 } from './cohere-v2.ts'
+import { connectProto } from './connect-proto.ts'
+import { gemini } from './gemini.ts'
+import { ollama } from './ollama.ts'
 import { openaiChat } from './openai-chat.ts'
 import { openaiResponses } from './openai-responses.ts'
 import type { WireStyle } from './wire-style.ts'
@@ -9,6 +15,8 @@ export interface Operation {
   readonly name?: string
   /** Where the path says it. */
   readonly model?: string
+  /** Where the path says it. */
+  readonly stream?: boolean
   /** Absent where there is no parser for it. */
   readonly style?: WireStyle
 }
@@ -17,12 +25,12 @@ interface Route {
   readonly path: RegExp
   readonly method?: string
   readonly name?: string
-  readonly style?: WireStyle
+  readonly style?: WireStyle | ((model: string | undefined) => WireStyle)
   /** Only for providers of these catalogue styles, where the path alone says too little. */
   readonly only?: readonly string[]
 }
 
-/** First match wins. Group `model` of a pattern is the model. */
+/** First match wins. Group `model` of a pattern is the model, `stream` there where the answer is a stream. */
 const ROUTES: readonly Route[] = [
   { path: /\/messages\/count_tokens$/ },
   { path: /\/deployments\/(?<model>[^/]+)\/chat\/completions$/, name: 'chat', style: openaiChat },
@@ -34,32 +42,61 @@ const ROUTES: readonly Route[] = [
   { path: /\/responses$/, method: 'POST', name: 'chat', style: openaiResponses },
   { path: /\/v1\/messages$/, name: 'chat', style: anthropicMessages },
   { path: /\/messages$/, name: 'chat', style: anthropicMessages, only: ['anthropic-messages'] },
-  { path: /\/models\/(?<model>[^/:]+):(?:stream)?[gG]enerateContent$/, name: 'generate_content' },
-  { path: /\/models\/(?<model>[^/:]+):(?:batchE|e)mbedContents?$/, name: 'embeddings' },
-  { path: /:(?:stream)?[gG]enerateContent$/, name: 'generate_content' },
-  { path: /\/model\/(?<model>[^/]+)\/converse(?:-stream)?$/, name: 'chat' },
-  { path: /\/model\/(?<model>[^/]+)\/invoke(?:-with-response-stream)?$/ },
-  { path: /\/v2\/chat$/, name: 'chat' },
-  { path: /\/api\/chat$/, name: 'chat' },
-  { path: /\/api\/generate$/, name: 'text_completion' },
+  {
+    path: /\/models\/(?<model>[^/:]+):(?<stream>stream)?[gG]enerateContent$/,
+    name: 'generate_content',
+    style: gemini,
+  },
+  { path: /\/models\/(?<model>[^/:]+):(?:batchE|e)mbedContents?$/, name: 'embeddings', style: gemini },
+  { path: /:(?<stream>stream)?[gG]enerateContent$/, name: 'generate_content', style: gemini },
+  // Other makers' models on Vertex
+  {
+    path: /\/publishers\/anthropic\/models\/(?<model>[^/:]+):(?<stream>stream)?[rR]awPredict$/,
+    name: 'chat',
+    style: anthropicMessages,
+  },
+  {
+    path: /\/publishers\/[^/]+\/models\/(?<model>[^/:]+):(?<stream>stream)?[rR]awPredict$/,
+    name: 'chat',
+    style: openaiChat,
+  },
+  { path: /\/model\/(?<model>[^/]+)\/converse(?<stream>-stream)?$/, name: 'chat', style: bedrockConverse },
+  {
+    path: /\/model\/(?<model>[^/]+)\/invoke(?<stream>-with-response-stream)?$/,
+    // OpenTelemetry has no name for what may be a chat, embeddings or a picture.
+    style: bedrockInvoke,
+  },
+  { path: /\/v2\/chat$/, name: 'chat', style: cohereV2 },
+  { path: /\/v[12]\/embed$/, name: 'embeddings', style: cohereV2, only: ['cohere-v2'] },
+  { path: /\/api\/chat$/, name: 'chat', style: ollama },
+  { path: /\/api\/generate$/, name: 'text_completion', style: ollama },
+  { path: /\/api\/embed$/, name: 'embeddings', style: ollama, only: ['ollama'] },
+  // Connect's /package.Service/Method
+  { path: /\/[\w.]+\.\w+\/\w*Chat\w*$/, name: 'chat', style: connectProto, only: ['connect-proto'] },
+  { path: /\/[\w.]+\.\w+\/\w+$/, style: connectProto, only: ['connect-proto'] },
 ]
+
+/** Longer than any provider's paths; the patterns are linear in it. */
+const MAX_PATH = 4096
 
 export function operationOf(
   method: string | undefined,
   target: string | undefined,
   style: string | undefined,
 ): Operation {
-  const path = (target ?? '').split('?', 1)[0]!.slice(0, 4096)
+  const path = (target ?? '').split('?', 1)[0]!.slice(0, MAX_PATH)
   for (const route of ROUTES) {
     if (route.method !== undefined && route.method !== method) continue
     if (route.only !== undefined && (style === undefined || !route.only.includes(style))) continue
     const match = route.path.exec(path)
     if (match === null) continue
-    const model = match.groups?.model
+    const model = match.groups?.model === undefined ? undefined : decoded(match.groups.model)
+    const parser = typeof route.style === 'function' ? route.style(model) : route.style
     return {
       ...(route.name !== undefined && { name: route.name }),
-      ...(model !== undefined && { model: decoded(model) }),
-      ...(route.style !== undefined && { style: route.style }),
+      ...(model !== undefined && { model }),
+      ...(match.groups?.stream !== undefined && { stream: true }),
+      ...(parser !== undefined && { style: parser }),
     }
   }
   return {}

@@ -5,8 +5,10 @@
 import type { z } from 'zod'
 import type { BodyKeys } from '../bodies/keys.ts'
 import type { PackStore } from '../bodies/pack-store.ts'
+import { Arrivals } from '../derive/arrivals.ts'
 import { derive } from '../derive/derive.ts'
 import { parseHead, requestLine, statusOf } from '../derive/http-head.ts'
+import { deriveTurn } from '../derive/turn.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import type { Outcome } from '../outcomes.ts'
 import { EndPayload, OpenPayload, RefusalPayload, RequestEndPayload } from '../payloads.ts'
@@ -14,6 +16,7 @@ import { type FailedPayload, FrameType } from '../protocol.ts'
 import type { ExchangeRecord, GapRecord, LogRecord, RefusalRecord } from '../record.ts'
 import { Capture } from './capture.ts'
 import { elapsed, rfc3339 } from './time.ts'
+import { TurnCapture } from './turn-capture.ts'
 
 const MAX_TARGET = 512
 
@@ -68,6 +71,7 @@ class Assembler {
   #responseHead: Capture | undefined
   #responseHeadBytes: Buffer = Buffer.alloc(0)
   #responseBody: Capture | undefined
+  #arrivals: Arrivals | undefined
   #open: z.infer<typeof OpenPayload> | undefined
   #end: z.infer<typeof EndPayload> | undefined
   #times: { open?: number; requestEnd?: number; durable?: number; firstByte?: number; last: number } = {
@@ -97,7 +101,7 @@ class Assembler {
         this.#requestBody.write(frame.payload)
         break
       case FrameType.RequestEnd:
-        this.#times.requestEnd ??= frame.time
+        this.#times.requestEnd = frame.time
         this.#trailers(this.#requestHead, payload(RequestEndPayload, frame)?.trailers)
         break
       case FrameType.ResponseHead:
@@ -110,9 +114,11 @@ class Assembler {
       case FrameType.ResponseBody:
         this.#responseBody ??= this.#body('response')
         this.#responseBody.write(frame.payload)
+        this.#arrivals ??= new Arrivals(this.#times.open ?? frame.time)
+        this.#arrivals.note(frame.payload.length, frame.time)
         break
       case FrameType.Durable:
-        this.#times.durable ??= frame.time
+        this.#times.durable = frame.time
         break
       case FrameType.End:
         this.#end = payload(EndPayload, frame)
@@ -142,14 +148,20 @@ class Assembler {
     const error = failure ?? this.#damage() ?? end?.error
     const requestBody = this.#requestBody ?? this.#body('request')
     const response = this.#response()
-    const derived = derive({
+    const seen = {
       provider: open.provider,
       telemetryName: open.telemetryName,
       style: open.style,
+      time: start,
       requestHead: this.#requestHeadBytes,
       requestBody: requestBody.content(),
-      response: response && { head: this.#responseHeadBytes, body: response.body.content() },
-    })
+      response: response && {
+        head: this.#responseHeadBytes,
+        body: response.body.content(),
+        arrivals: this.#arrivals,
+      },
+    }
+    const derived = open.webSocket ? deriveTurn(seen) : derive(seen)
     return {
       v: 1,
       id,
@@ -173,6 +185,7 @@ class Assembler {
       response: response && { head: response.head.finish(), body: response.body.finish() },
       derived,
       policy: open.policy,
+      webSocket: open.webSocket && { ...open.webSocket, ...end?.webSocket },
       flags: this.#flags(),
       error,
     }
@@ -193,7 +206,10 @@ class Assembler {
 
   #body(side: Side): Capture {
     const kept = this.#open?.keepBodies === true
-    return new Capture(this.#keys, kept && this.#stores(side) ? this.#store : undefined, kept)
+    const store = kept && this.#stores(side) ? this.#store : undefined
+    return this.#open?.webSocket
+      ? new TurnCapture(this.#keys, store, kept)
+      : new Capture(this.#keys, store, kept)
   }
 
   /** Trailer fields stand behind the head's, as they came. */

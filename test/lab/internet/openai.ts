@@ -16,6 +16,7 @@ import {
   streamAnswer,
   tokensOf,
 } from './answer.ts'
+import { realtimeTalk, responsesTalk } from './openai-sessions.ts'
 import { acceptWebSocket } from './web-socket.ts'
 
 const CREATED = 1_760_000_000
@@ -33,7 +34,7 @@ export function openai(request: SiteRequest): Answer {
   if (status === 429) return failure(request, 429, 'Rate limit reached.', 'requests', 'rate_limit_exceeded')
   if (status !== undefined) return failure(request, status, 'The server had an error.', 'server_error', null)
 
-  const webSocket = request.path === '/v1/realtime' ? acceptWebSocket(request) : undefined
+  const webSocket = session(request)
   if (webSocket !== undefined) return webSocket
   const model = /^\/v1\/models(?:\/([^/]+))?$/.exec(request.path)
   if (model !== null && request.head.method === 'GET') return listModels(request, model[1])
@@ -61,6 +62,13 @@ export function openai(request: SiteRequest): Answer {
     default:
       return notFound(request)
   }
+}
+
+function session(request: SiteRequest): Answer | undefined {
+  if (request.path === '/v1/realtime') {
+    return acceptWebSocket(request, realtimeTalk(request.query.get('model') ?? 'gpt-realtime'))
+  }
+  return request.path === '/v1/responses' ? acceptWebSocket(request, responsesTalk()) : undefined
 }
 
 function chatCompletion(request: SiteRequest, asked: Record<string, unknown>, model: string): Answer {

@@ -1,0 +1,101 @@
+/**
+ * What the tokens cost at list price, from the price list that @pydantic/genai-prices bundles. Its `updatePrices` would
+ * ask the network: it is never called, so a record's price is that of the version named in it.
+ */
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import type { Cost } from '../derived.ts'
+import type { Found } from './wire-style.ts'
+
+/** Providers in the price list, by their OpenTelemetry name. Its own search would take `openai_compatible` for OpenAI. */
+const PROVIDERS: Readonly<Record<string, string>> = {
+  openai: 'openai',
+  anthropic: 'anthropic',
+  'gcp.gemini': 'google',
+  'gcp.vertex_ai': 'google',
+  'aws.bedrock': 'aws',
+  'azure.ai.openai': 'azure',
+  'azure.ai.inference': 'azure',
+  mistral_ai: 'mistral',
+  cohere: 'cohere',
+  groq: 'groq',
+  x_ai: 'x-ai',
+  deepseek: 'deepseek',
+  perplexity: 'perplexity',
+  moonshot_ai: 'moonshotai',
+  together: 'together',
+  fireworks: 'fireworks',
+  openrouter: 'openrouter',
+  cerebras: 'cerebras',
+  zhipu: 'zai',
+  minimax: 'minimax',
+  voyage: 'voyageai',
+}
+
+const PACKAGE = '@pydantic/genai-prices'
+/** Longer than any model's name. */
+const MAX_MODEL = 256
+
+interface PriceList {
+  readonly calcPrice: typeof import('@pydantic/genai-prices').calcPrice
+  readonly source: string
+}
+
+let loaded: PriceList | undefined
+
+/** With the first usage only: 15 MB and 20 ms (measured), which a start need not wait for. */
+function priceList(): PriceList {
+  if (loaded === undefined) {
+    const require = createRequire(import.meta.url)
+    const { calcPrice } = require(PACKAGE) as typeof import('@pydantic/genai-prices')
+    const manifest = path.join(path.dirname(require.resolve(PACKAGE)), '..', 'package.json')
+    const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }
+    loaded = { calcPrice, source: `${PACKAGE} ${version}` }
+  }
+  return loaded
+}
+
+/**
+ * @param time of the exchange, milliseconds since the epoch: prices change
+ * @returns undefined where the list has no such model, or the usage makes no sense
+ */
+export function costOf(provider: string, found: Found, time: number): Cost | undefined {
+  const model = found['gen_ai.response.model'] ?? found['gen_ai.request.model']
+  const listed = Object.hasOwn(PROVIDERS, provider) ? PROVIDERS[provider] : undefined
+  const input = found['gen_ai.usage.input_tokens']
+  const output = found['gen_ai.usage.output_tokens']
+  if (listed === undefined || model === undefined || model.length > MAX_MODEL) return undefined
+  if (input === undefined && output === undefined) return undefined
+  const usage = {
+    input_tokens: input ?? 0,
+    output_tokens: output ?? 0,
+    cache_read_tokens: found['gen_ai.usage.cache_read.input_tokens'] ?? 0,
+    cache_write_tokens: found['gen_ai.usage.cache_creation.input_tokens'] ?? 0,
+  }
+  const { calcPrice, source } = priceList()
+  try {
+    const price = calcPrice(usage, model, {
+      providerId: listed,
+      timestamp: new Date(Number.isFinite(time) ? time : 0),
+    })
+    if (price === null) return undefined
+    const { input_price, output_price, total_price } = price
+    if (![input_price, output_price, total_price].every((price) => price >= 0)) return undefined
+    return {
+      currency: 'USD',
+      input: dollars(input_price),
+      output: dollars(output_price),
+      total: dollars(total_price),
+      source,
+    }
+  } catch {
+    // It throws for a cache larger than the input: a provider's number, so no reason to lose the record.
+    return undefined
+  }
+}
+
+/** To a billionth: sums of floating-point numbers have tails that no price list knows. */
+function dollars(value: number): number {
+  return Math.round(value * 1e9) / 1e9
+}

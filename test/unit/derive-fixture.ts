@@ -1,0 +1,70 @@
+/** Exchanges as the recorder sees them, made up. */
+import { EventStreamCodec } from '@smithy/eventstream-codec'
+import type { Arrivals } from '../../daemon/recorder/derive/arrivals.ts'
+import { derive } from '../../daemon/recorder/derive/derive.ts'
+import type { Derived } from '../../daemon/recorder/derived.ts'
+
+/** A day whose prices the bundled list knows. */
+export const TIME = Date.UTC(2026, 0, 1)
+
+export const json = (value: unknown) => Buffer.from(JSON.stringify(value))
+export const sse = (...events: unknown[]) =>
+  Buffer.from(events.map((e) => `data: ${typeof e === 'string' ? e : JSON.stringify(e)}\n\n`).join(''))
+export const requestHead = (line: string, ...fields: string[]) =>
+  Buffer.from([`${line} HTTP/1.1`, ...fields, '', ''].join('\r\n'))
+export const responseHead = (type: string, ...fields: string[]) =>
+  Buffer.from(['HTTP/1.1 200 OK', `Content-Type: ${type}`, ...fields, '', ''].join('\r\n'))
+
+const codec = new EventStreamCodec(
+  (bytes) => Buffer.from(bytes).toString(),
+  (text) => Buffer.from(text),
+)
+
+/** A message of an AWS event stream, as Bedrock sends it. */
+export function awsMessage(type: string, payload: unknown, kind: 'event' | 'exception' = 'event'): Buffer {
+  const string = (value: string) => ({ type: 'string' as const, value })
+  return Buffer.from(
+    codec.encode({
+      headers: {
+        [`:${kind}-type`]: string(type),
+        ':content-type': string('application/json'),
+        ':message-type': string(kind),
+      },
+      body: json(payload),
+    }),
+  )
+}
+
+export const AWS_STREAM = responseHead('application/vnd.amazon.eventstream')
+
+/** A frame of the Connect protocol. */
+export function connectFrame(flags: number, message: Buffer): Buffer {
+  const header = Buffer.alloc(5)
+  header.writeUInt8(flags)
+  header.writeUInt32BE(message.length, 1)
+  return Buffer.concat([header, message])
+}
+
+interface Exchange {
+  readonly provider: string
+  readonly style?: string
+  readonly line: string
+  readonly request?: object | Buffer
+  readonly head?: Buffer
+  readonly body: Buffer
+  readonly arrivals?: Arrivals
+}
+
+/** What is derived of it, without the cost, whose numbers are the price list's. */
+export function derived(exchange: Exchange): Omit<Derived, 'cost'> {
+  const { provider, style, line, request = {}, head = responseHead('application/json') } = exchange
+  const { cost: _, ...rest } = derive({
+    provider,
+    style,
+    time: TIME,
+    requestHead: requestHead(line),
+    requestBody: Buffer.isBuffer(request) ? request : json(request),
+    response: { head, body: exchange.body, arrivals: exchange.arrivals },
+  })
+  return rest
+}
