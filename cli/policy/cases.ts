@@ -33,6 +33,8 @@ const FOUND_LATER: ReadonlySet<string> = new Set([
   'link-local',
   'unvouched-name',
   'shared-certificate',
+  'client-refused',
+  'uninterceptable',
   'own-host',
   'tunnel-provider-address',
 ])
