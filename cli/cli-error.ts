@@ -1,7 +1,13 @@
 /** Why a command can not do its work, before it began. */
 import { AnchorError, messageOf } from '../daemon/base/errors.ts'
 
-type CliErrorCode = 'NOT_ROOT' | 'NO_EVIDENCE' | 'NO_VERIFIER_KEY' | 'NO_ENDPOINT' | 'FILE_UNUSABLE'
+type CliErrorCode =
+  | 'NOT_ROOT'
+  | 'NO_EVIDENCE'
+  | 'NO_VERIFIER_KEY'
+  | 'NO_ENDPOINT'
+  | 'FILE_UNUSABLE'
+  | 'NO_EXCHANGE'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -53,6 +59,16 @@ export class NoEndpoint extends CliError {
       'NO_ENDPOINT',
       `no chain ${chainId} is configured here`,
       'Name an RPC endpoint of it with --rpc URL, or verify with --offline.',
+    )
+  }
+}
+
+export class NoExchange extends CliError {
+  constructor(id: string) {
+    super(
+      'NO_EXCHANGE',
+      `the record ${id} is not one of an exchange, so no rule was asked about it`,
+      'agent-anchor records --kind exchange lists those.',
     )
   }
 }

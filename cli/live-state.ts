@@ -157,6 +157,14 @@ export function supervisorHealth(state: SupervisorState): Health[] {
         'Refusals go on and are counted, but single ones leave no record. Where pcap is missing, run installers/install.sh again: it builds it.',
     })
   }
+  if (state.policy.rejected !== undefined) {
+    found.push({
+      code: 'policy.rejected',
+      severity: 'error',
+      title: `The policy's files were not taken, and it is as it was before: ${state.policy.rejected.split('\n', 1)[0]}`,
+      remedy: 'See agent-anchor policy validate; put the files right, then agent-anchor policy reload.',
+    })
+  }
   if (missingAccounts.length > 0) {
     found.push({
       code: 'policy.missing-accounts',

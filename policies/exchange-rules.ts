@@ -86,14 +86,14 @@ export interface RecordVerdict {
 }
 
 /** Actions that keep less: in doubt they apply. In doubt nothing is discarded, for that can't be made good. */
-const IN_DOUBT: ReadonlySet<Kept> = new Set(['metadata-only', 'redact'])
+export const IN_DOUBT: ReadonlySet<Kept> = new Set(['metadata-only', 'redact'])
 
 /** @param facts of an exchange that is over: nothing is awaited */
 export function judgeRecord(policy: Policy, facts: ExchangeFacts): RecordVerdict {
   for (const rule of policy.records.rules) {
     const { action, name, content } = rule
     const inDoubt = IN_DOUBT.has(action)
-    const { truth } = weigh(policy, withoutOwnContent(rule), facts, inDoubt ? 'some' : 'every')
+    const { truth } = weigh(policy, askedOfRecord(rule), facts, inDoubt ? 'some' : 'every')
     if (truth === 'yes' || (truth === 'unknown' && inDoubt))
       return { action, rule: name, detectors: content ?? [] }
   }
@@ -101,7 +101,7 @@ export function judgeRecord(policy: Policy, facts: ExchangeFacts): RecordVerdict
 }
 
 /** What a record is redacted of may stand in the answer alone: there the content is no condition. */
-const withoutOwnContent = onceEach(
+export const askedOfRecord = onceEach(
   (rule: Policy['records']['rules'][number]): Policy['records']['rules'][number] => {
     const { content: _, ...others } = rule
     return rule.action === 'redact' ? others : rule

@@ -2,6 +2,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { AdditionSchema } from './additions.ts'
+import { CasesSchema } from './cases-schema.ts'
 import { CatalogueSchema } from './catalogue-schema.ts'
 import { PolicySchema } from './policy-schema.ts'
 import { ResolversSchema } from './resolvers-schema.ts'
@@ -15,6 +17,8 @@ const render = (title: string, schema: z.ZodType): object => ({
 /** File below this directory, and what it must hold. */
 export const jsonSchemas: Readonly<Record<string, object>> = {
   'schema/policy.schema.json': render('Agent Anchor policy', PolicySchema),
+  'schema/addition.schema.json': render('Agent Anchor policy drop-in', AdditionSchema),
+  'schema/cases.schema.json': render('Agent Anchor policy cases', CasesSchema),
   'schema/catalogue.schema.json': render('Agent Anchor provider catalogue', CatalogueSchema),
   'schema/resolvers.schema.json': render('Agent Anchor DNS services', ResolversSchema),
 }

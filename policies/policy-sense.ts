@@ -9,9 +9,8 @@ type Settings = z.output<typeof PolicySchema>
 
 const DNS_PORT = 53
 
-export function makesSense(policy: Settings, catalogue: Catalogue, context: z.RefinementCtx): void {
-  const wrong = (path: (string | number)[], message: string) =>
-    context.addIssue({ code: 'custom', path, message })
+/** @param wrong told of each place and what is wrong there */
+export function makesSense(policy: Settings, catalogue: Catalogue, wrong: Wrong): void {
   subjects(policy, wrong)
   fence(policy, wrong)
   proxy(policy, wrong)
@@ -21,7 +20,7 @@ export function makesSense(policy: Settings, catalogue: Catalogue, context: z.Re
   content(policy, wrong)
 }
 
-type Wrong = (path: (string | number)[], message: string) => void
+export type Wrong = (path: (string | number)[], message: string) => void
 
 function subjects({ enforcement: { subjects, exempt } }: Settings, wrong: Wrong): void {
   const { users, groups, cgroups, containers } = subjects
@@ -194,11 +193,13 @@ function reachable(section: 'traffic' | 'records', rules: readonly Rule[], wrong
     if (names.has(rule.name))
       wrong([...path, 'name'], `another rule is called \`${rule.name}\`: give each a name of its own`)
     names.add(rule.name)
-    const { name: _, action, ...conditions } = rule
-    // In the record, `content` is what is replaced and no condition.
-    const asked = Object.keys(conditions).filter(
-      (key) => section === 'traffic' || action !== 'redact' || key !== 'content',
+    closed = Object.keys(rule).every(
+      (key) => NO_CONDITION.has(key) || (key === 'content' && replaces(section, rule)),
     )
-    closed = asked.length === 0
   }
 }
+
+const NO_CONDITION = new Set(['name', 'action', 'cannotTell'])
+
+/** In the record, `content` is what is replaced and no condition. */
+const replaces = (section: string, { action }: Rule) => section === 'records' && action === 'redact'

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
 import type { z } from 'zod'
+import { additionFiles, withAdditions } from './additions.ts'
 import { type Catalogue, loadCatalogue } from './catalogue.ts'
 import { type Frozen, freeze } from './frozen.ts'
 import { PolicyError } from './policy-error.ts'
@@ -26,14 +27,14 @@ export interface Rules {
 }
 
 /**
- * The policy `name` with what it decides by. Each file is taken from `dir` (absolute), or, where it isn't there, from
- * what was shipped.
+ * The policy `name` with its drop-ins and what it decides by. Each file is taken from `dir` (absolute), or, where it
+ * isn't there, from what was shipped.
  * @throws PolicyError
  */
 export function loadPolicy({ dir, name }: { readonly dir: string; readonly name: string }): Rules {
   const catalogue = loadCatalogue(policyFile(dir, CATALOGUE_FILE))
   const resolvers = loadResolvers(policyFile(dir, RESOLVERS_FILE))
-  const settings = loadSettings(dir, name, catalogue)
+  const settings = withAdditions(loadSettings(dir, name, catalogue), additionFiles(dir, name), catalogue)
   const hash = createHash('sha256')
     .update(canonical({ policy: settings, catalogue, resolvers }))
     .digest('hex')
@@ -56,7 +57,9 @@ function loadSettings(dir: string, name: string, catalogue: Catalogue): z.output
   const schema = PolicySchema.refine((policy) => policy.name === name, {
     path: ['name'],
     message: `\`name\` must be \`${name}\`, like the file's`,
-  }).superRefine((policy, context) => makesSense(policy, catalogue, context))
+  }).superRefine((policy, context) =>
+    makesSense(policy, catalogue, (path, message) => context.addIssue({ code: 'custom', path, message })),
+  )
   return parseYaml(file, text, schema)
 }
 

@@ -68,10 +68,12 @@ const TrafficRule = z.strictObject({
     ),
 })
 
+export const TrafficRules = z.array(TrafficRule).max(LONGEST_LIST).default([])
+
 export const Traffic = z
   .strictObject({
     default: z.enum(['allow', 'block']).default('allow').describe('Where no rule matches.'),
-    rules: z.array(TrafficRule).max(LONGEST_LIST).default([]).describe('The first that matches decides.'),
+    rules: TrafficRules.describe('The first that matches decides.'),
   })
   .prefault({})
 
@@ -84,10 +86,12 @@ const RecordsRule = z.strictObject({
   ...conditions,
 })
 
+export const RecordsRules = z.array(RecordsRule).max(LONGEST_LIST).default([])
+
 export const Records = z
   .strictObject({
     default: z.enum(['anchor', 'keep', 'metadata-only']).default('anchor').describe('Where no rule matches.'),
-    rules: z.array(RecordsRule).max(LONGEST_LIST).default([]).describe('The first that matches decides.'),
+    rules: RecordsRules.describe('The first that matches decides.'),
   })
   .prefault({})
 

@@ -1,6 +1,6 @@
 /** `agent-anchor daemon`: the gateway in the foreground, in whatever namespace it is started. */
 import { loadConfig } from '../../daemon/config/config.ts'
-import { startDaemon } from '../../daemon/supervisor/daemon.ts'
+import { type Daemon, startDaemon } from '../../daemon/supervisor/daemon.ts'
 import { printJson, type Register } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 
@@ -11,7 +11,10 @@ export const daemon: Register = (program, act) =>
     .action(
       act(async ({ config: file, json }) => {
         const config = loadConfig(file)
-        const running = await startDaemon(config)
+        let running: Daemon | undefined
+        // While it starts, it reads the policy anyway; unheard, the signal would end it.
+        process.on('SIGHUP', () => void running?.reload())
+        running = await startDaemon(config)
         if (json) printJson({ state: 'running', pid: process.pid })
         const reason = await new Promise<string>((resolve) => {
           for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))

@@ -57,7 +57,7 @@ type Outcome = DnsMessage | 'failed' | 'unlearned'
 export class Guard {
   readonly #options: GuardOptions
   readonly #governed: GovernedNames
-  readonly #names: NamePolicy
+  #names: NamePolicy
   readonly #inFlight = new InFlight<Outcome>()
   readonly #state = { questions: 0, refused: 0, failed: 0, busy: 0, unlearned: 0, echStripped: 0 }
 
@@ -65,6 +65,11 @@ export class Guard {
     this.#options = options
     this.#governed = new GovernedNames(options.rules.catalogue)
     this.#names = new NamePolicy(options.rules, this.#governed)
+  }
+
+  /** Other rules are in force, of the same catalogue. */
+  setRules(rules: RulesInForce): void {
+    this.#names = new NamePolicy(rules, this.#governed)
   }
 
   state(): GuardState {

@@ -41,6 +41,7 @@ function complaints(): (what: string) => void {
 
 interface Running {
   readonly learner: Learner
+  readonly guard: Guard
   stop(): Promise<void>
 }
 
@@ -90,6 +91,7 @@ async function run(start: Start): Promise<Running> {
   say({ type: 'ready' })
   return {
     learner,
+    guard,
     async stop() {
       clearInterval(tick)
       for (const server of servers) server.close()
@@ -131,6 +133,7 @@ process.on('message', (raw) => {
   const message = parsed.data
   if (message.type === 'start') running ??= run(message)
   if (message.type === 'learned') running?.then(({ learner }) => learner.learned(message.request))
+  if (message.type === 'rules') running?.then(({ guard }) => guard.setRules(message.rules))
   if (message.type === 'stop') {
     const stopped = running ? running.then((each) => each.stop()) : Promise.resolve()
     // What was said last, counts of refusals, is to arrive first.

@@ -39,6 +39,8 @@ export const ToGuard = z.discriminatedUnion('type', [
   Start,
   /** The kernel's sets hold what `learn` of that number said. */
   z.object({ type: z.literal('learned'), request: z.int() }),
+  /** Other rules are in force. */
+  z.object({ type: z.literal('rules'), rules }),
   z.object({ type: z.literal('stop') }),
 ])
 

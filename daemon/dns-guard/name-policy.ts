@@ -78,7 +78,7 @@ export class NamePolicy {
 /** Every domain at or above those in which a name may be reached. */
 function domainsAbove({ policy, catalogue, ownHosts }: RulesInForce): Set<string> {
   const allowed = policy.traffic.rules.flatMap(({ action, hosts }) =>
-    action === 'allow' ? (hosts ?? []) : [],
+    action === 'block' ? [] : (hosts ?? []),
   )
   const suffixes = allowed.map((host) => parseGlob(host, 'any')).filter((glob) => typeof glob !== 'string')
   const found = new Set(['.'])

@@ -60,6 +60,8 @@ export const ToWorker = z.discriminatedUnion('type', [
     answers: z.array(z.object({ request: z.int(), agent: AgentPayload })),
   }),
   z.object({ type: z.literal('addresses'), addresses: z.array(z.string()) }),
+  /** Other rules are in force. */
+  z.object({ type: z.literal('rules'), rules }),
   z.object({ type: z.literal('stop') }),
 ])
 

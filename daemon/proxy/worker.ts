@@ -12,6 +12,8 @@ import type { Agent, Endpoint } from '../recorder/protocol.ts'
 import { Arrival } from './arrival.ts'
 import { fingerprintWith } from './credentials/fingerprint.ts'
 import { Deadlines } from './deadlines.ts'
+import { examines } from './examination/examination.ts'
+import { H2Pair } from './h2/pair.ts'
 import { type AskForLeaf, Leaves } from './leaves.ts'
 import type { WorkerState } from './messages.ts'
 import { canonicalAddress } from './names/addresses.ts'
@@ -92,11 +94,14 @@ export class Worker {
   readonly #intercepted = new Set<Intercepted>()
   readonly #sockets = new Set<Socket>()
   readonly #owners: Owners
+  #rules: RulesInForce
   #providerAddresses: Set<string>
   #stopping = false
 
   constructor(options: WorkerOptions) {
     this.#options = options
+    this.#rules = options.rules
+    const inForce = () => this.#rules
     this.#providerAddresses = canonical(options.providerAddresses)
     this.#owners = new Owners(options.askForOwner)
     this.#leaves = new Leaves(options.askForLeaf, options.fingerprintKey)
@@ -109,7 +114,7 @@ export class Worker {
     const trust = new UpstreamTrust(options.systemRoots, roots)
     const probing = {
       contextFor: (name: string) => trust.contextFor(name),
-      governs: (held: string) => holdsGoverned(options.rules.catalogue, held),
+      governs: (held: string) => holdsGoverned(inForce().catalogue, held),
       report: dialled,
     }
     this.#shared = {
@@ -131,9 +136,13 @@ export class Worker {
       }),
       fingerprint: fingerprintWith(options.fingerprintKey),
       holdBack: options.durability === 'before-forward',
-      policyHash: options.rules.policy.hash,
-      policy: options.rules.policy,
-      governs: (name) => matchHost(options.rules.catalogue, name) !== undefined,
+      get policyHash() {
+        return inForce().policy.hash
+      },
+      get policy() {
+        return inForce().policy
+      },
+      governs: (name) => matchHost(inForce().catalogue, name) !== undefined,
       dialled,
       counters: this.#counters,
       holding: { bytes: 0 },
@@ -153,6 +162,17 @@ export class Worker {
     }
   }
 
+  /** Other rules are in force: connections live on, and what comes on them next goes by these. */
+  setRules(rules: RulesInForce): void {
+    this.#rules = rules
+    for (const connection of this.#intercepted) this.#mayStay(connection)
+  }
+
+  /** Under rules about requests HTTP/2 isn't spoken: the agent is told to come again, once it has its answers. */
+  #mayStay(connection: Intercepted): void {
+    if (this.#stopping || (connection instanceof H2Pair && examines(this.#rules.policy))) connection.stop()
+  }
+
   /** The kernel's sets now hold these. */
   setProviderAddresses(addresses: readonly string[]): void {
     this.#providerAddresses = canonical(addresses)
@@ -165,7 +185,7 @@ export class Worker {
 
   #learned(name: string, addresses: readonly string[], ttlSeconds: number | undefined): void {
     // Foreign names are looked up too, at an agent's word: their addresses are no provider's.
-    if (matchHost(this.#options.rules.catalogue, name) === undefined) return
+    if (matchHost(this.#rules.catalogue, name) === undefined) return
     for (const address of addresses) this.#providerAddresses.add(address)
     this.#options.learned(name, addresses, ttlSeconds)
   }
@@ -178,18 +198,18 @@ export class Worker {
     if (!found) return void socket.destroy()
     this.#sockets.add(socket)
     this.#counters.connections = this.#sockets.size
-    const { rules, sniffTimeoutMs } = this.#options
+    const { sniffTimeoutMs } = this.#options
     new Arrival(
       {
         shared: this.#shared,
         leaves: this.#leaves,
-        decide: this.#options.decide ?? ((seen) => decide(rules, seen)),
+        decide: this.#options.decide ?? ((seen) => decide(this.#rules, seen)),
         sniffTimeoutMs,
         isProvider: (address) => isAmong(this.#providerAddresses, address),
         isOwn: (address) => this.#options.isOwn?.(address) ?? false,
         intercepted: (connection) => {
           this.#intercepted.add(connection)
-          if (this.#stopping) connection.stop()
+          this.#mayStay(connection)
         },
         closed: (connection) => {
           if (connection) this.#intercepted.delete(connection)

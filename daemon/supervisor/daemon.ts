@@ -27,7 +27,6 @@ import { cutBook } from './cut-book.ts'
 import { startDevelopmentChain } from './development-chain-process.ts'
 import { makeDirectories } from './directories.ts'
 import { openDnsSockets, startDnsGuard } from './dns-guard-process.ts'
-import { enforcementOf, withIds } from './enforcement-of.ts'
 import { enforcer } from './enforcer.ts'
 import { openEvidenceJournal } from './evidence-journal.ts'
 import { openIdentity } from './identity.ts'
@@ -35,12 +34,11 @@ import { layout } from './layout.ts'
 import { leafService } from './leaf-service.ts'
 import { openListeners } from './listeners.ts'
 import { openLog } from './log.ts'
-import { policyAccounts } from './policy-accounts.ts'
+import { policyKeeper, preparePolicy } from './policy-keeper.ts'
 import { programVersion } from './program.ts'
 import { startProxies } from './proxies.ts'
 import { startRecording } from './recording.ts'
 import { stateReport } from './report.ts'
-import { loadRules } from './rules.ts'
 import { startSensor } from './sensor-process.ts'
 import { keepAlive, notify } from './service-manager.ts'
 import { type Sight, startSight } from './sight.ts'
@@ -50,6 +48,8 @@ import { processStart, readState, type SupervisorState } from './state-file.ts'
 import { SupervisorError } from './supervisor-error.ts'
 
 export interface Daemon {
+  /** Takes what the policy's files say now, without dropping a connection; where they are bad, all stays as it is. */
+  reload(): Promise<void>
   /** Ordered stop; resolves when every child has ended. */
   stop(reason: string): Promise<void>
 }
@@ -105,19 +105,14 @@ async function refuseToStart(stateFile: string): Promise<void> {
 
 async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemon> {
   const paths = layout(config)
-  const loaded = loadRules(config)
+  const initial = await preparePolicy(config)
   const accounts = {
     proxy: await account(PROXY_ACCOUNT),
     recorder: await account(RECORDER_ACCOUNT),
     sensor: await account(SENSOR_ACCOUNT),
   }
-  const people = await policyAccounts(loaded.policy)
-  const named = withIds(loaded.policy, people)
-  const rules = { ...loaded, policy: named.policy }
+  const { rules } = initial
   const { policy, catalogue } = rules
-  const wanted = enforcementOf(policy, people, { bridges: config.bridges, dnsPort: config.listen.ports.dns })
-  // What the fence lets through for services that a machine doesn't have is no news.
-  const missing = [...wanted.missing, ...named.missing].filter(({ where }) => where !== 'allow')
 
   await makeDirectories(config, paths, accounts)
   // Beats until the very end: an ordered stop may take longer than a watchdog's patience.
@@ -141,11 +136,11 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     pidStart,
     phase,
     since,
-    policy: { name: policy.name, hash: policy.hash },
+    policy: inForce.state(),
     vault: identity.vaultLevel,
     outgrown: [...identity.misfit.outgrown],
     caTooWide: identity.misfit.tooWide,
-    missingAccounts: missing.map(({ kind, name }) => `${kind} ${name}`),
+    missingAccounts: inForce.current.missing.map(({ kind, name }) => `${kind} ${name}`),
     enforcement: { ...enforcement.state(), addressesKnown },
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
     children: children.map((child) => child.state()),
@@ -169,9 +164,23 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   })
   stack.defer(() => coverage.stopping())
   let proxies: ReturnType<typeof startProxies> | undefined
+  let guard: Child | undefined
+  const inForce = policyKeeper({
+    initial,
+    prepare: () => preparePolicy(config),
+    apply(next) {
+      enforcement.change(next.enforcement)
+      proxies?.rules(next.rules)
+      guard?.send({ type: 'rules', rules: next.rules })
+      recording.send({ type: 'policy', policy: next.rules.policy })
+    },
+    audit: trail.write,
+    log,
+    changed: () => report.changed(),
+  })
   const development = config.chains.find((chain) => chain.kind === 'development')
   const base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks' | 'cuts'> = {
-    ...wanted.enforcement,
+    ...initial.enforcement,
     proxyUids: [accounts.proxy.uid],
     redirectPort: config.listen.ports.transparent,
     guardedPorts: development
@@ -224,7 +233,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     log,
     changed: report.changed,
     trail,
-    policy: () => policy,
+    policy: () => inForce.current.rules.policy,
   })
   recorder = recording
   children.push(recording)
@@ -250,7 +259,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   })
   stack.defer(() => attribution.stop())
   const seen = sightings({
-    policy,
+    policy: () => inForce.current.rules.policy,
     nameOf: (address) => book.nameOf(address),
     agent: (flow) => attribution.agent(flow),
     record: trail.sighting,
@@ -277,7 +286,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
       catalogue,
       providerAddresses: [...book.addresses4, ...book.addresses6],
       proxyUid: accounts.proxy.uid,
-      governed: { subjects: wanted.enforcement.subjects, exempt: wanted.enforcement.exempt },
+      governed: { subjects: initial.enforcement.subjects, exempt: initial.enforcement.exempt },
     }),
     groupOf: (inode) => socketGroup(attribution.ask, inode),
     resolvers: upstreamSource([]),
@@ -299,11 +308,11 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   stack.defer(() => counters.stop())
 
   if (dnsSockets) {
-    const guard = startDnsGuard({
+    guard = startDnsGuard({
       account: accounts.proxy,
       log,
       sockets: dnsSockets,
-      rules: () => rules,
+      rules: () => inForce.current.rules,
       upstreams: config.dns.upstreams.map(({ address, port }) =>
         isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`,
       ),
@@ -316,8 +325,9 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
       died: (how) => trail.write('child-died', { child: 'dns-guard', how }),
     })
     children.push(guard)
-    stack.defer(() => guard.stop((child) => child.send({ type: 'stop' }, () => {}), DNS_GRACE_MS))
-    await guard.ready
+    const started = guard
+    stack.defer(() => started.stop((child) => child.send({ type: 'stop' }, () => {}), DNS_GRACE_MS))
+    await started.ready
   }
 
   const capturing = startProxies({
@@ -330,7 +340,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     fingerprintKey: identity.keys.fingerprint,
     authorityPem: identity.authority.certificatePem,
     systemRoots: systemRootsWithout(identity.authority.certificatePem),
-    rules,
+    rules: () => inForce.current.rules,
     providerAddresses: () => [...book.addresses4, ...book.addresses6],
     learned: (entries) => void learn(entries),
     owner: (flow) => attribution.agent(flow),
@@ -365,7 +375,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     names: literalNames(catalogue).length,
     subjects: subjects.users === 'everyone' ? 'everyone' : JSON.stringify(subjects).slice(0, 500),
     exempt: [...exempt.users, ...exempt.groups, ...exempt.cgroups].join(' ').slice(0, 500),
-    missing: missing
+    missing: initial.missing
       .map(({ kind, name }) => `${kind} ${name}`)
       .join(', ')
       .slice(0, 500),
@@ -376,6 +386,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   notify('READY=1')
 
   return {
+    reload: () => inForce.reload(),
     async stop(reason) {
       phase = 'stopping'
       log.info(`stopping: ${reason}`)

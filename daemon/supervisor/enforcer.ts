@@ -31,6 +31,7 @@ import { repeated } from './enforcement/repeated.ts'
 import { restorer } from './enforcement/restorer.ts'
 import { rulesetGuard } from './enforcement/ruleset-guard.ts'
 import { rulesetWriter } from './enforcement/ruleset-writer.ts'
+import type { PolicyEnforcement } from './enforcement-of.ts'
 import type { Log } from './log.ts'
 
 export interface EnforcerState {
@@ -60,6 +61,8 @@ export interface Enforcer {
   cutsChanged(): Promise<void>
   /** Resolves when the kernel's sets hold every change that was announced so far. */
   addressesHeld(): Promise<void>
+  /** The policy is another: renders anew what is different by it. */
+  change(policy: PolicyEnforcement): void
   counters(): Promise<Record<string, NamedCounter>>
   uplinks(): readonly string[]
   /** Takes the owned tables away and leaves the fence: LLM traffic is refused from here on. */
@@ -103,7 +106,8 @@ const BLIND_LOOK_MS = 400
 const EXPIRE_MS = 60_000
 
 export function enforcer(options: EnforcerOptions): Enforcer {
-  const { nft, base, book, log } = options
+  const { nft, book, log } = options
+  let { base } = options
   const parts = { ...machine, ...options.parts }
   const records = evidence(options)
   let uplinks: UplinkWatch | undefined
@@ -232,6 +236,12 @@ export function enforcer(options: EnforcerOptions): Enforcer {
     failed: (error) => log.error(`the rules could not be renewed: ${messageOf(error)}`),
   })
 
+  const watchGroups = () =>
+    parts.watchCgroups(cgroupsOf(base), () => {
+      outdated = true
+      void rebuilding.run()
+    })
+
   const expiry = setInterval(() => {
     if (book.expire(steadyNow())) void rebuilding.run()
     if (options.cuts.expire(steadyNow())) void learning.run()
@@ -278,10 +288,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
         lost: () => records.path('more than the kernel could tell'),
         failed: (error) => log.error(`changes of routing can’t be seen: ${messageOf(error)}`),
       })
-      cgroups ??= parts.watchCgroups(cgroupsOf(base), () => {
-        outdated = true
-        void rebuilding.run()
-      })
+      cgroups ??= watchGroups()
       queues?.hold(uplinks.names)
       await guard.start()
       await inTurn(raise)
@@ -291,6 +298,15 @@ export function enforcer(options: EnforcerOptions): Enforcer {
     addressesChanged: learning.run,
     cutsChanged: learning.run,
     addressesHeld: learning.settled,
+    change(policy) {
+      const next = { ...base, ...policy }
+      if (JSON.stringify(next) === JSON.stringify(base)) return
+      base = next
+      cgroups?.stop()
+      cgroups = watchGroups()
+      outdated = true
+      void rebuilding.run()
+    },
     counters: () => readCounters(nft),
     uplinks: () => uplinks?.names ?? [],
     async stop() {

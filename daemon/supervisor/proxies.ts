@@ -20,6 +20,8 @@ export interface Proxies {
   serving(): boolean
   /** All known addresses of providers. */
   addresses(all: readonly string[]): void
+  /** Other rules are in force. */
+  rules(rules: RulesInForce): void
   stop(): Promise<void>
 }
 
@@ -34,7 +36,7 @@ export interface ProxyOptions {
   /** The CA's certificate: the canary provider has a leaf of it. */
   readonly authorityPem: string
   readonly systemRoots: readonly string[]
-  readonly rules: RulesInForce
+  readonly rules: () => RulesInForce
   readonly providerAddresses: () => readonly string[]
   readonly learned: (entries: readonly LearnedAddress[]) => void
   /** Rejects never. */
@@ -50,7 +52,7 @@ const GRACE_MS = 7000
 const AUTOMATIC_WORKERS = 2
 
 export function startProxies(options: ProxyOptions): Proxies {
-  const { config, paths, rules } = options
+  const { config, paths } = options
   const { promise: resolved, resolve } = Promise.withResolvers<void>()
   const wanted = config.proxy.workers
   const count = wanted === 'auto' ? Math.min(availableParallelism(), AUTOMATIC_WORKERS) : wanted
@@ -70,7 +72,7 @@ export function startProxies(options: ProxyOptions): Proxies {
       unrecorded: options.unrecorded,
       resolved: resolve,
       start: () => ({
-        rules,
+        rules: options.rules(),
         recorderSocket: paths.recorderSocket,
         fingerprintKey: options.fingerprintKey,
         systemRoots: options.systemRoots,
@@ -89,6 +91,9 @@ export function startProxies(options: ProxyOptions): Proxies {
     serving: () => workers.some((worker) => worker.state().state === 'running'),
     addresses(addresses) {
       for (const worker of workers) worker.send({ type: 'addresses', addresses })
+    },
+    rules(rules) {
+      for (const worker of workers) worker.send({ type: 'rules', rules })
     },
     async stop() {
       await Promise.all(

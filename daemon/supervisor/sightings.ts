@@ -40,7 +40,8 @@ export interface DnsSighting extends Counted {
 }
 
 export interface SightingOptions {
-  readonly policy: { readonly name: string; readonly hash: string }
+  /** In force. */
+  readonly policy: () => { readonly name: string; readonly hash: string }
   /** The governed name that an address was last seen to belong to. */
   readonly nameOf: (address: string) => string | undefined
   /** Rejects never. */
@@ -65,7 +66,7 @@ export function sightings({ policy, nameOf, agent, record }: SightingOptions): S
     return uid === undefined || found.uid === uid ? { ...found, ...known } : known
   }
   const common = ({ reason, protocol, client, count, from, to }: Counted) => ({
-    ...{ reason, protocol, count, from, to, policy: policy.hash },
+    ...{ reason, protocol, count, from, to, policy: policy().hash },
     ...(client === undefined ? {} : { client }),
   })
   return {
@@ -75,7 +76,7 @@ export function sightings({ policy, nameOf, agent, record }: SightingOptions): S
         record({
           ...common(seen),
           type: seen.kind === 'leak' ? 'leak' : 'refusal',
-          rule: `${policy.name}/fence-${seen.rule}`,
+          rule: `${policy().name}/fence-${seen.rule}`,
           agent,
           destination: seen.destination,
           ...(serverName === undefined ? {} : { serverName }),

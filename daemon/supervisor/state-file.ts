@@ -23,7 +23,14 @@ export const SupervisorState = z.object({
   phase: z.enum(['starting', 'running', 'stopping']),
   /** RFC 3339. */
   since: z.string(),
-  policy: z.object({ name: z.string(), hash: z.string() }),
+  policy: z.object({
+    name: z.string(),
+    hash: z.string(),
+    /** Attempts at a reload that are over. */
+    reloads: z.number(),
+    /** Why the last one left the policy as it was. */
+    rejected: z.string().optional(),
+  }),
   vault: z.string(),
   /** Domains of the catalogue that the CA may not speak for. */
   outgrown: z.array(z.string()),

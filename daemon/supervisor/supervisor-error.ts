@@ -9,5 +9,7 @@ export type SupervisorErrorCode =
   | 'BAD_MESSAGE'
   | 'CA_INCOMPLETE'
   | 'ORIGIN_FIXED'
+  | 'NEEDS_RESTART'
+  | 'NEEDS_RESTART'
 
 export class SupervisorError extends AnchorError<SupervisorErrorCode> {}

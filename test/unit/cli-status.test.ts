@@ -12,7 +12,7 @@ const supervisor: SupervisorState = {
   pidStart: '1',
   phase: 'running',
   since: '2026-01-01T00:00:00Z',
-  policy: { name: 'standard', hash: 'abcdef0123456789' },
+  policy: { name: 'standard', hash: 'abcdef0123456789', reloads: 0 },
   vault: 'host key',
   outgrown: [],
   caTooWide: false,

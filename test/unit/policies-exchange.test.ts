@@ -8,6 +8,7 @@ import { loadPolicy, type Policy } from '../../policies/policy.ts'
 import { BodyContent } from '../../policies/request-content.ts'
 import { shippedDirectory } from '../../policies/shipped.ts'
 import { judge, mayBeReached } from '../../policies/traffic.ts'
+import { all, any } from '../../policies/truth.ts'
 
 const { policy: standard, catalogue } = loadPolicy({ dir: shippedDirectory, name: 'standard' })
 type TrafficRule = Policy['traffic']['rules'][number]
@@ -235,6 +236,25 @@ t.test('the first rule of `records` decides; in doubt less is kept, and nothing 
   }
   t.equal(recorded([{ action: 'redact', content: ['email'] }]), 'redact r0', 'the answer may hold one')
   t.equal(recorded([{ action: 'redact', content: ['email'], models: ['o3'] }]), 'anchor default')
+})
+
+t.test('what fails decides over what isn’t known, and what holds does where one is enough', async (t) => {
+  t.equal(all(['unknown', 'no']), 'no')
+  t.equal(all(['awaited', 'no']), 'no')
+  t.equal(all(['unknown', 'awaited', 'yes']), 'awaited')
+  t.equal(all(['yes', 'unknown']), 'unknown')
+  t.equal(all([]), 'yes')
+  t.equal(any(['unknown', 'yes']), 'yes')
+  t.equal(any(['awaited', 'yes']), 'yes')
+  t.equal(any(['unknown', 'awaited', 'no']), 'awaited')
+  t.equal(any(['no', 'unknown']), 'unknown')
+  t.equal(any([]), 'no')
+  const policy = policyOf([{ action: 'block', users: [7], models: ['x'] }])
+  t.equal(
+    ruling(policy, { agent: {} }),
+    'allow default',
+    'who it is doesn’t matter where the model isn’t the rule’s',
+  )
 })
 
 const conditionOf = fc.record(

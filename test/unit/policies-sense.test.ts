@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { BUILT_IN_DETECTORS } from '../../policies/detectors/detect.ts'
+import { jsonSchemas } from '../../policies/json-schema.ts'
 import { loadPolicy } from '../../policies/policy.ts'
 import { PolicyError } from '../../policies/policy-error.ts'
 import { RULE_IDS } from '../../policies/rule-ids.ts'
@@ -41,6 +43,11 @@ t.test('settings that cannot be, or promise what is not done, are refused at the
     [`traffic: { rules: [{ name: a, action: block, operations: [chats] }] }`, '4:59', /did you mean `chat`/],
     [`detectors: [{ name: a, pattern: "(?=x)" }]`, '4:33', /no RE2 pattern/],
     [`detectors: [{ name: email, pattern: x }]`, '4:21', /another detector is called `email`/],
+    [
+      'traffic: { rules: [{ name: a, action: block, cannotTell: pass }, { name: b, action: allow }] }',
+      '4:66',
+      /never reached/,
+    ],
     [`agents: [{ name: a }]`, '4:10', /anybody would be it/],
     [`records: { rules: [{ name: a, action: redact }] }`, '4:20', /name detectors there/],
     [`records: { rules: [{ name: a, action: keep, providers: [grok] }] }`, '4:57', /did you mean `groq`/],
@@ -160,9 +167,19 @@ t.test('what makes sense together is taken', async (t) => {
 t.test('the documentation has every rule, and every setting as it is shipped', async (t) => {
   const text = readFileSync(join(import.meta.dirname, '../../docs/policies.md'), 'utf8')
   for (const id of RULE_IDS) t.match(text, `\`${id}\``, id)
+  const { properties } = jsonSchemas['schema/policy.schema.json'] as {
+    properties: Record<string, { properties?: { rules: { items: object } }; items?: object }>
+  }
+  for (const section of ['agents', 'detectors', 'traffic', 'records']) {
+    const { properties: of, items = of?.rules.items } = properties[section] ?? {}
+    const keys = (items as { properties: Record<string, { enum?: string[] }> }).properties
+    for (const [key, { enum: values = [] }] of Object.entries(keys))
+      for (const word of [key, ...values]) t.match(text, `\`${word}\``, `${section}: ${word}`)
+  }
+  for (const detector of BUILT_IN_DETECTORS) t.match(text, `\`${detector}\``, detector)
   const names = ['observe', 'standard', 'strict', 'lockdown']
   const loaded = names.map((name) => loadPolicy({ dir: shippedDirectory, name }).policy)
-  for (const part of ['enforcement', 'proxy', 'traffic'] as const) {
+  for (const part of ['enforcement', 'proxy', 'agents', 'detectors', 'traffic', 'records'] as const) {
     for (const path of Object.keys(leaves(loaded[0]?.[part], part))) {
       const values = loaded.map((policy) => leaves(policy[part], part)[path])
       const shown = values.map((value) => `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``)

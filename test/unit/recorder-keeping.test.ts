@@ -1,4 +1,5 @@
 /** What the `records` rules of a policy leave of an exchange, in the log and in the store. */
+import { randomUUIDv7 } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
@@ -12,6 +13,7 @@ import { openIndex } from '../../daemon/recorder/index-reader.ts'
 import { type Batch, Journal } from '../../daemon/recorder/intake/journal.ts'
 import { FrameType, type OpenPayload } from '../../daemon/recorder/protocol.ts'
 import type { AuditRecord, ExchangeRecord, LogRecord, Part } from '../../daemon/recorder/record.ts'
+import { encodePiece } from '../../daemon/recorder/web-socket-body.ts'
 import { loadPolicy, type Policy } from '../../policies/policy.ts'
 import { shippedDirectory } from '../../policies/shipped.ts'
 import {
@@ -194,6 +196,33 @@ t.test('redact: what is found is replaced in what is stored, in its own content 
   t.match(coded.derived, { 'gen_ai.request.model': 'gpt-4o', 'gen_ai.response.model': 'gpt-4o' })
   t.equal(nothing.policy.records?.redacted, 0)
   t.equal(stored(nothing.request.body).toString(), '{"a":"plain"}')
+  close()
+})
+
+t.test('a WebSocket’s turn is judged by what was said in it, and redacted message by message', async (t) => {
+  const message = (text: string) =>
+    Buffer.concat(encodePiece({ kind: 'text', rsv: 0, bytes: Buffer.from(text), more: false }))
+  const open = { webSocket: { connection: randomUUIDv7(), turn: 1 } }
+  const asked = `{"type":"response.create","model":"gpt-5","input":"use ${KEY}"}`
+  const responseHead = Buffer.from('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n')
+  const answer = [`{"delta":"${KEY}"}`, '{"type":"response.completed"}']
+  const turn = { open, responseHead, request: [message(asked)], response: answer.map(message) }
+  const binary = Buffer.concat(encodePiece({ kind: 'binary', rsv: 0, bytes: Buffer.from('x'), more: false }))
+  const { records, stored, close } = await recorded(
+    policyOf([
+      { action: 'metadata-only', models: ['o3'] },
+      { action: 'redact', content: ['secrets'] },
+    ]),
+    [turn, { ...turn, request: [message('{"model":"o3"}')] }, { ...turn, response: [binary] }],
+  )
+  const [redacted, metadata, mixed] = records as ExchangeRecord[]
+  t.match(redacted?.policy.records, { action: 'redact', redacted: 2 })
+  const clean = (text: string) => text.replaceAll(KEY, '[redacted:openai-key]')
+  t.equal(stored(redacted!.request.body).toString(), message(clean(asked)).toString())
+  t.equal(stored(redacted!.response!.body).toString(), answer.map((one) => message(clean(one))).join(''))
+  t.match(metadata?.policy.records, { action: 'metadata-only' })
+  t.equal(metadata?.request.body.stored, false)
+  t.match([mixed?.request.body.stored, mixed?.response?.body.stored], [true, false])
   close()
 })
 

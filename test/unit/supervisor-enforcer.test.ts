@@ -557,3 +557,18 @@ t.test('addresses of providers do not age when the wall clock is set forward', a
   for (const act of everyMinute) act()
   t.same(book.addresses4, ['203.0.113.10'])
 })
+
+t.test('another policy renders the rules anew, the same one leaves them alone', async (t) => {
+  const { it, updates, raised, nft } = await rig(t)
+  await it.raiseFence()
+  await it.startRedirect()
+  const { addresses4: _4, addresses6: _6, uplinks: _u, cuts: _c, ...same } = updates.at(-1) as Enforcement
+  it.change(same)
+  await later(60)
+  t.same([updates.length, raised()], [1, 1])
+  it.change({ ...same, ports: [443, 8443] })
+  while (raised() < 2) await later(5)
+  t.match(updates.at(-1), { ports: [443, 8443] })
+  t.match(it.state(), { fence: true, redirect: true })
+  t.equal(await nft.ownership('inet', FENCE_TABLE), 'unowned')
+})

@@ -44,7 +44,7 @@ const state: SupervisorState = {
   pidStart: '',
   phase: 'running',
   since: new Date().toISOString(),
-  policy: { name: 'standard', hash: '00' },
+  policy: { name: 'standard', hash: '00', reloads: 0 },
   vault: 'none',
   outgrown: [],
   caTooWide: false,

@@ -147,7 +147,7 @@ export class Examination {
   }
 
   #judged({ action, rule, ofExchange, found, unknown }: Verdict): Judged {
-    const { name } = this.#policy
+    const { name, hash } = this.#policy
     const named =
       rule !== undefined && (ofExchange || action !== 'allow')
         ? { rule: `${name}/traffic/${rule}` }
@@ -155,10 +155,10 @@ export class Examination {
           ? { rule: `${name}/traffic-default` }
           : {}
     const facts = { ...(found && { found }), ...(unknown && { unknown }) }
-    if (action !== 'redact' || this.#body.state !== 'read') return { action, ...named, ...facts }
+    if (action !== 'redact' || this.#body.state !== 'read') return { action, hash, ...named, ...facts }
     const { content = [] } = this.#policy.traffic.rules.find((each) => each.name === rule) ?? {}
     const { text } = this.#body.content.redacted(this.#policy.detectors, content)
-    return { action, ...named, ...facts, body: Buffer.from(text) }
+    return { action, hash, ...named, ...facts, body: Buffer.from(text) }
   }
 }
 

@@ -1,6 +1,8 @@
 /** What an examination gives, and what all of a worker's hold together. */
 export interface Judged {
   readonly action: 'allow' | 'block' | 'redact'
+  /** Of the policy that judged. */
+  readonly hash: string
   /** `POLICY/RULE` for the record; absent where the rule that decided was not asked about the request. */
   readonly rule?: string
   /** Kinds of content found, and what could not be told, where that decided. */

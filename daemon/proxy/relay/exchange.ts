@@ -48,6 +48,8 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
   readonly #recorded: Governed | undefined
   /** Until the policy's rules have judged it: nothing of it went anywhere. */
   #held: HeldRequest | undefined
+  /** Its body went out as another: trailers of the old one did not. */
+  #redacted = false
   #recording: Recording | undefined
   /** What the connection became, where that is recorded turn by turn. */
   #webSocket: WebSocketRelay | undefined
@@ -159,6 +161,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
       this.#block(judged, recorded, parts)
       return
     }
+    this.#redacted = judged.body !== undefined
     this.#go(recorded, head)
     if (!this.#over && raw.length > 0) this.#pass(raw, parts, true)
   }
@@ -180,7 +183,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
   #requestComplete(raw: Buffer, whole: boolean): void {
     this.#requestDone = true
     this.#outgoing.finish(raw, whole)
-    this.#recording?.requestEnd(this.#requestBody.trailers)
+    this.#recording?.requestEnd(this.#redacted ? undefined : this.#requestBody.trailers)
     if (!this.#recording || !this.#shared.holdBack) this.#outgoing.release()
     this.#advance()
   }

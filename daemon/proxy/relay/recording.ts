@@ -70,7 +70,11 @@ export class Recording {
       client: governed.client,
       originalDestination: governed.originalDestination,
       tls: governed.tls,
-      policy: { hash: shared.policyHash, rule: governed.rule, ...verdictOf(governed) },
+      policy: {
+        hash: governed.verdict?.hash ?? shared.policyHash,
+        rule: governed.rule,
+        ...verdictOf(governed),
+      },
       credentials: [...redacted.credentials],
       keepBodies: provider.keepBodies,
       ...(governed.flags === undefined ? {} : { flags: [...governed.flags] }),

@@ -10,16 +10,17 @@ import { operationOf } from '../derive/operation.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import { EndPayload, OpenPayload } from '../payloads.ts'
 import { FrameType } from '../protocol.ts'
+import { messagesOf } from '../web-socket-body.ts'
 
 /** A body longer than this is not looked into. */
 export const MAX_READ = 16 << 20
 
 export type Frames = Iterable<JournalFrame | 'damaged'>
 
-/** Of the policy that the exchange ran under. */
-export function hashOf(frames: Frames): string | undefined {
+/** What Open says of the exchange. */
+export function openOf(frames: Frames): z.infer<typeof OpenPayload> | undefined {
   for (const frame of frames) {
-    if (frame !== 'damaged' && frame.type === FrameType.Open) return payload(OpenPayload, frame)?.policy.hash
+    if (frame !== 'damaged' && frame.type === FrameType.Open) return payload(OpenPayload, frame)
   }
   return undefined
 }
@@ -55,17 +56,24 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
     target,
     operation: operation.name,
     pathModel: operation.model,
-    body: open.keepBodies ? bodyFacts(parsed, body, size) : unreadable('bodies of this host are not kept', 0),
+    body: open.keepBodies
+      ? bodyFacts(parsed, body, size, open.webSocket !== undefined)
+      : unreadable('bodies of this host are not kept', 0),
   }
   return judgeRecord(policy, facts)
 }
 
-function bodyFacts(head: Head, parts: readonly Buffer[], size: number): BodyFacts {
+function bodyFacts(head: Head, parts: readonly Buffer[], size: number, isTurn: boolean): BodyFacts {
   if (size > MAX_READ) return unreadable(`longer than ${MAX_READ >> 20} MiB`, size)
+  if (isTurn) return { state: 'read', size, content: new BodyContent(saidIn(Buffer.concat(parts))) }
   const decoded = decodeContent(head, Buffer.concat(parts))
   if ('unparsed' in decoded) return { ...unreadable(decoded.unparsed, size), whole: true }
   return { state: 'read', size, content: new BodyContent(decoded.bytes) }
 }
+
+/** What a client says in a turn of a WebSocket, most often one message of JSON. */
+const saidIn = (body: Buffer): Buffer =>
+  Buffer.from([...messagesOf(body)].map(({ bytes }) => bytes.toString('utf8')).join('\n'))
 
 const unreadable = (why: string, size: number) => ({ state: 'unreadable', why, size, whole: false }) as const
 

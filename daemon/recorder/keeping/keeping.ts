@@ -7,7 +7,7 @@
 import { nameOf } from '../../../policies/named-agents.ts'
 import type { Policy } from '../../../policies/policy.ts'
 import type { AuditRecord, ExchangeRecord, LogRecord } from '../record.ts'
-import { type Frames, hashOf, judgedFrom } from './judged.ts'
+import { type Frames, judgedFrom, openOf } from './judged.ts'
 import { type Redaction, redactedFrames } from './redacted-frames.ts'
 
 type Kept = NonNullable<ExchangeRecord['policy']['records']>
@@ -41,7 +41,8 @@ export class Keeping {
    * @param frames may be read more than once
    */
   async keep(frames: () => Frames, make: (manner: Manner) => Promise<LogRecord>): Promise<LogRecord> {
-    const hash = this.#policies.some(keepsLess) ? hashOf(frames()) : undefined
+    const open = this.#policies.some(keepsLess) ? openOf(frames()) : undefined
+    const hash = open?.policy.hash
     const policy = this.#policies.find((each) => each.hash === hash) ?? this.#policies.at(-1)
     const verdict = policy && keepsLess(policy) ? judgedFrom(policy, frames()) : undefined
     if (!policy || !verdict) return this.named(await make({ frames: frames(), stores: () => true }))
@@ -53,7 +54,13 @@ export class Keeping {
       const stores = () => action !== 'metadata-only'
       return this.named(withKept(await make({ frames: frames(), stores }), kept))
     }
-    const redaction: Redaction = { own: policy.detectors, names: detectors, count: 0, unstored: new Set() }
+    const redaction: Redaction = {
+      own: policy.detectors,
+      names: detectors,
+      isTurn: open?.webSocket !== undefined,
+      count: 0,
+      unstored: new Set(),
+    }
     const record = await make({
       frames: redactedFrames(frames(), redaction),
       stores: (side) => !redaction.unstored.has(side),

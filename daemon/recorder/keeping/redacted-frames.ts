@@ -2,7 +2,7 @@
  * An exchange's frames with what detectors find in the bodies replaced: as they go into the body store. The journal had
  * them as they came, sealed, for as long as the exchange was open.
  *
- * What can't be looked into (too long, damaged, no text, a WebSocket's messages) is not stored at all: it may hold
+ * What can't be looked into (too long, damaged, no text, what follows an upgrade to something else than a WebSocket) is not stored at all: it may hold
  * anything.
  */
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
@@ -12,11 +12,14 @@ import { decodeContent } from '../derive/content-coding.ts'
 import { type Head, parseHead, statusOf } from '../derive/http-head.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import { FrameType } from '../protocol.ts'
+import { encodePiece, messagesOf } from '../web-socket-body.ts'
 import { type Frames, MAX_READ } from './judged.ts'
 
 export interface Redaction {
   readonly own: OwnDetectors
   readonly names: readonly string[]
+  /** The bodies are messages of a WebSocket (web-socket-body.ts). */
+  readonly isTurn: boolean
   /** How much was replaced. */
   count: number
   /** Bodies that must not be stored. */
@@ -49,7 +52,7 @@ export function* redactedFrames(frames: Frames, redaction: Redaction): Generator
         break
       case FrameType.ResponseHead:
         response.head = parseHead(frame.payload)
-        if (statusOf(response.head) === 101) {
+        if (statusOf(response.head) === 101 && !redaction.isTurn) {
           request.unreadable()
           response.unreadable()
         }
@@ -123,6 +126,7 @@ class Side {
 
   /** In the same content coding, so that it still is what its head says. */
   #redacted(sent: Buffer): Buffer | undefined {
+    if (this.#redaction.isTurn) return this.#messages(sent)
     const decoded = decodeContent(this.head, sent)
     if ('unparsed' in decoded) return undefined
     const content = new BodyContent(decoded.bytes)
@@ -135,6 +139,18 @@ class Side {
       (bytes, coding) => ENCODERS[coding.trim().toLowerCase()]?.(bytes) ?? bytes,
       Buffer.from(text),
     )
+  }
+
+  /** Each message by itself; undefined where one is no text. */
+  #messages(sent: Buffer): Buffer | undefined {
+    const made: Buffer[] = []
+    for (const { kind, rsv, bytes } of messagesOf(sent)) {
+      if (kind === 'binary' || rsv !== 0 || !isText(bytes)) return undefined
+      const { text, count } = new BodyContent(bytes).redacted(this.#redaction.own, this.#redaction.names)
+      this.#redaction.count += count
+      made.push(...encodePiece({ kind, rsv, bytes: count === 0 ? bytes : Buffer.from(text), more: false }))
+    }
+    return Buffer.concat(made)
   }
 }
 

@@ -6,7 +6,10 @@ export async function report(call) {
     const causes = []
     for (let cause = error.cause; cause; cause = cause.cause) causes.push(cause.code ?? String(cause))
     const { name, message, status, code, error: body } = error
-    console.log(JSON.stringify({ ok: false, error: { name, message, status, code, body, causes } }))
+    const type = error.constructor.name
+    console.log(
+      JSON.stringify({ ok: false, error: { name, class: type, message, status, code, body, causes } }),
+    )
     process.exitCode = 1
   }
 }
