@@ -16,7 +16,7 @@ export interface SiteRequest {
 export interface Answer {
   readonly status: number
   readonly fields: readonly (readonly [name: string, value: string])[]
-  readonly body: Buffer | readonly string[]
+  readonly body: Buffer | readonly (string | Buffer)[]
 }
 
 /** A site's own behaviour, free of sockets. */
@@ -73,6 +73,18 @@ export function parseObject(content: Buffer): Record<string, unknown> | undefine
   } catch {
     return undefined
   }
+}
+
+/**
+ * The tool that the request makes the model call, as all its makers have it: `tool_choice` says so, and the first tool
+ * offered is taken.
+ */
+export function forcedTool(asked: Record<string, unknown>): string | undefined {
+  const choice = isObject(asked.tool_choice) ? asked.tool_choice.type : asked.tool_choice
+  if (choice !== 'required' && choice !== 'any') return undefined
+  const tool: unknown = Array.isArray(asked.tools) ? asked.tools[0] : undefined
+  const named = isObject(tool) && isObject(tool.function) ? tool.function : tool
+  return isObject(named) && typeof named.name === 'string' ? named.name : undefined
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -145,8 +145,8 @@ function frame(made: Answer, request: HttpHead, behaviour: Behaviour): { head: B
   if (behaviour.location !== undefined) fields.push(['Location', behaviour.location])
   let contents: Buffer[]
   if (Buffer.isBuffer(made.body)) contents = [compress ? gzipSync(made.body) : made.body]
-  else if (compress) contents = [gzipSync(made.body.join(''))]
-  else contents = made.body.map((event) => Buffer.from(event))
+  else if (compress) contents = [gzipSync(Buffer.concat(made.body.map(bytesOf)))]
+  else contents = made.body.map(bytesOf)
 
   let pieces = contents
   if (behaviour.framing === 'close') fields.push(['Connection', 'close'])
@@ -161,6 +161,10 @@ function frame(made: Answer, request: HttpHead, behaviour: Behaviour): { head: B
   const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
   const reason = STATUS_CODES[made.status] ?? 'Unknown'
   return { head: Buffer.from(`HTTP/1.1 ${made.status} ${reason}\r\n${lines}\r\n`, 'latin1'), pieces }
+}
+
+function bytesOf(event: string | Buffer): Buffer {
+  return typeof event === 'string' ? Buffer.from(event) : event
 }
 
 function chunkOf(content: Buffer): Buffer {
