@@ -6,6 +6,7 @@
  * everything here is hostile until {@link validateEnforcement} has rebuilt it: only integers in range, canonical
  * addresses and names of a strict alphabet ever reach a ruleset's text.
  */
+import { type Cut, validateCuts } from './cut.ts'
 import { FirewallError } from './errors.ts'
 import { canonicalAddress } from './ip-address.ts'
 
@@ -69,6 +70,8 @@ export interface Enforcement {
   readonly uplinks: readonly string[]
   /** How long the redirect stands without a beat of the daemon. */
   readonly leaseMs: number
+  /** What is cut off since it was seen leaving past the proxy; only where the fence is around `providers`. */
+  readonly cuts?: readonly Cut[]
 }
 
 /** 2^32 - 1 is "no user" and "no group" to the kernel (chown(2)). */
@@ -120,6 +123,7 @@ export function validateEnforcement(e: Enforcement): Enforcement {
     resolversRefused: oneOf('resolversRefused', e.resolversRefused, [true, false]),
     uplinks: devices(e.uplinks),
     leaseMs: integer('leaseMs', e.leaseMs, MIN_LEASE_MS, MAX_LEASE_MS),
+    cuts: validateCuts(e.cuts ?? []),
   }
   refuseShadows(checked)
   return checked

@@ -7,6 +7,7 @@
  */
 import type { Enforcement } from './enforcement.ts'
 import { NEAR4, NEAR6 } from './near-addresses.ts'
+import { cutting } from './nftables-cuts.ts'
 import { exemptMatches, judgeSockets, type PresentCgroups, subjectMatches } from './nftables-senders.ts'
 import { ENCRYPTED_DNS_PORT, oneOf, SYN, type TableText, TCP_OR_UDP, TO_PROVIDERS } from './nftables-text.ts'
 import { counterOf, tells } from './refusal-rules.ts'
@@ -39,6 +40,7 @@ export function redirection(
   const { add } = text
   const ungoverned = ['meta skuid @proxy_uids', ...exemptMatches(e)].map((match) => `${match} accept`)
   const subjects = subjectMatches(e, cgroups)
+  const cuts = mayCut(e) ? cutting(text, e.logGroup, ungoverned) : { declare: [], rules: [] }
   const rule = (chain: string) => (what: string) => add(`rule ${chain} ${what}`)
   const toProxy = `counter name redirected redirect to :${e.redirectPort}`
   const service =
@@ -52,6 +54,7 @@ export function redirection(
       add('counter redirected'),
       add('counter redirected_dns'),
       add(`counter ${counterOf('unredirected')}`),
+      add(`counter ${counterOf('cut')}`),
       add('set lease { type inet_proto; flags timeout; }'),
       add(`chain nat_output { type nat hook output priority ${TRANSLATION}; policy accept; }`),
       add(`chain nat_prerouting { type nat hook prerouting priority ${TRANSLATION}; policy accept; }`),
@@ -70,6 +73,7 @@ export function redirection(
         'slipped_routed',
         'slipped_refuse',
       ].map((chain) => add(`chain ${chain}`)),
+      ...cuts.declare,
     ],
     rules: [
       ...candidates(e).map((match) => rule('nat_output')(`${match} goto sent`)),
@@ -88,11 +92,15 @@ export function redirection(
           : [add(`rule capture ${SYN} ${match.what} ${toProxy}`)],
       ),
 
+      ...cuts.rules,
       ...unredirected(text, e, ungoverned, subjects),
       ...(e.dnsPort === undefined ? answers(text, e) : []),
     ],
   }
 }
+
+/** With a fence around everything nothing leaves that could be cut; with one around nothing, nothing is refused. */
+export const mayCut = ({ fence }: Pick<Enforcement, 'fence'>) => fence === 'providers'
 
 /** Whatever a redirect might take, whoever sends it, by what is cheap to ask: other connections leave after these. */
 function candidates(e: Enforcement): string[] {

@@ -12,8 +12,9 @@
  */
 import type { Enforcement } from './enforcement.ts'
 import { validateEnforcement } from './enforcement.ts'
+import { cutElements } from './nftables-cuts.ts'
 import { egressChains } from './nftables-egress.ts'
-import { redirection, renewLease } from './nftables-redirect.ts'
+import { mayCut, redirection, renewLease } from './nftables-redirect.ts'
 import { refusals } from './nftables-refusals.ts'
 import { cgroupElements, type PresentCgroups, senderSets } from './nftables-senders.ts'
 import { quoted, script, type TableText, tableText } from './nftables-text.ts'
@@ -106,6 +107,7 @@ export function renderOwned(
     inet.whole('flush'),
     ...sets.fill,
     ...renewLease(inet, e.leaseMs),
+    ...(mayCut(e) ? cutElements(inet, e.cuts ?? []) : []),
     ...copy.rules,
     ...redirect.rules,
     ...(egress ? renderEgress(REDIRECT_TABLE, e, ' { flags owner; }') : []),
@@ -179,6 +181,12 @@ export function renderAddressChange(
 /** Commands that put the owned tables on these devices, or take them off all. */
 export function renderUplinks(enforcement: Enforcement): string {
   return script(baseChain(tableText('netdev', REDIRECT_TABLE), validateEnforcement(enforcement).uplinks))
+}
+
+/** Commands that make the owned tables cut off these. */
+export function renderCuts(enforcement: Enforcement): string {
+  const e = validateEnforcement(enforcement)
+  return mayCut(e) ? script(cutElements(tableText('inet', REDIRECT_TABLE), e.cuts ?? [])) : ''
 }
 
 /** Commands that make the owned tables know the control groups that exist now. */

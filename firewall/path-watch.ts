@@ -8,8 +8,8 @@ import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import type { FirewallError } from './errors.ts'
 import { callFailed, libc } from './libc.ts'
+import { NETLINK, openNetlink, REMEDY } from './netlink-socket.ts'
 import { type PathChange, parsePathChanges } from './path-events.ts'
-import { openRoute, REMEDY } from './route-socket.ts'
 
 export interface PathWatch {
   stop(): void
@@ -32,7 +32,7 @@ export function watchPath(options: {
   readonly lost: () => void
   readonly failed: (error: FirewallError) => void
 }): PathWatch {
-  const news = openRoute(GROUPS)
+  const news = openNetlink(NETLINK.route, GROUPS)
   const known = new Set<string>()
   const look = () => {
     for (;;) {

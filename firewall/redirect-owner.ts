@@ -22,6 +22,7 @@ import {
   renderAddressChange,
   renderBeat,
   renderCgroups,
+  renderCuts,
   renderOwned,
   renderUplinks,
 } from './nftables.ts'
@@ -48,7 +49,7 @@ export interface Redirect {
 interface Standing {
   /** With the devices that exist. */
   readonly enforcement: Enforcement
-  /** All but addresses, devices and the control groups that exist. */
+  /** All but addresses, devices, cuts and the control groups that exist. */
   readonly shape: string
   /** The groups that exist, by path, with their ids. */
   readonly cgroups: ReadonlyMap<string, number>
@@ -127,7 +128,7 @@ function describe(
 ): Standing {
   return {
     enforcement: validateEnforcement(present),
-    shape: renderOwned({ ...enforcement, addresses4: [], addresses6: [], uplinks: [] }),
+    shape: renderOwned({ ...enforcement, addresses4: [], addresses6: [], uplinks: [], cuts: [] }),
     cgroups,
     egress,
   }
@@ -136,8 +137,10 @@ function describe(
 function otherDifferences(from: Standing, to: Standing): string {
   const uplinks = ({ enforcement }: Standing) => enforcement.uplinks.join()
   const groups = ({ cgroups }: Standing) => JSON.stringify([...cgroups])
+  const cuts = ({ enforcement }: Standing) => JSON.stringify(enforcement.cuts)
   return [
     uplinks(from) === uplinks(to) || !from.egress ? '' : renderUplinks(to.enforcement),
+    cuts(from) === cuts(to) ? '' : renderCuts(to.enforcement),
     groups(from) === groups(to) ? '' : renderCgroups(to.enforcement, to.cgroups),
   ].join('')
 }

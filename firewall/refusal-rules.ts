@@ -21,6 +21,8 @@ export const REFUSAL_RULES = [
   'local',
   /** The opening of a connection that should have been redirected and was not. */
   'unredirected',
+  /** What a user or a flow goes on sending to where it called a governed name past the proxy. */
+  'cut',
   /** Frames that passed no hook of the IP stack: AF_PACKET, macvlan, ipvlan. */
   'egress-tcp',
   'egress-udp',

@@ -14,7 +14,7 @@ import type { FirewallError } from './errors.ts'
 import { callFailed, libc } from './libc.ts'
 import type { Device } from './link-dump.ts'
 import { formatLinkDump, parseLinkAnswer } from './link-dump.ts'
-import { openRoute, REMEDY } from './route-socket.ts'
+import { NETLINK, openNetlink, REMEDY } from './netlink-socket.ts'
 
 /** Above what a chain can be bound to (NFT_NETDEVICE_MAX is 256) nothing is gained. */
 const MOST = 200
@@ -63,7 +63,7 @@ export function watchUplinks(options: {
   /** A later look failed; the next one is made all the same. */
   readonly failed: (error: FirewallError) => void
 }): UplinkWatch {
-  const news = openRoute(RTMGRP_LINK)
+  const news = openNetlink(NETLINK.route, RTMGRP_LINK)
   let names: string[]
   try {
     names = uplinksOf(listDevices(), options.bridges)
@@ -124,7 +124,7 @@ function drain(fd: number): boolean {
 
 /** @throws FirewallError `system-call` */
 function listDevices(): Device[] {
-  const fd = openRoute(0)
+  const fd = openNetlink(NETLINK.route)
   try {
     for (let tries = 1; ; tries++) {
       const { devices, interrupted } = dump(fd)

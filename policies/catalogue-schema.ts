@@ -38,7 +38,7 @@ const HostEntry = z.union([
   }),
 ])
 
-const PathPattern = z
+export const PathPattern = z
   .string()
   .max(256)
   .regex(/^\/[^?#\s]*$/, 'a path begins with `/` and has no query')

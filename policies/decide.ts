@@ -153,7 +153,7 @@ function ofLocalService(sight: Sight): Decision | undefined {
   if (provider === undefined || seen.protocol !== 'http' || isTunnel(seen)) {
     return { ...splice(sight, 'local'), ...facts }
   }
-  const flow = { name: facts.name, provider: provider.id, address, port, ...uidOf(seen) }
+  const flow = { name: facts.name, provider: provider.id, address, port, ...uidOf(seen), read: true }
   const verdict = judge(rules.policy, rules.catalogue, flow)
   if (!verdict.allows && verdict.rule !== undefined)
     return { ...blocked(sight, verdict.rule), ...facts, provider }

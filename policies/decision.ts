@@ -88,5 +88,6 @@ export function flowOf({ seen, name }: Sight, decision?: Decision) {
     ...uidOf(seen),
     ...(shown !== undefined && { name: shown }),
     ...(id !== undefined && { provider: id }),
+    ...(decision?.action === 'intercept' && { read: true }),
   }
 }

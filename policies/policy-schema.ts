@@ -4,13 +4,8 @@
  * refused in policy-sense.ts.
  */
 import { z } from 'zod'
-import { parseGlob } from './host-glob.ts'
-import { parseNetwork } from './network.ts'
-
-/** Lists are for people to read; longer ones belong into a catalogue or a group. */
-const LONGEST_LIST = 256
-/** 2^32 - 1 is "no user" to the kernel (chown(2)). */
-const MAX_ID = 0xffff_fffe
+import { Agents, Detectors, Records, Traffic } from './rules-schema.ts'
+import { cgroups, groups, hosts, PolicyName, port, ports, users } from './schema-parts.ts'
 
 const Outcome = z.enum(['splice', 'refuse'])
 
@@ -22,75 +17,6 @@ const towards = (providerAddress: 'splice' | 'refuse', what: string) =>
     })
     .prefault({})
     .describe(what)
-
-function list<Item extends z.ZodType<string | number>>(item: Item, what: string) {
-  return z
-    .array(item)
-    .max(LONGEST_LIST)
-    .superRefine((entries, context) => {
-      const seen = new Set<string | number>()
-      for (const [index, entry] of entries.entries()) {
-        if (seen.has(entry))
-          context.addIssue({ code: 'custom', path: [index], message: `${what} stands here twice: keep one` })
-        seen.add(entry)
-      }
-    })
-}
-
-const port = z.int().min(1).max(65535)
-const ports = list(port, 'this port')
-
-/** As useradd(8) takes them, and wider for directory services: `DOMAIN\user`, `user@domain`. */
-const ACCOUNT = /^[A-Za-z_][A-Za-z0-9_.@\\-]{0,63}\$?$/
-const account = (kind: 'user' | 'group') => {
-  const id = kind === 'user' ? 'uid' : 'gid'
-  return z.union(
-    [
-      z.int().min(0, `a ${id} is 0 at least`).max(MAX_ID, `a ${id} is ${MAX_ID} at most`),
-      z.string().regex(ACCOUNT, `this is no ${kind}'s name; a ${id} is written without quotes`),
-    ],
-    `a ${kind} is a name or a ${id}`,
-  )
-}
-const users = list(account('user'), 'this user')
-const groups = list(account('group'), 'this group')
-
-/** As `/proc/PID/cgroup` shows it less the leading slash; no more than nft's quoted strings carry. */
-const cgroups = list(
-  z
-    .string()
-    .max(255)
-    .regex(
-      /^(?!\.{1,2}(?:\/|$))[A-Za-z0-9_.@:+=\\-]+(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9_.@:+=\\-]+){0,15}$/,
-      'a cgroup is a path below /sys/fs/cgroup without a leading `/`, like `system.slice/agent.service`',
-    ),
-  'this cgroup',
-)
-
-const HostPattern = z
-  .string()
-  .describe('A host name; `*` is (part of) one label, `#` digits, `**` one or more whole labels.')
-  .superRefine((source, context) => {
-    const glob = parseGlob(source, 'any')
-    if (typeof glob === 'string') context.addIssue({ code: 'custom', message: glob })
-  })
-const hosts = list(HostPattern, 'this host')
-
-const addresses = list(
-  z
-    .string()
-    .describe('An address, or a network in CIDR notation.')
-    .superRefine((source, context) => {
-      const network = parseNetwork(source)
-      if (typeof network === 'string') context.addIssue({ code: 'custom', message: network })
-    }),
-  'this network',
-)
-
-const plainName = /^[a-z][a-z0-9-]{0,62}$/
-export const PolicyName = z
-  .string()
-  .regex(plainName, 'a policy name is of lower-case letters, digits and `-`, beginning with a letter')
 
 const Enforcement = z
   .strictObject({
@@ -208,33 +134,16 @@ const ProxySettings = z
       .enum(['strip', 'pass'])
       .default('strip')
       .describe("A governed host's advertisement of HTTP/3, which can't be recorded."),
+    uninterceptable: z
+      .enum(['refuse', 'splice'])
+      .default('refuse')
+      .describe(
+        'A program that refuses our certificate for a name (it pins another), or whose server there asks for a certificate of its own; splice: what it calls by that name passes unread for an hour.',
+      ),
     unrecorded: z
       .enum(['refuse', 'forward'])
       .default('refuse')
       .describe('A governed call whose record cannot be kept: recorder down, disk full.'),
-  })
-  .prefault({})
-
-const TrafficRule = z.strictObject({
-  name: z
-    .string()
-    .regex(plainName, "a rule's name is of lower-case letters, digits and `-`, beginning with a letter")
-    .describe('Stands in records: POLICY/traffic/NAME.'),
-  action: z.enum(['allow', 'block']),
-  providers: list(z.string(), 'this provider')
-    .min(1)
-    .exactOptional()
-    .describe('Ids in the catalogue; `*`: all of them.'),
-  hosts: hosts.min(1).exactOptional(),
-  addresses: addresses.min(1).exactOptional(),
-  ports: ports.min(1).exactOptional(),
-  users: users.min(1).exactOptional(),
-})
-
-const Traffic = z
-  .strictObject({
-    default: z.enum(['allow', 'block']).default('allow').describe('Where no rule matches.'),
-    rules: z.array(TrafficRule).max(LONGEST_LIST).default([]).describe('The first that matches decides.'),
   })
   .prefault({})
 
@@ -245,5 +154,8 @@ export const PolicySchema = z.strictObject({
   description: z.string().max(500).default(''),
   enforcement: Enforcement.describe('What the kernel does.'),
   proxy: ProxySettings.describe('What the proxy does with a connection, by what its first bytes show.'),
+  agents: Agents.describe('Names for who calls; rules and records use them.'),
+  detectors: Detectors.describe("Patterns of one's own, for `content` of rules."),
   traffic: Traffic.describe('What may pass of what would be let through.'),
+  records: Records.describe('What is kept of what was recorded.'),
 })

@@ -1,6 +1,7 @@
 /** What a policy may not say although each setting by itself could: settings that would promise what isn't done. */
 import type { z } from 'zod'
 import type { Catalogue } from './catalogue.ts'
+import { BUILT_IN_DETECTORS } from './detectors/detect.ts'
 import { nearest } from './nearest.ts'
 import type { PolicySchema } from './policy-schema.ts'
 
@@ -16,6 +17,8 @@ export function makesSense(policy: Settings, catalogue: Catalogue, context: z.Re
   proxy(policy, wrong)
   providers(policy, catalogue, wrong)
   traffic(policy, wrong)
+  namedThings(policy, wrong)
+  content(policy, wrong)
 }
 
 type Wrong = (path: (string | number)[], message: string) => void
@@ -91,38 +94,85 @@ function proxy({ enforcement, proxy }: Settings, wrong: Wrong): void {
   }
 }
 
-function providers({ enforcement, traffic }: Settings, catalogue: Catalogue, wrong: Wrong): void {
+function providers(policy: Settings, catalogue: Catalogue, wrong: Wrong): void {
   const ids = catalogue.providers.map(({ id }) => id)
   const known = new Set(ids)
-  const unknown = (id: string) => {
-    const guess = nearest(id, ids)
-    return `the catalogue has no provider \`${id.slice(0, 80)}\`${guess ? `; did you mean \`${guess}\`?` : ''}`
-  }
-  for (const [index, { provider }] of enforcement.local.entries()) {
+  const unknown = (id: string) => `the catalogue has no provider \`${id.slice(0, 80)}\`${guessed(id, ids)}`
+  for (const [index, { provider }] of policy.enforcement.local.entries()) {
     if (!known.has(provider)) wrong(['enforcement', 'local', index, 'provider'], unknown(provider))
   }
-  for (const [index, rule] of traffic.rules.entries()) {
+  for (const { path, rule } of rulesOf(policy)) {
     for (const [place, id] of (rule.providers ?? []).entries()) {
-      const path = ['traffic', 'rules', index, 'providers', place]
-      if (id !== '*' && !known.has(id)) wrong(path, unknown(id))
+      const at = [...path, 'providers', place]
+      if (id !== '*' && !known.has(id)) wrong(at, unknown(id))
       if (id === '*' && rule.providers?.length !== 1)
-        wrong(path, '`*` takes in every provider: let it stand alone')
+        wrong(at, '`*` takes in every provider: let it stand alone')
     }
   }
 }
 
-function traffic({ enforcement, traffic }: Settings, wrong: Wrong): void {
-  const names = new Set<string>()
-  let closed = false
-  for (const [index, rule] of traffic.rules.entries()) {
-    const path = ['traffic', 'rules', index]
-    if (closed) wrong(path, 'this rule is never reached: the one before it matches everything')
-    if (names.has(rule.name))
-      wrong([...path, 'name'], `another rule is called \`${rule.name}\`: give each a name of its own`)
-    names.add(rule.name)
-    const { providers, hosts, addresses, ports, users } = rule
-    closed = [providers, hosts, addresses, ports, users].every((condition) => condition === undefined)
+const guessed = (word: string, candidates: readonly string[]): string => {
+  const guess = nearest(word, candidates)
+  return guess === undefined ? '' : `; did you mean \`${guess}\`?`
+}
+
+type Rule = Settings['traffic']['rules'][number] | Settings['records']['rules'][number]
+
+function rulesOf({ traffic, records }: Settings): { path: (string | number)[]; rule: Rule }[] {
+  return [
+    ...traffic.rules.map((rule, i) => ({ path: ['traffic', 'rules', i], rule })),
+    ...records.rules.map((rule, i) => ({ path: ['records', 'rules', i], rule })),
+  ]
+}
+
+/** Rules are called by one name each, and call agents and detectors by names that there are. */
+function namedThings(policy: Settings, wrong: Wrong): void {
+  const agents = policy.agents.map(({ name }) => name)
+  const own = policy.detectors.map(({ name }) => name)
+  const detectors = [...BUILT_IN_DETECTORS, ...own]
+  for (const [index, { name }] of policy.detectors.entries()) {
+    if (detectors.indexOf(name) !== BUILT_IN_DETECTORS.length + index)
+      wrong(
+        ['detectors', index, 'name'],
+        `another detector is called \`${name}\`: give each a name of its own`,
+      )
   }
+  for (const [index, { name, ...asked }] of policy.agents.entries()) {
+    if (Object.keys(asked).length === 0)
+      wrong(['agents', index], `this says nothing of \`${name}\`: anybody would be it`)
+  }
+  for (const { path, rule } of rulesOf(policy)) {
+    for (const [place, name] of (rule.agents ?? []).entries()) {
+      if (!agents.includes(name))
+        wrong(
+          [...path, 'agents', place],
+          `there is no agent \`${name}\` in \`agents\`${guessed(name, agents)}`,
+        )
+    }
+    for (const [place, name] of (rule.content ?? []).entries()) {
+      if (!detectors.includes(name))
+        wrong([...path, 'content', place], `there is no detector \`${name}\`${guessed(name, detectors)}`)
+    }
+  }
+}
+
+function content({ traffic, records }: Settings, wrong: Wrong): void {
+  for (const [index, { action, content, cannotTell }] of traffic.rules.entries()) {
+    const path = ['traffic', 'rules', index]
+    if (action === 'redact' && content === undefined)
+      wrong(path, '`redact` replaces what `content` finds: name detectors there')
+    if (action === 'allow' && cannotTell !== undefined)
+      wrong([...path, 'cannotTell'], 'a rule that allows never matches what it can’t tell: leave this out')
+  }
+  for (const [index, { action, content }] of records.rules.entries()) {
+    if (action === 'redact' && content === undefined)
+      wrong(['records', 'rules', index], '`redact` replaces what `content` finds: name detectors there')
+  }
+}
+
+function traffic({ enforcement, traffic, records }: Settings, wrong: Wrong): void {
+  reachable('traffic', traffic.rules, wrong)
+  reachable('records', records.rules, wrong)
   if (traffic.default !== 'block') return
   if (!traffic.rules.some(({ action }) => action === 'allow')) {
     wrong(['traffic', 'default'], 'this would let nothing leave the machine: allow something in `rules`')
@@ -132,5 +182,23 @@ function traffic({ enforcement, traffic }: Settings, wrong: Wrong): void {
       ['traffic', 'default'],
       'what does not go through the proxy would leave all the same: set `fence: everything`',
     )
+  }
+}
+
+function reachable(section: 'traffic' | 'records', rules: readonly Rule[], wrong: Wrong): void {
+  const names = new Set<string>()
+  let closed = false
+  for (const [index, rule] of rules.entries()) {
+    const path = [section, 'rules', index]
+    if (closed) wrong(path, 'this rule is never reached: the one before it matches everything')
+    if (names.has(rule.name))
+      wrong([...path, 'name'], `another rule is called \`${rule.name}\`: give each a name of its own`)
+    names.add(rule.name)
+    const { name: _, action, ...conditions } = rule
+    // In the record, `content` is what is replaced and no condition.
+    const asked = Object.keys(conditions).filter(
+      (key) => section === 'traffic' || action !== 'redact' || key !== 'content',
+    )
+    closed = asked.length === 0
   }
 }

@@ -32,6 +32,8 @@ export const RULE_IDS = [
   'silent-provider-address',
   'encrypted-name',
   'encrypted-name-provider-address',
+  'client-refused',
+  'uninterceptable',
   'traffic-default',
 ] as const
 

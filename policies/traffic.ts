@@ -6,6 +6,7 @@
  * anybody whom a rule blocks.
  */
 import { type Catalogue, matchHost } from './catalogue.ts'
+import { ofExchange } from './exchange-conditions.ts'
 import { compileHosts, type HostMatcher } from './host-matcher.ts'
 import { compileNetworks, type NetworkMatcher } from './network.ts'
 import { onceEach } from './once-each.ts'
@@ -19,11 +20,15 @@ export interface Flow {
   readonly address: string
   readonly port: number
   readonly uid?: number
+  /** Its requests will be read, and rules be asked about each of them (exchange-rules.ts). */
+  readonly read?: boolean
 }
 
 interface CompiledRule {
   readonly name: string
   readonly allows: boolean
+  /** It asks about requests too: of a connection alone it can't be told whether it matches. */
+  readonly ofExchange: boolean
   readonly providers?: ReadonlySet<string>
   readonly hosts?: HostMatcher<true>
   readonly addresses?: NetworkMatcher
@@ -49,7 +54,9 @@ const compiled = onceEach((policy: Policy) =>
     return policy.traffic.rules.map(
       (rule): CompiledRule => ({
         name: rule.name,
-        allows: rule.action === 'allow',
+        // What it redacts goes on.
+        allows: rule.action !== 'block',
+        ofExchange: ofExchange(rule),
         ...(rule.providers && {
           providers: new Set(rule.providers.flatMap((id) => (id === '*' ? every : [id]))),
         }),
@@ -65,6 +72,8 @@ const compiled = onceEach((policy: Policy) =>
 export function judge(policy: Policy, catalogue: Catalogue, flow: Flow): Verdict {
   for (const rule of rulesOf(policy, catalogue)) {
     if (!matches(rule, flow)) continue
+    // Let through to be read where a request might be allowed; what is passed on unread is none of such a rule's.
+    if (rule.ofExchange && !(flow.read && rule.allows)) continue
     const byName = rule.hosts !== undefined || rule.providers !== undefined
     return { allows: rule.allows, rule: rule.name, byName, byAddress: rule.addresses !== undefined }
   }
@@ -89,7 +98,8 @@ export function mayBeReached(policy: Policy, catalogue: Catalogue, name: string)
     if (rule.providers && (provider === undefined || !rule.providers.has(provider))) continue
     if (rule.hosts && rule.hosts.find(name) === undefined) continue
     const named = rule.providers !== undefined || rule.hosts !== undefined
-    const open = rule.addresses !== undefined || rule.ports !== undefined || rule.uids !== undefined
+    const open =
+      rule.addresses !== undefined || rule.ports !== undefined || rule.uids !== undefined || rule.ofExchange
     // An allow by address alone says nothing of names: nobody needs to ask for them.
     if (rule.allows && (named || rule.addresses === undefined)) return true
     if (!rule.allows && !open) return false

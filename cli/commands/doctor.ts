@@ -2,10 +2,12 @@
 import type { Health } from '../../daemon/base/health.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { type Check, examine } from '../doctor/doctor.ts'
+import { lately } from '../doctor/lately.ts'
+import type { Refuser } from '../doctor/refusers.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { readLiveState } from '../live-state.ts'
-import { table } from '../terminal.ts'
+import { printable, table } from '../terminal.ts'
 
 const MARK: Record<Check['result'], string> = { held: 'held', failed: 'FAILED', 'not-run': 'NOT RUN' }
 
@@ -23,18 +25,22 @@ export const doctor: Register = (program, act) =>
           return ExitCode.notRunning
         }
         const checks: Check[] = []
+        let refusing: readonly Refuser[]
         try {
           for await (const check of examine(evidence)) {
             checks.push(check)
             if (!options.json) print(line(check))
           }
+          refusing = lately(evidence)
         } finally {
           evidence.index.close()
         }
         const caught = checks.length > 0 && checks.every(({ result }) => result === 'held')
         const wrong = health.filter(({ severity }) => severity !== 'info')
-        if (options.json) printJson({ holds: caught, policy: supervisor.policy.name, checks, health })
+        if (options.json)
+          printJson({ holds: caught, policy: supervisor.policy.name, checks, refusing, health })
         else {
+          for (const each of refusing) print(`\n${refusal(each)}`)
           for (const each of wrong) print(`\n${remedied(each)}`)
           print(`\n${summary(checks, supervisor.policy.name)}`)
         }
@@ -46,6 +52,14 @@ export const doctor: Register = (program, act) =>
 const WIDTH = 46
 const line = ({ check, result, detail }: Check) =>
   table([[MARK[result].padEnd(7), check.padEnd(WIDTH), detail]])
+
+const refusal = ({ why, serverName, executable, process, uid, count, last, remedy }: Refuser) => {
+  const who = executable ?? process ?? 'a program that is gone'
+  const what =
+    why === 'certificate-refused' ? "refuses the gateway's certificate for" : 'needs a client certificate at'
+  const title = printable(`${who} (uid ${uid ?? 'unknown'}) ${what} ${serverName}`)
+  return `${title}: ${count === 1 ? 'once' : `${count} times`}, last at ${last}\n  ${printable(remedy)}`
+}
 
 const remedied = ({ title, remedy }: Health) => `${title}\n  ${remedy}`
 

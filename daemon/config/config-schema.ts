@@ -4,7 +4,7 @@
  */
 import { posix } from 'node:path'
 import { z } from 'zod'
-import { PolicyName } from '../../policies/policy-schema.ts'
+import { PolicyName } from '../../policies/schema-parts.ts'
 import { parseServer } from './server-address.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */

@@ -14,7 +14,7 @@ import { isOfLink } from './names/addresses.ts'
 import { Passage } from './passage.ts'
 import { Question, reasonFor } from './question.ts'
 import { refuse } from './refuse.ts'
-import type { AgentConnection } from './relay/agent-connection.ts'
+import type { Intercepted } from './relay/agent-side.ts'
 import { type ConnectionFacts, recordRefusal, type Shared } from './relay/facts.ts'
 import { governedBy } from './relay/governed-by.ts'
 import { intercept } from './relay/intercept.ts'
@@ -31,8 +31,8 @@ export interface ArrivalOptions {
   readonly isOwn: (address: string) => boolean
   readonly sniffTimeoutMs: number
   /** Called once an intercepted connection stands, and when the connection is over. */
-  readonly intercepted: (connection: AgentConnection) => void
-  readonly closed: (connection?: AgentConnection) => void
+  readonly intercepted: (connection: Intercepted) => void
+  readonly closed: (connection?: Intercepted) => void
 }
 
 /** HTTP/2 without TLS may wait for the server's settings before it names anybody. */

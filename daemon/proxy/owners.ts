@@ -9,6 +9,8 @@ export interface OwnerQuestion {
   readonly family: 4 | 6
   readonly client: Endpoint
   readonly destination: Endpoint
+  /** The end that accepted it, where nobody's socket was found by the client's: its port may be translated. */
+  readonly listener?: Endpoint
   /** Of the client's socket, where the kernel knew it at accept. */
   readonly inode?: number
   readonly uid?: number

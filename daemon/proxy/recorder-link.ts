@@ -22,7 +22,10 @@ export interface ExchangeListener {
   durable(): void
   /** It can't be recorded (any more). Called at most once; nothing may be sent for the exchange afterwards. */
   unrecorded(reason: string): void
-  /** There is room again after {@link RecorderLink.full}. */
+}
+
+export interface DrainListener {
+  /** There is room again after {@link RecorderLink.full}, or nothing more to wait for. */
   recorderDrained(): void
 }
 
@@ -57,7 +60,7 @@ export class RecorderLink {
   readonly #open = new Map<number, Open>()
   /** In the order of their RequestEnd. */
   readonly #awaiting = new Set<number>()
-  #drainers = new Set<ExchangeListener>()
+  #drainers = new Set<DrainListener>()
   #refusals: Buffer[] = []
   #lostRefusals = 0
   #socket: Socket | undefined
@@ -91,7 +94,7 @@ export class RecorderLink {
     return (this.#socket?.writableLength ?? 0) > HIGH_WATER
   }
 
-  whenDrained(listener: ExchangeListener): void {
+  whenDrained(listener: DrainListener): void {
     this.#drainers.add(listener)
   }
 
@@ -203,10 +206,8 @@ export class RecorderLink {
   }
 
   #forget(exchange: number): void {
-    const open = this.#open.get(exchange)
     this.#open.delete(exchange)
     this.#awaiting.delete(exchange)
-    if (open) this.#drainers.delete(open.listener)
   }
 
   #drained(): void {
@@ -221,12 +222,12 @@ export class RecorderLink {
     const open = [...this.#open.values()]
     this.#open.clear()
     this.#awaiting.clear()
-    this.#drainers.clear()
     if (!this.#stopped) {
       this.#retryTimer = setTimeout(() => this.#connect(), this.#retry)
       this.#retry = Math.min(this.#retry * 2, LAST_RETRY_MS)
     }
     for (const { listener } of open) listener.unrecorded(`the recorder was lost: ${reason}`)
+    this.#drained()
     if (was) this.#changed()
   }
 

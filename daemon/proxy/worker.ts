@@ -19,8 +19,9 @@ import { Directory } from './names/directory.ts'
 import type { Dns } from './names/dns.ts'
 import { type OwnerQuestion, Owners } from './owners.ts'
 import { RecorderLink } from './recorder-link.ts'
-import type { AgentConnection } from './relay/agent-connection.ts'
+import type { Intercepted } from './relay/agent-side.ts'
 import type { Counters, Shared } from './relay/facts.ts'
+import { Refusers } from './untouched/refusers.ts'
 import { Providers } from './upstream/providers.ts'
 import type { Dialled } from './upstream/reach.ts'
 import { UpstreamTrust } from './upstream/trust.ts'
@@ -88,7 +89,7 @@ export class Worker {
     tunnels: 0,
     unrecorded: 0,
   }
-  readonly #intercepted = new Set<AgentConnection>()
+  readonly #intercepted = new Set<Intercepted>()
   readonly #sockets = new Set<Socket>()
   readonly #owners: Owners
   #providerAddresses: Set<string>
@@ -119,6 +120,7 @@ export class Worker {
       }),
       providers: new Providers(deadlines, trust, dialled),
       vouching: new Vouching({ probe: (inquiry) => probe(probing, inquiry) }),
+      refusers: new Refusers(),
       directory: new Directory({
         dns: options.dns,
         hosts: options.hosts,
@@ -134,6 +136,7 @@ export class Worker {
       governs: (name) => matchHost(options.rules.catalogue, name) !== undefined,
       dialled,
       counters: this.#counters,
+      holding: { bytes: 0 },
     }
   }
 
@@ -215,7 +218,8 @@ export class Worker {
     const originalDestination = { address, port: destination.port }
     const found = this.#socketOwner({ family, client, destination })
     const agent: Agent = found ? { uid: found.uid, inode: found.inode } : {}
-    const owner = this.#owners.of({ family, client, destination: originalDestination, ...found }, agent)
+    const flow = { family, client, destination: originalDestination, ...(found ?? { listener: own }) }
+    const owner = this.#owners.of(flow, agent)
     return { client, originalDestination, agent: owner.agent, owner }
   }
 

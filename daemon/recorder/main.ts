@@ -74,6 +74,7 @@ async function receive(raw: unknown): Promise<void> {
     await recorder
   } else if (message.type === 'stop') await stop()
   else if (recorder === undefined) log(`recorder: ${message.type} before start; dropped`)
+  else if (message.type === 'policy') (await recorder).policy(message.policy)
   else if (message.type === 'supervisor') (await recorder).supervisor(message.state)
   else (await recorder).take(message)
 }

@@ -1,11 +1,20 @@
 /** What supervisor and recorder say to each other over IPC (serialization `advanced`). */
 import { z } from 'zod'
+import type { Policy as InForce } from '../../policies/policy.ts'
 import { AgentPayload } from './payloads.ts'
 
 const Key = z
   .instanceof(Uint8Array)
   .refine((bytes) => bytes.length === 32, 'a key of 32 bytes')
   .transform((bytes) => Buffer.from(bytes))
+
+/** Checked when it was loaded, by the schema of policies/; here only that it is there. */
+const Policy = z.custom<InForce>(
+  (value) =>
+    typeof (value as Partial<InForce> | null)?.hash === 'string' &&
+    Array.isArray((value as InForce).records?.rules),
+  'must be a policy',
+)
 
 const Start = z.strictObject({
   type: z.literal('start'),
@@ -21,6 +30,8 @@ const Start = z.strictObject({
   checkpointIntervalMs: z.int().min(10).max(60_000).default(1000),
   /** Path of status.sock; none where absent. */
   statusSocket: z.string().min(1).optional(),
+  /** In force: what is kept, and who is called what. All is kept where absent. */
+  policy: Policy.optional(),
   /** Handed to the chain-writer's thread as it is; no chain-writer where absent. */
   chain: z.record(z.string(), z.unknown()).optional(),
 })
@@ -81,6 +92,8 @@ export const FromSupervisor = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('leak'), ...sighting }),
   /** What the supervisor knows of itself; shown in the status document as `supervisor`. */
   z.strictObject({ type: z.literal('supervisor'), state: z.unknown() }),
+  /** Another policy is in force. */
+  z.strictObject({ type: z.literal('policy'), policy: Policy }),
   z.strictObject({ type: z.literal('stop') }),
 ])
 export type FromSupervisor = z.infer<typeof FromSupervisor>

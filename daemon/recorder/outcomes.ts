@@ -8,5 +8,6 @@ export const OUTCOMES = [
   'upstream-untrusted',
   'protocol-error',
   'not-recorded',
+  'blocked',
 ] as const
 export type Outcome = (typeof OUTCOMES)[number]

@@ -53,6 +53,17 @@ const Credential = z.strictObject({
   fingerprint: z.string().max(64),
 })
 
+const Count = z.int().nonnegative()
+/** As in the record (record.ts). */
+const WebSocketOpen = z.strictObject({ connection: z.uuid().toLowerCase(), turn: z.int().positive() })
+const WebSocketEnd = z.strictObject({
+  messages: z.strictObject({ client: Count, server: Count }),
+  controls: Count,
+  close: z
+    .strictObject({ by: z.enum(['client', 'server']), code: z.int().min(0).max(65535).optional() })
+    .optional(),
+})
+
 /** Who talked to whom, known before the first byte of HTTP. */
 export const OpenPayload = z.strictObject({
   /** UUIDv7, the record's id. */
@@ -69,11 +80,21 @@ export const OpenPayload = z.strictObject({
   originalDestination: Endpoint,
   tls: z.boolean(),
   /** SHA-256 of the policy in force, hex, and the rule that decided. */
-  policy: z.strictObject({ hash: Hex32, rule: z.string().max(256) }),
+  policy: z.strictObject({
+    hash: Hex32,
+    rule: z.string().max(256),
+    /** What the rule did to the request, other than to let it pass. */
+    verdict: z.enum(['block', 'redact']).optional(),
+    /** Kinds of content that were found; what could not be told, where that decided. */
+    found: z.array(z.string().max(128)).max(64).optional(),
+    unknown: z.array(z.string().max(256)).max(16).optional(),
+  }),
   credentials: z.array(Credential).max(256),
   /** False where the catalogue says that bodies of this host are never kept (sign-in hosts). */
   keepBodies: z.boolean(),
   flags: Flags.optional(),
+  /** One turn of a WebSocket: its bodies are messages (web-socket-body.ts), RequestEnd comes after each that was sent. */
+  webSocket: WebSocketOpen.optional(),
 })
 
 export const RequestEndPayload = z.strictObject({
@@ -97,6 +118,8 @@ export const EndPayload = z.strictObject({
   agent: AgentPayload.optional(),
   /** What was noticed after Open; goes with Open's. */
   flags: Flags.optional(),
+  /** Of a WebSocket's turn. */
+  webSocket: WebSocketEnd.optional(),
 })
 
 export const RefusalPayload = z.strictObject({

@@ -34,6 +34,8 @@ const Process = z.strictObject({
 
 /** Whose the connection was. What could not be known is absent: never a guess. */
 const Agent = z.strictObject({
+  /** What the policy calls it; absent where no name certainly fits. */
+  name: z.string().optional(),
   /** Who made the socket, also where the process changed its uid since. */
   uid: Uid.optional(),
   gid: Uid.optional(),
@@ -95,7 +97,41 @@ export const ExchangeRecord = z.strictObject({
   request: z.strictObject({ head: Part, body: Part }),
   response: z.strictObject({ head: Part, body: Part }).optional(),
   derived: Derived,
-  policy: z.strictObject({ hash: Hex32, rule: z.string() }),
+  policy: z.strictObject({
+    hash: Hex32,
+    rule: z.string(),
+    /** What the rule did to the request, other than to let it pass; `redact`: the bodies here are what went out. */
+    verdict: z.enum(['block', 'redact']).optional(),
+    /** Kinds of content that were found; what could not be told, where that decided. */
+    found: z.array(z.string()).optional(),
+    unknown: z.array(z.string()).optional(),
+    /** What was kept, where the policy has more to say of it than `anchor`. */
+    records: z
+      .strictObject({
+        action: z.enum(['anchor', 'keep', 'metadata-only', 'redact']),
+        /** `POLICY/records/NAME`; absent: the default. */
+        rule: z.string().optional(),
+        /** Of the policy that decided, where it isn't the one above: that was gone by then. */
+        hash: Hex32.optional(),
+        /** How many matches were replaced in the bodies. */
+        redacted: z.int().nonnegative().optional(),
+      })
+      .optional(),
+  }),
+  /** One turn of a WebSocket: heads are the handshake's, bodies the messages of each side (docs/formats.md). */
+  webSocket: z
+    .strictObject({
+      /** Id of the handshake's record. */
+      connection: z.uuid(),
+      /** From 1 on. */
+      turn: z.int().positive(),
+      messages: z.strictObject({ client: z.int().nonnegative(), server: z.int().nonnegative() }).optional(),
+      /** Pings and pongs of both sides. */
+      controls: z.int().nonnegative().optional(),
+      /** Who closed, and the code. */
+      close: z.strictObject({ by: z.enum(['client', 'server']), code: z.int().optional() }).optional(),
+    })
+    .optional(),
   /** What else was noticed about it, e.g. `unlisted-host`, `name-mismatch`. */
   flags: z.array(z.string()).optional(),
   error: z.strictObject({ code: z.string(), message: z.string() }).optional(),

@@ -2,6 +2,7 @@
 import { utimesSync } from 'node:fs'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
+import type { Policy } from '../../policies/policy.ts'
 import { type StatusServer, startStatusServer } from '../admin/status-server.ts'
 import { makeDirectory, realFileSystem } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
@@ -61,9 +62,9 @@ export class Recorder {
 
   private constructor(start: RecorderStart, events: RecorderEvents) {
     this.#events = events
-    const { stateDir: dir, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs } = start
+    const { stateDir: dir, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs, policy } = start
     const journal = path.join(dir, 'journal')
-    const workerData = { dir, journal, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs }
+    const workerData = { dir, journal, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs, policy }
     this.#finaliser = new Worker(new URL('./finalise/thread.ts', import.meta.url), {
       workerData: workerData satisfies FinaliseStart,
     })
@@ -85,6 +86,11 @@ export class Recorder {
   take(evidence: Evidence): void {
     if (evidence.id !== undefined) this.#told.add(evidence.id)
     this.#post({ type: 'record', record: evidenceRecord(evidence) })
+  }
+
+  /** Another policy is in force. */
+  policy(policy: Policy): void {
+    this.#send({ type: 'policy', policy })
   }
 
   /** What the status document says of the supervisor. */

@@ -59,6 +59,8 @@ export const ToSensor = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('stop') }),
 ])
 
+type End = z.infer<typeof Endpoint>
+
 export interface Blindness {
   /** A device, or `nflog:<group>`. */
   readonly device: string
@@ -86,10 +88,12 @@ export type FromSensor =
       readonly type: 'learned'
       readonly name: string
       readonly entries: readonly LearnedAddress[]
-      readonly from: 'answer' | 'leak'
-      readonly server?: string
+      /** Address of the server that answered. */
+      readonly server: string
     }
   | ({ readonly type: 'sighting'; readonly reason: string } & Sighting)
+  /** A governed name was called past the proxy: by that user or, where nobody can be told, from that end. */
+  | { readonly type: 'strayed'; readonly uid?: number; readonly client?: End; readonly destination: End }
   | ({ readonly type: 'state' } & SensorState)
   /** Which group made this socket? */
   | { readonly type: 'group'; readonly question: number; readonly inode: number }

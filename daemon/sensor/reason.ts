@@ -16,6 +16,7 @@ const REASONS: Readonly<Record<string, string>> = {
   bound: 'a socket bound to a device, which cannot be redirected',
   guarded: "a port of the gateway's own",
   local: 'a service of this machine that is to be captured',
+  cut: 'more to an address where a governed name was called past the proxy',
 }
 
 export function reasonOf({ kind, rule, together }: Sighting): string {

@@ -38,8 +38,10 @@ export interface SensorOptions {
   readonly now: number
 }
 
-/** The record says nothing of how long a name lives at the address of a leak. */
-const LEAK_TTL_SECONDS = 300
+/** Of the rules of leaks, those that go by a governed name (leaks.ts). */
+const BY_NAME = '-name'
+/** Told to the supervisor, so that a flood of hellos is no flood of messages. All are counted in records. */
+const MOST_STRAYS_A_SECOND = 1000
 /** An address that was told is told again after this, for its time to live to be renewed. */
 const TOLD_MS = 1000
 const MOST_TOLD = 4096
@@ -63,6 +65,8 @@ export class Sensor {
   #now: number
   #unread = 0
   #missing = 0
+  #strays = 0
+  #strayedSince = 0
 
   constructor(options: SensorOptions) {
     this.#options = options
@@ -83,7 +87,7 @@ export class Sensor {
       isProvider: (address) => isAmong(this.#providers, address),
       leaked: (observed, at) => {
         this.#tally.see(observed, at)
-        this.#learnFrom(observed, at)
+        this.#strayed(observed, at)
       },
     })
   }
@@ -109,9 +113,7 @@ export class Sensor {
     const packet = readIpPacket(logged.packet)
     const observed = refusal(logged, packet)
     const name = packet?.protocol === UDP && this.#tally.wantsName(observed) && this.#quicName(packet, now)
-    const named = name ? { ...observed, serverName: name } : observed
-    this.#tally.see(named, now)
-    this.#learnFrom(named, now)
+    this.#tally.see(name ? { ...observed, serverName: name } : observed, now)
   }
 
   /** A packet of the group of DNS answers. */
@@ -126,7 +128,7 @@ export class Sensor {
     const packet = readIpPacket(logged.packet)
     if (!packet) return
     for (const { name, entries, server } of this.#answers.packet(packet, now)) {
-      this.#learn(name, entries, now, { from: 'answer', server })
+      this.#learn(name, entries, now, server)
     }
   }
 
@@ -222,19 +224,20 @@ export class Sensor {
     return udp && this.#refusedQuic.datagram(packet, udp, now)[0]?.hello.name
   }
 
-  /** Where a governed name was called at, or would have been. */
-  #learnFrom({ serverName, destination }: Observed, now: number): void {
-    if (serverName === undefined || !matchHost(this.#options.catalogue, serverName)) return
-    const entries = [{ address: destination.address, ttlSeconds: LEAK_TTL_SECONDS }]
-    this.#learn(serverName, entries, now, { from: 'leak' })
+  /** Each call anew: the next flow of who can't be told is another. */
+  #strayed({ rule, uid, client, destination }: Observed, now: number): void {
+    if (!rule.endsWith(BY_NAME)) return
+    if (now - this.#strayedSince >= 1000 || now < this.#strayedSince) {
+      this.#strayedSince = now
+      this.#strays = 0
+    }
+    this.#strays += 1
+    if (this.#strays > MOST_STRAYS_A_SECOND) return
+    const who = uid === undefined ? client && { client } : { uid }
+    if (who) this.#options.say({ type: 'strayed', ...who, destination })
   }
 
-  #learn(
-    name: string,
-    entries: readonly LearnedAddress[],
-    now: number,
-    source: { readonly from: 'answer'; readonly server: string } | { readonly from: 'leak' },
-  ): void {
+  #learn(name: string, entries: readonly LearnedAddress[], now: number, server: string): void {
     const fresh = entries.filter(
       ({ address }) => now - (this.#told.get(address) ?? Number.NEGATIVE_INFINITY) >= TOLD_MS,
     )
@@ -247,7 +250,7 @@ export class Sensor {
       if (now - at < TOLD_MS && this.#told.size <= MOST_TOLD) break
       this.#told.delete(address)
     }
-    this.#options.say({ type: 'learned', name, entries: fresh, ...source })
+    this.#options.say({ type: 'learned', name, entries: fresh, server })
   }
 
   countUnread(): void {

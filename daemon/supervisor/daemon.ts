@@ -23,6 +23,7 @@ import { CANARY_LINK } from './canary.ts'
 import type { Child } from './child.ts'
 import { counterRecords } from './counter-records.ts'
 import { lastAlive, openCoverage } from './coverage.ts'
+import { cutBook } from './cut-book.ts'
 import { startDevelopmentChain } from './development-chain-process.ts'
 import { makeDirectories } from './directories.ts'
 import { openDnsSockets, startDnsGuard } from './dns-guard-process.ts'
@@ -169,7 +170,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   stack.defer(() => coverage.stopping())
   let proxies: ReturnType<typeof startProxies> | undefined
   const development = config.chains.find((chain) => chain.kind === 'development')
-  const base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks'> = {
+  const base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks' | 'cuts'> = {
     ...wanted.enforcement,
     proxyUids: [accounts.proxy.uid],
     redirectPort: config.listen.ports.transparent,
@@ -178,10 +179,12 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
       : [],
     leaseMs: LEASE_MS,
   }
+  const cuts = cutBook()
   const enforcement = enforcer({
     nft: systemNft(),
     base,
     book,
+    cuts,
     fenceScript: paths.fenceScript,
     log,
     changed: () => {
@@ -221,6 +224,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     log,
     changed: report.changed,
     trail,
+    policy: () => policy,
   })
   recorder = recording
   children.push(recording)
@@ -281,6 +285,9 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     sighting: (sighting) => {
       seen.sensor(sighting)
       counters.nudge()
+    },
+    strayed: (stray) => {
+      if (cuts.strayed(stray, steadyNow())) void enforcement.cutsChanged()
     },
     stateChanged: report.changed,
     changed: report.changed,

@@ -78,11 +78,18 @@ export function accountsIn(policy: Policy): { users: string[]; groups: string[] 
     ...(subjects.users === 'everyone' ? [] : subjects.users),
     ...exempt.users,
     ...allow.flatMap((entry) => entry.users),
-    ...policy.traffic.rules.flatMap((rule) => rule.users ?? []),
+    ...[...policy.traffic.rules, ...policy.records.rules, ...policy.agents].flatMap(
+      ({ users }) => users ?? [],
+    ),
+  ]
+  const groups = [
+    ...subjects.groups,
+    ...exempt.groups,
+    ...policy.agents.flatMap((agent) => agent.groups ?? []),
   ]
   const names = (entries: readonly Id[]) =>
     [...new Set(entries.filter((entry) => typeof entry === 'string'))].sort()
-  return { users: names(users), groups: names([...subjects.groups, ...exempt.groups]) }
+  return { users: names(users), groups: names(groups) }
 }
 
 /**
@@ -118,17 +125,31 @@ export function enforcementOf(
   return { enforcement, missing: resolver.missing }
 }
 
-/** The same policy, under the same hash, with ids in place of names in its traffic rules, where decide.ts reads them. */
+/** The same policy, under the same hash, with ids in place of names in its rules and agents, where they are compared. */
 export function withIds(
   policy: Policy,
   accounts: Accounts,
 ): { readonly policy: Policy; readonly missing: readonly Missing[] } {
   const resolver = new Resolver(accounts)
-  const rules = policy.traffic.rules.flatMap((rule) => {
-    if (rule.users === undefined) return [rule]
-    const users = resolver.ids('user', rule.users, `traffic.rules.${rule.name}`)
-    // A rule for nobody matches nobody; left in, a block would match whoever can't be told.
-    return users.length === 0 ? [] : [{ ...rule, users }]
+  const traffic = { ...policy.traffic, rules: withUids(policy.traffic.rules, 'traffic.rules', resolver) }
+  const records = { ...policy.records, rules: withUids(policy.records.rules, 'records.rules', resolver) }
+  const agents = withUids(policy.agents, 'agents', resolver).flatMap((agent) => {
+    if (agent.groups === undefined) return [agent]
+    const groups = resolver.ids('group', agent.groups, `agents.${agent.name}`)
+    return groups.length === 0 ? [] : [{ ...agent, groups }]
   })
-  return { policy: { ...policy, traffic: { ...policy.traffic, rules } }, missing: resolver.missing }
+  return { policy: { ...policy, traffic, records, agents }, missing: resolver.missing }
+}
+
+function withUids<Entry extends { readonly name: string; readonly users?: readonly Id[] }>(
+  entries: readonly Entry[],
+  where: string,
+  resolver: Resolver,
+): Entry[] {
+  return entries.flatMap((entry) => {
+    if (entry.users === undefined) return [entry]
+    const users = resolver.ids('user', entry.users, `${where}.${entry.name}`)
+    // One for nobody matches nobody; left in, a block would match whoever can't be told.
+    return users.length === 0 ? [] : [{ ...entry, users }]
+  })
 }

@@ -20,6 +20,7 @@ import { xdpQueues } from '../../firewall/xdp-queues.ts'
 import { messageOf } from '../base/errors.ts'
 import { steadyNow } from '../base/steady-clock.ts'
 import type { AddressBook } from './address-book.ts'
+import type { CutBook } from './cut-book.ts'
 import { bootFiles } from './enforcement/boot-files.ts'
 import { driverQueues, type OpenDevice } from './enforcement/driver-queues.ts'
 import { type Audit, type Draft, evidence, type Gap } from './enforcement/evidence.ts'
@@ -55,6 +56,8 @@ export interface Enforcer {
   startRedirect(): Promise<void>
   /** Takes the book's present addresses into the rules at once; resolves when the kernel's sets hold them. */
   addressesChanged(): Promise<void>
+  /** The same of what is cut off. */
+  cutsChanged(): Promise<void>
   /** Resolves when the kernel's sets hold every change that was announced so far. */
   addressesHeld(): Promise<void>
   counters(): Promise<Record<string, NamedCounter>>
@@ -66,8 +69,9 @@ export interface Enforcer {
 export interface EnforcerOptions {
   /** For reading, and where no session can be had. */
   readonly nft: Nft
-  readonly base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks'>
+  readonly base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks' | 'cuts'>
   readonly book: AddressBook
+  readonly cuts: Pick<CutBook, 'cuts' | 'expire'>
   readonly fenceScript: string
   readonly log: Log
   /** `state()` is another. */
@@ -113,6 +117,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
     addresses4: book.addresses4,
     addresses6: book.addresses6,
     uplinks: uplinks?.names ?? [],
+    cuts: options.cuts.cuts,
   })
 
   // One change at a time: transactions of an older book must not overtake a newer one's.
@@ -229,6 +234,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
 
   const expiry = setInterval(() => {
     if (book.expire(steadyNow())) void rebuilding.run()
+    if (options.cuts.expire(steadyNow())) void learning.run()
   }, EXPIRE_MS)
   let lastLook = performance.now()
   const looking = setInterval(() => {
@@ -283,6 +289,7 @@ export function enforcer(options: EnforcerOptions): Enforcer {
     },
     startRedirect: redirect.start,
     addressesChanged: learning.run,
+    cutsChanged: learning.run,
     addressesHeld: learning.settled,
     counters: () => readCounters(nft),
     uplinks: () => uplinks?.names ?? [],

@@ -16,6 +16,7 @@ const OwnerQuestion = z.object({
   family: z.literal([4, 6]),
   client: Endpoint,
   destination: Endpoint,
+  listener: Endpoint.optional(),
   inode: z.int().positive().optional(),
   uid: z.int().min(0).max(0xffff_ffff).optional(),
   cgroup: z.bigint().nonnegative().optional(),

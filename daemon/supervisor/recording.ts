@@ -1,4 +1,5 @@
 /** The recorder as this gateway starts it: with its keys, its log's name, the chains, and the evidence that waited. */
+import type { Policy } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
 import type { Account } from './accounts.ts'
 import type { AuditTrail } from './audit-trail.ts'
@@ -16,6 +17,7 @@ export function startRecording(options: {
   readonly log: Log
   readonly changed: () => void
   readonly trail: AuditTrail
+  readonly policy: () => Policy
 }): Child {
   const { config, paths, identity, trail } = options
   const chains = config.chains.map((chain) =>
@@ -42,6 +44,7 @@ export function startRecording(options: {
       origin: identity.origin,
       verifierKey: identity.verifierKey,
       checkpointIntervalMs: config.ledger.checkpointIntervalMs,
+      policy: options.policy(),
       chain: {
         chains,
         key: identity.keys.gateway,

@@ -23,10 +23,14 @@ const FromSensor = z.discriminatedUnion('type', [
     type: z.literal('learned'),
     name: Name,
     entries: z.array(z.strictObject({ address: Address, ttlSeconds: z.number().nonnegative() })).max(8192),
-    /** `answer`: a DNS answer said so. `leak`: somebody called the name there, or tried to. */
-    from: z.enum(['answer', 'leak']),
     /** Address of the server that answered. */
-    server: Address.optional(),
+    server: Address,
+  }),
+  z.strictObject({
+    type: z.literal('strayed'),
+    uid: Id.optional(),
+    client: Endpoint.optional(),
+    destination: Endpoint,
   }),
   z.strictObject({
     type: z.literal('sighting'),
@@ -62,6 +66,7 @@ type Message<Type extends FromSensor['type']> = Omit<Extract<FromSensor, { type:
 
 export type SensorSighting = Message<'sighting'>
 export type SensorLearned = Message<'learned'>
+export type SensorStray = Message<'strayed'>
 export type SensorState = Message<'state'>
 
 export interface SensorOptions {
@@ -71,6 +76,7 @@ export interface SensorOptions {
   readonly start: () => Record<string, unknown>
   readonly learned: (learned: SensorLearned) => void
   readonly sighting: (sighting: SensorSighting) => void
+  readonly strayed: (stray: SensorStray) => void
   /**
    * About once a second, when it changed, and whenever the sensor ends: `blind` then names `sensor` itself. Counts
    * begin at 0 with each start.
@@ -167,6 +173,7 @@ function startOnce(options: SensorOptions): Child {
       const message = parsed.data
       if (message.type === 'learned') options.learned(message)
       if (message.type === 'sighting') options.sighting(message)
+      if (message.type === 'strayed') options.strayed(message)
       if (message.type === 'state') options.state(message)
       if (message.type === 'short') options.short()
       if (message.type === 'group') {

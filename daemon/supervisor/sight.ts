@@ -66,6 +66,7 @@ export function startSight(options: SightOptions): Sight {
     account: options.account,
     log: options.log,
     sighting: options.sighting,
+    strayed: options.strayed,
     changed: options.changed,
     groupOf: options.groupOf,
     died: options.died,
@@ -92,12 +93,11 @@ export function startSight(options: SightOptions): Sight {
 }
 
 /**
- * Anybody may ask a server of his own, which says what he likes, and anybody may call a governed name at any address:
- * to believe either would let every user have any address treated as a provider's, a resolver's for instance, and
- * so cut off. What the machine's own resolvers say is what its programs go by. A leak is a record, and no more.
+ * Anybody may ask a server of his own, which says what he likes: to believe it would let every user have any address
+ * treated as a provider's, a resolver's for instance, and so cut off. What the machine's own resolvers say is what its
+ * programs go by.
  */
-function trusted({ from, server }: SensorLearned, resolvers: () => readonly Upstream[]): boolean {
-  if (from === 'leak' || server === undefined) return false
+function trusted({ server }: SensorLearned, resolvers: () => readonly Upstream[]): boolean {
   return (
     server.startsWith('127.') || server === '::1' || resolvers().some(({ address }) => address === server)
   )

@@ -1,4 +1,4 @@
-/** The tables of HPACK (RFC 7541), as far as names go. */
+/** The tables of HPACK (RFC 7541). */
 
 /** Names of the static table (appendix A) with how many entries in a row have each; index 1 is the first. */
 const STATIC =
@@ -9,10 +9,31 @@ const STATIC =
   'max-forwards proxy-authenticate proxy-authorization range referer refresh retry-after server set-cookie ' +
   'strict-transport-security transfer-encoding user-agent vary via www-authenticate'
 
-export const STATIC_NAMES: readonly string[] = STATIC.split(' ').flatMap((entry) => {
+const STATIC_NAMES: readonly string[] = STATIC.split(' ').flatMap((entry) => {
   const [name = '', times = '1'] = entry.split('*')
   return Array<string>(Number(times)).fill(name)
 })
+
+/** Values of the static table by index; the entries that aren't here have an empty one. */
+const STATIC_VALUES = new Map([
+  [2, 'GET'],
+  [3, 'POST'],
+  [4, '/'],
+  [5, '/index.html'],
+  [6, 'http'],
+  [7, 'https'],
+  [8, '200'],
+  [9, '204'],
+  [10, '206'],
+  [11, '304'],
+  [12, '400'],
+  [13, '404'],
+  [14, '500'],
+  [16, 'gzip, deflate'],
+])
+
+/** Index 1 is the first. */
+export const STATIC_ENTRIES = STATIC_NAMES.map((name, i) => ({ name, value: STATIC_VALUES.get(i + 1) ?? '' }))
 
 /**
  * Bits of each symbol's Huffman code (appendix B), in base 36: 0 to 255, then EOS. The code is canonical, so these say

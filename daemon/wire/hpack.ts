@@ -1,62 +1,84 @@
 /**
- * Reads a connection's first block of HTTP/2 header fields (HPACK, RFC 7541).
+ * Reads HTTP/2 header blocks (HPACK, RFC 7541).
  *
- * Threat model: the bytes are an agent's. They are no longer than the caller bounds them, and nothing here grows beyond
- * 8/5 of them; what can't be read ends the reading, with what was read till then.
+ * Threat model: the bytes are the peer's. A block is no longer than the caller bounds it; an index of one byte may name
+ * an entry of a whole table, so the caller counts what it is given and keeps no more than it can hold. Strings of the
+ * table are shared, never copied.
  */
-import { EOS, HUFFMAN, STATIC_NAMES } from './hpack-tables.ts'
+import { DEFAULT_TABLE_SIZE, DynamicTable, type Entry } from './hpack-dynamic-table.ts'
+import { readHuffman } from './hpack-huffman.ts'
+import { STATIC_ENTRIES } from './hpack-tables.ts'
 
 export interface HeaderField {
   readonly name: string
-  /** One character a byte (latin1); empty where the static table has it. */
+  /** One character a byte (latin1). */
   readonly value: string
+  /** May it be kept in a table: `never` is a word to every hop (section 6.2.3). */
+  readonly indexing: 'kept' | 'once' | 'never'
 }
 
-/** @param block the fragments of a HEADERS frame and its CONTINUATIONs */
-export function readFirstHeaders(block: Buffer): HeaderField[] {
-  const reader = new Reader(block)
-  const table = new Table()
-  const fields: HeaderField[] = []
-  for (let field = next(reader, table); field; field = next(reader, table)) {
-    if (field !== 'update') fields.push(field)
+/** One side's state; blocks must be given to it all and in order. */
+export class HpackDecoder {
+  readonly #table = new DynamicTable(DEFAULT_TABLE_SIZE)
+  readonly #maxTableSize: number
+
+  /** @param maxTableSize what the peer was told that it may use */
+  constructor(maxTableSize = DEFAULT_TABLE_SIZE) {
+    this.#maxTableSize = maxTableSize
   }
-  return fields
-}
 
-/** Section 6: the first bits say what follows. */
-function next(reader: Reader, table: Table): HeaderField | 'update' | undefined {
-  const first = reader.peek()
-  if (first === undefined) return undefined
-  if (first & 0x80) return table.at(reader.number(7))
-  if ((first & 0xe0) === 0x20) {
-    return reader.number(5) === undefined ? undefined : 'update'
+  /**
+   * @param block the fragments of a HEADERS frame and its CONTINUATIONs
+   * @param take given the fields in order
+   * @returns false where the block is malformed: the state is worth nothing any more
+   */
+  decode(block: Buffer, take: (field: HeaderField) => void): boolean {
+    const reader = new Reader(block)
+    for (let begun = false; ; ) {
+      const first = reader.peek()
+      if (first === undefined) return true
+      if ((first & 0xe0) === 0x20) {
+        const size = reader.number(5)
+        if (begun || size === undefined || size > this.#maxTableSize) return false
+        this.#table.resize(size)
+        continue
+      }
+      begun = true
+      const field = this.#field(reader, first)
+      if (!field) return false
+      take(field)
+    }
   }
-  const kept = (first & 0x40) !== 0
-  const index = reader.number(kept ? 6 : 4)
-  if (index === undefined) return undefined
-  const name = index === 0 ? reader.text() : table.at(index)?.name
-  const value = name === undefined ? undefined : reader.text()
-  if (name === undefined || value === undefined) return undefined
-  if (kept) table.add({ name, value })
-  return { name, value }
-}
 
-/**
- * Nothing is evicted: newer entries come first, so that older ones are in nobody's way, and a reference to one that is
- * gone ends the connection at the server.
- */
-class Table {
-  readonly #entries: HeaderField[] = []
+  /** Section 6: the first bits say what follows. */
+  #field(reader: Reader, first: number): HeaderField | undefined {
+    if (first & 0x80) {
+      const entry = this.#at(reader.number(7))
+      return entry && { name: entry.name, value: entry.value, indexing: 'kept' }
+    }
+    const kept = (first & 0x40) !== 0
+    const index = reader.number(kept ? 6 : 4)
+    const name = index === 0 ? reader.text() : this.#at(index)?.name
+    const value = name === undefined ? undefined : reader.text()
+    if (name === undefined || value === undefined) return undefined
+    if (kept) this.#table.add({ name, value })
+    return { name, value, indexing: kept ? 'kept' : (first & 0x10) !== 0 ? 'never' : 'once' }
+  }
 
-  at(index: number | undefined): HeaderField | undefined {
+  #at(index: number | undefined): Entry | undefined {
     if (index === undefined || index === 0) return undefined
-    const name = STATIC_NAMES[index - 1]
-    return name === undefined ? this.#entries[index - 1 - STATIC_NAMES.length] : { name, value: '' }
+    return STATIC_ENTRIES[index - 1] ?? this.#table.at(index - 1 - STATIC_ENTRIES.length)
   }
+}
 
-  add(entry: HeaderField): void {
-    this.#entries.unshift(entry)
-  }
+/** The first block holds what it can: no server may have told the client of a smaller table. */
+const ANY_TABLE_SIZE = 0x7fff_ffff
+
+/** Reads a connection's first block, as far as it can be read. */
+export function readFirstHeaders(block: Buffer): HeaderField[] {
+  const fields: HeaderField[] = []
+  new HpackDecoder(ANY_TABLE_SIZE).decode(block, (field) => fields.push(field))
+  return fields
 }
 
 class Reader {
@@ -95,27 +117,6 @@ class Reader {
     if (length === undefined || this.#at + length > this.#bytes.length) return undefined
     const raw = this.#bytes.subarray(this.#at, this.#at + length)
     this.#at += length
-    return coded ? huffman(raw) : raw.toString('latin1')
+    return coded ? readHuffman(raw) : raw.toString('latin1')
   }
-}
-
-/** What is left over at the end is padding. */
-function huffman(raw: Buffer): string | undefined {
-  const out: number[] = []
-  let code = 0
-  let bits = 0
-  for (const byte of raw) {
-    for (let bit = 7; bit >= 0; bit--) {
-      code = code * 2 + ((byte >> bit) & 1)
-      bits += 1
-      const { first, symbols } = HUFFMAN[bits] ?? { first: 0, symbols: [EOS] }
-      const symbol = symbols[code - first]
-      if (symbol === undefined) continue
-      if (symbol === EOS) return undefined
-      out.push(symbol)
-      code = 0
-      bits = 0
-    }
-  }
-  return Buffer.from(out).toString('latin1')
 }

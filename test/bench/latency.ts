@@ -11,6 +11,7 @@ import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
 import { startLab } from '../lab/lab.ts'
 import { NODE, REPOSITORY } from '../lab/places.ts'
+import { median, quantile } from './statistics.ts'
 
 await enterLab(import.meta.url, { stateOnDisk: true })
 
@@ -35,11 +36,6 @@ async function block(user: string, setting: (typeof SETTINGS)[number]): Promise<
   return (JSON.parse(run.stdout) as { ms: number[] }).ms
 }
 
-const quantile = (values: readonly number[], q: number): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
-}
-const median = (values: readonly number[]) => quantile(values, 0.5)
 const ms = (value: number) => `${value.toFixed(2)} ms`
 const say = (text: string) => process.stdout.write(`${text}\n`)
 

@@ -19,6 +19,7 @@ import { EXAMPLE } from '../lab/addresses.ts'
 import { enterLab } from '../lab/enter.ts'
 import { buildNetwork, removeNetwork, spawnIn } from '../lab/network.ts'
 import { NODE, PATH, REPOSITORY } from '../lab/places.ts'
+import { median, quantile } from './statistics.ts'
 
 await enterLab(import.meta.url)
 
@@ -204,13 +205,4 @@ function flows(namespace: string, ...args: string[]): Flows {
     },
     end: () => void child.kill(),
   }
-}
-
-function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
-}
-
-function median(values: readonly number[]): number {
-  return quantile(values, 0.5)
 }

@@ -1,19 +1,13 @@
 /** Runs checks and tests and prints what they gave; `test/run` prepares the machine and starts this. */
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
-import {
-  type BypassEntry,
-  bypassJson,
-  bypassMarkdown,
-  findProblems,
-  readBypassComment,
-} from './bypass-report.ts'
+import { type BypassEntry, bypassJson, bypassMarkdown, findProblems } from './bypass-report.ts'
 import { runChecks } from './checks.ts'
-import { runNode } from './command.ts'
-import { type FileResult, TapReport } from './tap-report.ts'
+import { type Settled, settle, worthASecondLook } from './second-look.ts'
+import { runFiles, type SuiteRun } from './suite.ts'
+import type { FileResult } from './tap-report.ts'
 
 type Suite = 'unit' | 'system' | 'fresh-machine'
 
-const tap = 'node_modules/tap/dist/esm/run.mjs'
 /** Files at once, and seconds a file may take. A laboratory has the machine's two processors to itself. */
 const limits = {
   unit: { jobs: 2, timeout: 60 },
@@ -54,38 +48,25 @@ async function test(suite: Suite, pattern: string): Promise<void> {
     .filter((file) => file.includes(pattern))
     .sort()
   if (files.length === 0) return fail(`no ${suite} test is called anything like ${JSON.stringify(pattern)}`)
-  // The runner builds itself for the plugins of .taprc and would still run without them that first time.
-  if (!existsSync('.tap/plugins/package.json')) {
-    const built = await runNode([tap, 'build'])
-    if (built.code !== 0) return fail(`tap could not build its plugins\n${built.output}`)
-  }
-  const { jobs, timeout } = limits[suite]
-  const results: FileResult[] = []
-  const bypasses: BypassEntry[] = []
-  const report = new TapReport()
-  const take = (result: FileResult | undefined) => {
-    if (result === undefined) return
-    results.push(result)
-    tell(result)
-  }
-  const options = ['--disable-coverage', '--allow-incomplete-coverage', '--reporter=tap']
-  const ended = await runNode(
-    [tap, 'run', ...options, `--jobs=${jobs}`, `--timeout=${timeout}`, ...files],
-    (each) => {
-      const bypass = readBypassComment(each)
-      if (bypass !== undefined) bypasses.push(bypass)
-      take(report.push(each))
-    },
-  )
-  take(report.end())
-  const failures = results.reduce((sum, { failures }) => sum + failures.length, 0)
-  const silent = files.filter((file) => !results.some(({ name }) => name === file))
-  for (const file of silent) fail(`${file} gave no result`)
-  if (ended.code !== 0 && failures + silent.length === 0) fail(`tap itself ended with ${ended.code}`)
-  if (failures + silent.length > 0 && ended.output !== '') console.log(`  stderr\n${indent(ended.output)}`)
+  const first = await runFiles(files, limits[suite], tell)
+  const { results, bypasses, unstable } = suite === 'system' ? await lookAgain(first) : unchanged(first)
+  for (const { passed, failures } of results) count(passed, failures.length)
+  for (const problem of first.problems) fail(problem)
+  const failed = first.problems.length > 0 || results.some(({ failures }) => failures.length > 0)
+  if (failed && first.stderr !== '') console.log(`  stderr\n${indent(first.stderr)}`)
+  for (const file of unstable) console.log(`  UNSTABLE  ${file} failed above and passed alone: mend it`)
   // Only of a whole run: a document of a part would lose the rest.
   if (bypassTests().some((file) => !files.includes(file))) return
   if (suite === 'system') documentBypasses(bypasses)
+}
+
+const unchanged = ({ results, bypasses }: SuiteRun): Settled => ({ results, bypasses, unstable: [] })
+
+async function lookAgain(first: SuiteRun): Promise<Settled> {
+  const files = worthASecondLook(first)
+  if (files.length === 0) return unchanged(first)
+  console.log('once more, alone')
+  return settle(first, await runFiles(files, limits.system, tell))
 }
 
 const bypassTests = (): string[] => globSync('test/system/bypass-*.test.ts')
@@ -105,7 +86,6 @@ function documentBypasses(tried: readonly BypassEntry[]): void {
 }
 
 function tell({ name, passed, failures, milliseconds }: FileResult): void {
-  count(passed, failures.length)
   console.log(line(failures.length === 0, name, milliseconds, passed + failures.length))
   for (const failure of failures) console.log(failure)
 }

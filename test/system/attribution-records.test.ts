@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { OPENAI } from '../lab/addresses.ts'
+import { ANTHROPIC, OPENAI } from '../lab/addresses.ts'
 import { chatCall, curlCommand } from '../lab/client-commands.ts'
 import { startContainer } from '../lab/containers.ts'
 import { enterLab } from '../lab/enter.ts'
@@ -25,7 +25,10 @@ t.teardown(async () => {
 interface Listed {
   readonly id: string
   readonly uid: number | null
-  readonly record: { readonly agent?: Record<string, unknown> & { readonly processes?: object[] } }
+  readonly record: {
+    readonly agent?: Record<string, unknown> & { readonly processes?: object[] }
+    readonly client?: { readonly port: number }
+  }
 }
 
 /** The newest records of a kind once there are so many. */
@@ -129,3 +132,39 @@ t.test('nothing of the gateway itself is told twice after its recorder was kille
   const gaps = (await listed('gap', 1)) as unknown as { record: { cause: string } }[]
   t.match(gaps.map(({ record }) => record.cause).join(), /did not stop cleanly/)
 })
+
+/** Both from one port, to different servers: to the proxy they would be one connection, so one is translated. */
+const TWICE = `
+import socket, sys, time
+port, sites = int(sys.argv[1]), [site.split() for site in sys.argv[2:]]
+opened = []
+for address, name in sites:
+    one = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("", port))
+    one.connect((address, 80))
+    opened.append(one)
+for one, (address, name) in zip(opened, sites):
+    one.sendall(f"GET /v1/models?twice HTTP/1.1\\r\\nHost: {name}\\r\\n\\r\\n".encode())
+print([one.recv(12).decode() for one in opened])
+time.sleep(1)
+`
+
+for (const family of [4, 6] as const) {
+  t.test(`a client whose port is another at the proxy is known all the same, IPv${family}`, async (t) => {
+    const before = (await listed('exchange', 0)).length
+    const port = 40_000 + family
+    const sites = [OPENAI, ANTHROPIC].map((site) => `${site[`address${family}`]} ${site.name}`)
+    const { stdout, stderr } = await lab.run('agent2', ['/usr/bin/python3', '-c', TWICE, `${port}`, ...sites])
+    t.match(stdout, /HTTP.*HTTP/, stderr)
+    const rows = (await listed('exchange', before + 2)).slice(0, 2)
+    const records = rows.map(({ record }) => record)
+    t.ok(
+      records.some(({ client }) => client?.port !== port),
+      'the kernel has translated one',
+    )
+    for (const { agent } of records) {
+      t.match(agent, { uid: 4002, gid: 4002, inode: Number, processes: [{ name: 'python3' }] })
+    }
+  })
+}

@@ -14,7 +14,7 @@ import { collect, type Outcome, tool } from '../lab/process.ts'
 import { answered, bytesCall, get, hello, inTurn, printed } from './bypass/attempts.ts'
 import type { BypassCase } from './bypass/case.ts'
 import { forwardProxy, localModels } from './bypass/packets.ts'
-import { exchange, refusal } from './bypass/records.ts'
+import { because, exchange, refusal } from './bypass/records.ts'
 import { runSuites } from './bypass/suite.ts'
 import { openWorld } from './bypass/world.ts'
 
@@ -175,8 +175,8 @@ const doors: readonly BypassCase[] = [
     },
     counter: 'redirected',
     records: [
-      (record) =>
-        refusal({ uid: AGENT, rule: 'governed-name', serverName: name })(record) && 'reason' in record,
+      because(/unknown_ca/, refusal({ uid: AGENT, rule: 'client-refused', serverName: name })),
+      because(/pin another/, refusal({ uid: AGENT, rule: 'client-refused', serverName: name })),
     ],
   },
 ]

@@ -26,7 +26,7 @@ import {
 } from './bypass/certificates.ts'
 import { nft, refusedAtOnce } from './bypass/lifecycle.ts'
 import { inHosts, localSite, metadataVisits, vanishingCalls, withHosts } from './bypass/names.ts'
-import { exchange, refusal, type Wanted } from './bypass/records.ts'
+import { because, exchange, refusal, type Wanted } from './bypass/records.ts'
 import { coreLimits, forgery, pry, targetsFor } from './bypass/secrets.ts'
 import { runSuites } from './bypass/suite.ts'
 import { openWorld } from './bypass/world.ts'
@@ -56,12 +56,6 @@ const failed =
   (code: string): Wanted =>
   (record) =>
     record.kind === 'exchange' && record.error?.code === code
-
-/** A connection refused for this reason. */
-const because =
-  (reason: RegExp, ...further: Wanted[]): Wanted =>
-  (record) =>
-    record.kind === 'refusal' && reason.test(record.reason) && further.every((wanted) => wanted(record))
 
 // 71
 
@@ -453,8 +447,8 @@ const cases: readonly BypassCase[] = [
         refusal({ uid: AGENT, rule: 'governed-name', serverName: name, address: address4 }),
       ),
       because(
-        /handshake.*bad certificate/,
-        refusal({ uid: AGENT, rule: 'governed-name', address: address6 }),
+        /handshake.*bad_certificate/,
+        refusal({ uid: AGENT, rule: 'client-refused', address: address6 }),
       ),
       ...['in-twenty-minutes', 'before-the-end', 'another-ca'].map((each) =>
         asked(each, exchange({ status: 200 })),

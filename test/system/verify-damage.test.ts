@@ -330,17 +330,25 @@ const settled = () =>
     return integrated && anchored
   })
 
-/** Blocks upon the newest anchor until the chain-writer has noted it as final: it then writes no more by itself. */
+/**
+ * Blocks upon the newest anchor until the chain-writer has noted it as final: it then writes no more by itself. Mined
+ * again and again: what is logged meanwhile gets an anchor of its own, on top of the blocks that were there.
+ */
 async function finality(): Promise<void> {
   const port = gateway.config.listen.ports.developmentChain
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'anvil_mine', params: ['0x100'] })
   const headers = { 'content-type': 'application/json' }
-  const mined = await lab.run('root', curlCommand({ url: `http://127.0.0.1:${port}/`, headers, body }))
-  if (mined.code !== 0) throw new Error(mined.stderr)
-  await until(
-    'final',
-    () => readAnchors(gateway.paths.chainState).chains[0]?.anchors.at(-1)?.finality === 'finalized',
-  )
+  const isFinal = () =>
+    readAnchors(gateway.paths.chainState).chains[0]?.anchors.at(-1)?.finality === 'finalized'
+  const patience = Date.now() + 60_000
+  while (!isFinal()) {
+    if (Date.now() > patience) throw new Error('the newest anchor did not become final within 60 s')
+    const mined = await lab.run('root', curlCommand({ url: `http://127.0.0.1:${port}/`, headers, body }))
+    if (mined.code !== 0) throw new Error(mined.stderr)
+    // Longer than the chain-writer's pause between two looks.
+    const look = Date.now() + 6_000
+    while (!isFinal() && Date.now() < look) await new Promise((resolve) => setTimeout(resolve, 50))
+  }
 }
 
 const sizeOf = (state: string, directory: string) =>

@@ -6,6 +6,7 @@ import {
   renderAddressChange,
   renderBeat,
   renderBootFence,
+  renderCuts,
   renderFence,
   renderOwned,
 } from '../../firewall/nftables.ts'
@@ -203,3 +204,40 @@ t.test(
     }
   },
 )
+
+t.test(
+  'who strayed is cut off from that address alone, and only under a fence around providers',
+  async (t) => {
+    const cuts = [
+      { uid: 4001, address: '198.51.100.7' },
+      { uid: 4001, address: '2001:db8::7' },
+      { source: { address: '192.0.2.1', port: 4444 }, address: '198.51.100.8' },
+    ]
+    const script = renderOwned({ ...e, cuts })
+    const elements = (set: string) =>
+      new RegExp(`add element inet aa_redirect ${set} \\{ (.*) \\}`).exec(script)?.[1]
+    t.equal(elements('cut_to4'), '198.51.100.8, 198.51.100.7')
+    t.equal(elements('cut_to6'), '2001:db8::7')
+    t.equal(elements('cut_users4'), '4001 . 198.51.100.7')
+    t.equal(elements('cut_users6'), '4001 . 2001:db8::7')
+    t.equal(elements('cut_flows4'), '192.0.2.1 . 4444 . 198.51.100.8')
+    t.equal(elements('cut_flows6'), undefined)
+    t.match(renderCuts({ ...e, cuts: [] }), 'flush set inet aa_redirect cut_users4')
+    t.notMatch(renderFence({ ...e, cuts }), 'cut_users4', 'the fence outlives whoever could give it back')
+    for (const fence of ['nothing', 'everything'] as const) {
+      t.notMatch(renderOwned({ ...e, fence, cuts }), 'cut_users4', fence)
+      t.equal(renderCuts({ ...e, fence, cuts }), '')
+    }
+  },
+)
+
+t.test('no cut but of a uid or an end and an address of one family reaches a ruleset', async (t) => {
+  for (const cut of [
+    { uid: 4001, address: '198.51.100.7; flush ruleset' },
+    { uid: 2 ** 32 - 1, address: '198.51.100.7' },
+    { uid: 1.5, address: '198.51.100.7' },
+    { source: { address: '192.0.2.1', port: 70_000 }, address: '198.51.100.7' },
+    { source: { address: '192.0.2.1', port: 1 }, address: '2001:db8::7' },
+  ])
+    t.throws(() => renderOwned({ ...e, cuts: [cut] }), { code: 'invalid-enforcement' }, JSON.stringify(cut))
+})

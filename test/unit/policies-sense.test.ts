@@ -29,6 +29,26 @@ const BLOCK = 'traffic: { default: block, rules: [{ name: a, action: allow, prov
 
 t.test('settings that cannot be, or promise what is not done, are refused at their place', async (t) => {
   const cases: [text: string, place: string, message: RegExp][] = [
+    [`traffic: { rules: [{ name: a, action: redact }] }`, '4:20', /name detectors there/],
+    [
+      `traffic: { rules: [{ name: a, action: allow, models: [x], cannotTell: block }] }`,
+      '4:71',
+      /never matches what it can’t tell/,
+    ],
+    [`traffic: { rules: [{ name: a, action: block, content: [secret] }] }`, '4:56', /did you mean `secrets`/],
+    [`traffic: { rules: [{ name: a, action: block, agents: [ci] }] }`, '4:55', /no agent `ci`/],
+    [`traffic: { rules: [{ name: a, action: block, paths: [v1] }] }`, '4:54', /a path begins with/],
+    [`traffic: { rules: [{ name: a, action: block, operations: [chats] }] }`, '4:59', /did you mean `chat`/],
+    [`detectors: [{ name: a, pattern: "(?=x)" }]`, '4:33', /no RE2 pattern/],
+    [`detectors: [{ name: email, pattern: x }]`, '4:21', /another detector is called `email`/],
+    [`agents: [{ name: a }]`, '4:10', /anybody would be it/],
+    [`records: { rules: [{ name: a, action: redact }] }`, '4:20', /name detectors there/],
+    [`records: { rules: [{ name: a, action: keep, providers: [grok] }] }`, '4:57', /did you mean `groq`/],
+    [
+      `records: { rules: [{ name: a, action: redact, content: [email] }, { name: b, action: discard }] }`,
+      '4:67',
+      /never reached/,
+    ],
     ['enforcement: { fence: all }', '4:23', /`fence` must be one of `nothing`, `providers`, `everything`/],
     ['enforcement: { ports: [] }', '4:16', /at least 1 entries/],
     ['enforcement: { ports: [80, 80] }', '4:28', /this port stands here twice/],

@@ -249,38 +249,41 @@ t.test(
   },
 )
 
-t.test('tunnels an upgraded connection both ways and records it as bodies', async (t) => {
-  const rig = await startRig({
-    provider: (socket) => {
-      let up = false
-      socket.on('data', (bytes) => {
-        if (up) socket.write(`echo ${bytes}`)
-        else
-          socket.write(
-            'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello',
-          )
-        up = true
-      })
-      socket.on('end', () => socket.end('bye'))
-    },
-  })
-  t.teardown(() => rig.stop())
-  const agent = await rig.agent()
-  const read = reading(agent)
-  agent.write(
-    `GET /v1/realtime HTTP/1.1\r\nHost: ${NAME}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk-ws\r\n\r\n`,
-  )
-  await read.until('hello')
-  agent.write('ping')
-  await read.until('echo ping')
-  agent.end()
-  await read.until('bye')
-  const { end, requestBody, responseBody, requestHead } = await rig.recorder.ended()
-  t.match(end, { outcome: 'complete', upgraded: true })
-  t.equal(requestBody.toString(), 'ping')
-  t.equal(responseBody.toString(), 'helloecho pingbye')
-  t.match(requestHead, /realtime, openai-insecure-api-key\.fp_[0-9a-f]{32}\r\n/)
-})
+t.test(
+  'tunnels a connection that is upgraded to something unknown both ways and records it as bodies',
+  async (t) => {
+    const rig = await startRig({
+      provider: (socket) => {
+        let up = false
+        socket.on('data', (bytes) => {
+          if (up) socket.write(`echo ${bytes}`)
+          else
+            socket.write(
+              'HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\nConnection: Upgrade\r\n\r\nhello',
+            )
+          up = true
+        })
+        socket.on('end', () => socket.end('bye'))
+      },
+    })
+    t.teardown(() => rig.stop())
+    const agent = await rig.agent()
+    const read = reading(agent)
+    agent.write(
+      `GET /v1/realtime HTTP/1.1\r\nHost: ${NAME}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: other\r\nSec-WebSocket-Protocol: realtime, openai-insecure-api-key.sk-ws\r\n\r\n`,
+    )
+    await read.until('hello')
+    agent.write('ping')
+    await read.until('echo ping')
+    agent.end()
+    await read.until('bye')
+    const { end, requestBody, responseBody, requestHead } = await rig.recorder.ended()
+    t.match(end, { outcome: 'complete', upgraded: true })
+    t.equal(requestBody.toString(), 'ping')
+    t.equal(responseBody.toString(), 'helloecho pingbye')
+    t.match(requestHead, /realtime, openai-insecure-api-key\.fp_[0-9a-f]{32}\r\n/)
+  },
+)
 
 t.test('intercepts plain HTTP to a governed host', async (t) => {
   const rig = await startRig({ tls: false, provider: answering(() => ANSWER) })

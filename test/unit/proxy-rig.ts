@@ -24,6 +24,8 @@ export function rulesOf(
     proxy?: Partial<Policy['proxy']>
     enforcement?: Partial<Policy['enforcement']>
     traffic?: Partial<Policy['traffic']>
+    agents?: Policy['agents']
+    detectors?: Policy['detectors']
   } = {},
 ): RulesInForce {
   const { policy, catalogue, resolvers } = loadPolicy({ dir: shippedDirectory, name })
@@ -32,6 +34,8 @@ export function rulesOf(
     proxy: { ...policy.proxy, ...changes.proxy },
     enforcement: { ...policy.enforcement, ...changes.enforcement },
     traffic: { ...policy.traffic, ...changes.traffic },
+    agents: changes.agents ?? policy.agents,
+    detectors: changes.detectors ?? policy.detectors,
   }
   return { policy: changed, catalogue, resolvers, ownHosts: [] }
 }
@@ -212,6 +216,8 @@ export interface RigOptions extends Partial<WorkerOptions> {
   /** Gets each connection that reaches the provider, TLS done. */
   readonly provider: (socket: Socket) => void
   readonly tls?: Identity | false
+  /** What the provider speaks; HTTP/1.1 where nothing is said. */
+  readonly alpn?: string[]
   /** Where the kernel says that connections were meant for, instead of the provider. */
   readonly rulesAt?: (providerPort: number) => RulesInForce
   readonly destination?: (providerPort: number) => { address: string; port: number } | undefined
@@ -223,6 +229,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   const {
     provider,
     tls = providerIdentity,
+    alpn = ['http/1.1'],
     destination,
     rulesAt,
     recorder = new FakeRecorder(),
@@ -238,7 +245,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   }
   const raw = new Set<Socket>()
   const upstream = tls
-    ? createTlsServer({ ...tls, ALPNProtocols: ['http/1.1'], allowHalfOpen: true }, serve)
+    ? createTlsServer({ ...tls, ALPNProtocols: alpn, allowHalfOpen: true }, serve)
     : createServer({ allowHalfOpen: true }, serve)
   upstream.on('connection', (socket: Socket) => {
     raw.add(socket)

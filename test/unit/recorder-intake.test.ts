@@ -341,7 +341,7 @@ t.test('malformed frames are refused', async (t) => {
   say(...request(1, id))
   refused(/number that is in use/, frame(FrameType.Open, 1, openPayload()))
   refused(/id that is in use/, frame(FrameType.Open, 2, openPayload({ id })))
-  refused(/second end/, frame(FrameType.RequestEnd, 1))
+  refused(/before the last one was answered/, frame(FrameType.RequestEnd, 1))
   t.throws(() => new FrameReader().push(Buffer.from([0xff, 0xff, 0xff, 0xff])), { code: 'FRAME_TOO_LONG' })
   t.throws(() => new FrameReader().push(Buffer.from([0, 0, 0, 1])), { code: 'FRAME_TOO_SHORT' })
   t.throws(() => new FrameReader().push(Buffer.from([0, 0, 0, 20, 99])), { code: 'UNKNOWN_FRAME' })

@@ -160,3 +160,32 @@ t.test('the hosts of public chains are the gateway’s own', async (t) => {
   t.equal(policy.name, 'lockdown')
   t.strictSame(ownHosts, ['198.51.100.7', '2001:db8::7', 'rpc.example.org'])
 })
+
+t.test('named agents and rules of records get ids too', async (t) => {
+  const { policy } = loadPolicy({ dir: shippedDirectory, name: 'standard' })
+  const asked = {
+    ...policy,
+    agents: [
+      { name: 'builder', users: ['alice', 'nobody-here'] },
+      { name: 'ghost', groups: ['no-group'] },
+      { name: 'team', groups: ['agents', 7] },
+    ],
+    records: { ...policy.records, rules: [{ name: 'hers', action: 'discard' as const, users: ['alice'] }] },
+  }
+  t.strictSame(accountsIn(asked), { users: ['alice', 'nobody-here'], groups: ['agents', 'no-group'] })
+  const known = {
+    user: (name: string) => (name === 'alice' ? 1001 : undefined),
+    group: (name: string) => (name === 'agents' ? 50 : undefined),
+  }
+  const { policy: named, missing } = withIds(asked, known)
+  t.strictSame(named.agents, [
+    { name: 'builder', users: [1001] },
+    { name: 'team', groups: [50, 7] },
+  ])
+  t.strictSame(named.records.rules, [{ name: 'hers', action: 'discard', users: [1001] }])
+  t.strictSame(
+    missing.map(({ kind, name, where }) => `${kind} ${name} ${where}`),
+    ['user nobody-here agents.builder', 'group no-group agents.ghost'],
+  )
+  t.equal(named.hash, policy.hash)
+})

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
 import { openAddressBook } from '../../daemon/supervisor/address-book.ts'
+import { cutBook } from '../../daemon/supervisor/cut-book.ts'
 import { evidence } from '../../daemon/supervisor/enforcement/evidence.ts'
 import { pace } from '../../daemon/supervisor/enforcement/pace.ts'
 import { repeated } from '../../daemon/supervisor/enforcement/repeated.ts'
@@ -33,6 +34,7 @@ async function rig(t: Test, fence: Enforcement['fence'] = 'providers') {
   const updates: Enforcement[] = []
   const watches: { options: Parameters<typeof watchRuleset>[0]; die: (how: string) => void }[] = []
   const redirects: { die: (code: number | null) => void }[] = []
+  const cuts = cutBook()
   const uplinks = { names: [] as string[], changed: (_: string[]) => {} }
   const state = { well: true, beats: 0, updateFails: 0 }
   const queues = { held: [] as string[], closed: false }
@@ -58,6 +60,7 @@ async function rig(t: Test, fence: Enforcement['fence'] = 'providers') {
       leaseMs: LEASE_MS,
     },
     book,
+    cuts,
     fenceScript: join(directory, 'fence.nft'),
     log: { error: word, info: word, warn: word } as unknown as Log,
     changed: () => {},

@@ -31,6 +31,7 @@ function rig() {
     resolvers: () => [{ address: '192.0.2.53', port: 53, local: false }],
     learned: (entries) => learned.push(...entries),
     sighting: () => {},
+    strayed: () => {},
     groupOf: async () => undefined,
     stateChanged: () => {},
     changed: () => {},
@@ -38,25 +39,21 @@ function rig() {
   })
   const state = (change: Partial<SensorState>) =>
     options?.state({ received: 0, kernelDrops: 0, unread: 0, blind: [], ...change })
-  const hear = (from: 'answer' | 'leak', server?: string) =>
+  const hear = (server: string) =>
     options?.learned({
       name: 'api.openai.com',
       entries: [{ address: '8.8.8.8', ttlSeconds: 60 }],
-      from,
-      ...(server === undefined ? {} : { server }),
+      server,
     })
   return { sight, learned, told, renewals, sent, state, hear, short: () => options?.short() }
 }
 
 t.test('only the answers of the machine’s own resolvers teach addresses', async (t) => {
   const { learned, hear } = rig()
-  hear('leak')
-  hear('leak', '192.0.2.53')
-  hear('answer')
-  hear('answer', '203.0.113.99')
-  t.same(learned, [], 'anybody may call a governed name at any address, or run a server that lies')
-  hear('answer', '192.0.2.53')
-  hear('answer', '127.0.0.53')
+  hear('203.0.113.99')
+  t.same(learned, [], 'anybody may run a server that lies')
+  hear('192.0.2.53')
+  hear('127.0.0.53')
   const entry = { address: '8.8.8.8', ttlSeconds: 60, name: 'api.openai.com', passive: true }
   t.same(learned, [entry, entry])
 })

@@ -6,7 +6,7 @@
  * secret counts as one; an unknown authorisation scheme counts as part of the secret.
  */
 import type { Credential } from '../../recorder/protocol.ts'
-import type { Field, RequestHead, ResponseHead } from '../http/head.ts'
+import type { Field, RequestHead } from '../http/head.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { redactQuery } from './query.ts'
 import { looksSecret } from './secret-names.ts'
@@ -26,10 +26,18 @@ export interface Redacted {
   readonly credentials: readonly Credential[]
 }
 
+/** Of HTTP/2 there is no start line: its parts are fields, whose names begin with a colon. */
+export interface AnyHead {
+  readonly startLine?: string
+  readonly fields: readonly Field[]
+}
+
+export type AnyRequestHead = RequestHead | (AnyHead & { readonly startLine?: never })
+
 /** Says the fingerprint of a secret and notes where it stood. */
 type Replace = (where: string, secret: string) => string
 
-export function redactRequest(head: RequestHead, fingerprint: Fingerprint): Redacted {
+export function redactRequest(head: AnyRequestHead, fingerprint: Fingerprint): Redacted {
   const credentials: Credential[] = []
   const hash = bounded(fingerprint)
   const replace: Replace = (where, secret) => {
@@ -39,12 +47,19 @@ export function redactRequest(head: RequestHead, fingerprint: Fingerprint): Reda
     if (!known && credentials.length < MAX_LISTED) credentials.push({ where: place, fingerprint: found })
     return found
   }
-  const target = redactQuery(head.target, (name, value) => replace(`query:${name}`, value))
-  const startLine = target === head.target ? head.startLine : `${head.method} ${target} HTTP/${head.version}`
+  const startLine = head.startLine === undefined ? undefined : redactStartLine(head, replace)
   return { head: rebuild(startLine, head.fields, replace), credentials }
 }
 
-export function redactResponse(head: ResponseHead, fingerprint: Fingerprint): Buffer {
+function redactStartLine(head: RequestHead, replace: Replace): string {
+  const target = redactTarget(head.target, replace)
+  return target === head.target ? head.startLine : `${head.method} ${target} HTTP/${head.version}`
+}
+
+const redactTarget = (target: string, replace: Replace) =>
+  redactQuery(target, (name, value) => replace(`query:${name}`, value))
+
+export function redactResponse(head: AnyHead, fingerprint: Fingerprint): Buffer {
   const hash = bounded(fingerprint)
   return rebuild(head.startLine, head.fields, (_where, secret) => hash(secret))
 }
@@ -60,14 +75,15 @@ function bounded(fingerprint: Fingerprint): Fingerprint {
   return (secret) => (left-- > 0 ? fingerprint(secret) : NOT_HASHED)
 }
 
-function rebuild(startLine: string, fields: readonly Field[], replace: Replace): Buffer {
-  let text = `${startLine}\r\n`
+function rebuild(startLine: string | undefined, fields: readonly Field[], replace: Replace): Buffer {
+  let text = startLine === undefined ? '' : `${startLine}\r\n`
   for (const field of fields) text += `${redactLine(field, replace)}\r\n`
   return Buffer.from(`${text}\r\n`, 'latin1')
 }
 
 function redactLine(field: Field, replace: Replace): string {
   if (field.value === '') return field.line
+  if (field.name === ':path') return field.line.slice(0, field.valueAt) + redactTarget(field.value, replace)
   const redact = VALUES[field.name] ?? (looksSecret(field.name) ? authorization : undefined)
   if (!redact) return field.line
   const value = redact(field.value, (secret) => replace(`header:${field.name}`, secret))

@@ -1,17 +1,37 @@
 /** The gateway's own answers: JSON that SDKs show as it is, shaped like the providers' error objects. */
 import { STATUS_CODES } from 'node:http'
-import { type ProxyErrorCode, statusOf } from '../proxy-error.ts'
+import { blockAnswer, PolicyBlock } from '../examination/policy-block.ts'
+import { type ProxyError, type ProxyErrorCode, statusOf } from '../proxy-error.ts'
 
 /** A whole response; the connection ends after it. `message` must hold no header value and no body. */
 export function gatewayAnswer(code: ProxyErrorCode, message: string, method: string | undefined): Buffer {
-  const status = statusOf(code)
-  const body = JSON.stringify({
-    error: { type: 'agent_anchor_gateway', code, message: `Agent Anchor Gateway: ${message}` },
-  })
+  return response(statusOf(code), [['Content-Type', 'application/json']], answerBody(code, message), method)
+}
+
+/** The same for an error of an exchange; of one that a rule blocks, in the provider's own shape. */
+export function answerTo(error: ProxyError, method: string | undefined): Buffer {
+  if (!(error instanceof PolicyBlock))
+    return gatewayAnswer(error.code, `${error.message}. ${error.remedy}`, method)
+  const { status, fields, body } = blockAnswer(error)
+  return response(status, fields, body, method)
+}
+
+function response(
+  status: number,
+  fields: readonly (readonly [string, string])[],
+  body: string,
+  method: string | undefined,
+): Buffer {
   const head =
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n` +
-    'Content-Type: application/json\r\n' +
+    fields.map(([name, value]) => `${name}: ${value}\r\n`).join('') +
     `Content-Length: ${Buffer.byteLength(body)}\r\n` +
     'Connection: close\r\n\r\n'
   return Buffer.from(method === 'HEAD' ? head : head + body)
+}
+
+export function answerBody(code: ProxyErrorCode, message: string): string {
+  return JSON.stringify({
+    error: { type: 'agent_anchor_gateway', code, message: `Agent Anchor Gateway: ${message}` },
+  })
 }

@@ -139,7 +139,7 @@ const badHost = (what: string) =>
     `the request has ${what}`,
     'Send exactly one Host field with the server name.',
   )
-const badTarget = (what: string) =>
+export const badTarget = (what: string) =>
   new ProxyError(
     'unsupported_target',
     `${what} is not forwarded to a provider`,

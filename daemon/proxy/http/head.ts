@@ -9,7 +9,7 @@ import { ProxyError, type ProxyErrorCode } from '../proxy-error.ts'
 
 /** Longest head in bytes; servers commonly take 8 to 64 KiB. */
 export const MAX_HEAD = 64 * 1024
-const MAX_FIELDS = 512
+export const MAX_FIELDS = 512
 
 export interface Field {
   /** Lower case. */
@@ -94,8 +94,8 @@ const malformed = (what: string, code: ProxyErrorCode = 'malformed_field') =>
 
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP\/1\.([01])$/
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/
-const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-const FORBIDDEN_IN_LINE = /[\0-\x08\x0a-\x1f\x7f]/
+export const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+export const FORBIDDEN_IN_LINE = /[\0-\x08\x0a-\x1f\x7f]/
 
 /**
  * @param raw a whole head with its empty line

@@ -3,19 +3,20 @@
  * time. What follows a request in the same read waits until that one is answered.
  */
 import type { Socket } from 'node:net'
-import type { RuleId } from '../../../policies/rule-ids.ts'
 import type { Bounded } from '../deadlines.ts'
-import { gatewayAnswer } from '../http/answer.ts'
+import { answerTo } from '../http/answer.ts'
 import { HeadReader } from '../http/head.ts'
 import type { Route } from '../names/directory.ts'
-import { ProxyError, type ProxyErrorCode } from '../proxy-error.ts'
+import { ProxyError } from '../proxy-error.ts'
 import { writeThisTurn } from '../turn.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
 import { Providers, type Target } from '../upstream/providers.ts'
-import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
+import { AGENT_PAUSED_BY, type AgentSide, type Intercepted } from './agent-side.ts'
 import { Exchange } from './exchange.ts'
-import { type Governed, recordRefusal, type Shared } from './facts.ts'
+import type { Governed, Shared } from './facts.ts'
 import { asProxyError } from './failure.ts'
+import { recordRefusedRequest } from './refused-request.ts'
+import { type Opened, routeOf, targetOf } from './target.ts'
 
 /** Between two requests; providers close idle connections after one to ten minutes. */
 const IDLE_MS = 300_000
@@ -26,13 +27,8 @@ const STALL_MS = 300_000
 /** After our last byte, for the agent to take it: closing at once with bytes unread would reset the answer away. */
 const LINGER_MS = 2000
 const NOTHING = Buffer.alloc(0)
-/** Refusals that the policy has a setting of its own for. */
-const RULES: Partial<Record<ProxyErrorCode, RuleId>> = {
-  misdirected_request: 'name-mismatch',
-  unlisted_call: 'unlisted-call',
-}
 
-export class AgentConnection implements AgentSide, Bounded {
+export class AgentConnection implements AgentSide, Bounded, Intercepted {
   readonly governed: Governed
   readonly key: string
   mismatch: boolean | undefined
@@ -40,7 +36,7 @@ export class AgentConnection implements AgentSide, Bounded {
   readonly #shared: Shared
   readonly #socket: Socket
   readonly #target: Target
-  readonly #closed: (connection: AgentConnection) => void
+  readonly #closed: (connection: Intercepted) => void
   readonly #reader = new HeadReader()
   #exchange: Exchange | undefined
   /** Read ahead of the exchange under way. */
@@ -52,25 +48,22 @@ export class AgentConnection implements AgentSide, Bounded {
   #lingering = false
   #stopping = false
 
-  /** @param socket TLS already on it, if any; may still be shaking hands */
+  /**
+   * @param socket TLS already on it, if any; may still be shaking hands
+   * @param first a connection for its first exchange, opened to see what the provider speaks
+   */
   constructor(
     shared: Shared,
     socket: Socket,
     governed: Governed,
-    closed: (connection: AgentConnection) => void,
+    closed: (connection: Intercepted) => void,
+    first?: Opened,
   ) {
     this.#shared = shared
     this.#socket = socket
     this.governed = governed
     this.#closed = closed
-    this.#target = {
-      name: governed.name,
-      port: governed.originalDestination.port,
-      tls: governed.tls,
-      uid: governed.agent.uid,
-      client: `${governed.client.address} ${governed.client.port}`,
-      ...(governed.direct ? { address: governed.originalDestination.address } : {}),
-    }
+    this.#target = targetOf(governed)
     this.key = Providers.key(this.#target)
     this.deadline = shared.deadlines.now + IDLE_MS
     shared.deadlines.add(this)
@@ -79,7 +72,7 @@ export class AgentConnection implements AgentSide, Bounded {
     socket.on('end', () => this.#agentEnded())
     socket.on('error', () => {})
     socket.on('close', () => this.#agentClosed())
-    this.#warm()
+    this.#warm(first)
   }
 
   /** True while something is still to be done or sent on it. */
@@ -94,9 +87,9 @@ export class AgentConnection implements AgentSide, Bounded {
   }
 
   /** Opens the first connection to the provider beside the agent's handshake, if none is idle. */
-  #warm(): void {
-    const idle = this.#shared.providers.has(this.key)
-    const first = idle ? this.#route().then(() => undefined) : this.#dialNew()
+  #warm(opened: Opened | undefined): void {
+    const idle = opened === undefined && this.#shared.providers.has(this.key)
+    const first = idle ? this.#route().then(() => undefined) : this.#firstOf(opened)
     const settled = (connection: UpstreamConnection | undefined) => {
       if (connection && this.#first === first) this.#shared.providers.release(this.key, connection)
       if (this.#first === first) this.#first = undefined
@@ -106,10 +99,14 @@ export class AgentConnection implements AgentSide, Bounded {
     if (!idle) this.#first = first as Promise<UpstreamConnection>
   }
 
+  async #firstOf(opened: Opened | undefined): Promise<UpstreamConnection> {
+    if (!opened) return this.#dialNew()
+    this.mismatch = opened.mismatch
+    return opened.connection
+  }
+
   async #route(): Promise<Route> {
-    const { name, originalDestination, direct } = this.governed
-    if (direct) return { addresses: [originalDestination.address], mismatch: false }
-    const route = await this.#shared.directory.route(name, originalDestination.address)
+    const route = await routeOf(this.#shared, this.governed)
     this.mismatch = route.mismatch
     return route
   }
@@ -173,9 +170,7 @@ export class AgentConnection implements AgentSide, Bounded {
       this.#exchange.reject(error)
       return
     }
-    const own = RULES[error.code]
-    const rule = own === undefined ? this.governed.rule : `${this.#shared.policy.name}/${own}`
-    recordRefusal(this.#shared, this.governed, rule, `${error.code}: ${error.message}`)
+    recordRefusedRequest(this.#shared, this.governed, error)
     this.answer(error)
   }
 
@@ -214,8 +209,7 @@ export class AgentConnection implements AgentSide, Bounded {
   answer(error: ProxyError): void {
     const method = this.#exchange?.request.method
     this.#exchange = undefined
-    if (this.#socket.writable)
-      this.#socket.write(gatewayAnswer(error.code, `${error.message}. ${error.remedy}`, method))
+    if (this.#socket.writable) this.#socket.write(answerTo(error, method))
     this.#close()
   }
 

@@ -4,7 +4,7 @@ import type { UpstreamConnection } from '../upstream/connection.ts'
 import type { Governed } from './facts.ts'
 
 /** Why reading from the agent is paused. */
-export const AGENT_PAUSED_BY = { pipeline: 1, upstream: 2, recorder: 4 } as const
+export const AGENT_PAUSED_BY = { pipeline: 1, upstream: 2, recorder: 4, webSocket: 8 } as const
 
 /** What an exchange needs of the agent's connection that it came on. */
 export interface AgentSide {
@@ -28,4 +28,12 @@ export interface AgentSide {
   /** Half-closes after what was written. */
   end(): void
   destroy(): void
+}
+
+/** An agent's connection that is intercepted, whichever HTTP is spoken on it. */
+export interface Intercepted {
+  /** True while something is still to be done or sent on it. */
+  readonly busy: boolean
+  /** Finishes what is under way, then closes. */
+  stop(): void
 }

@@ -11,8 +11,8 @@ export interface AnswerSink {
   head(head: ResponseHead): void
   body(parts: readonly Buffer[]): void
   forward(raw: Buffer): void
-  /** The connection left HTTP (101). */
-  switched(): void
+  /** The connection left HTTP with this head (101); `body` and `forward` get what comes now. */
+  switched(head: ResponseHead): void
   /** May the provider take up the agent's offer to leave HTTP by now? */
   readonly maySwitch: boolean
 }
@@ -73,7 +73,7 @@ export class Answer {
       this.#sink.forward(shown)
       if (head.status >= 200) return this.#final(head, bytes, found.next)
       at = found.next
-      if (head.status === 101) return this.#switch(bytes.subarray(at))
+      if (head.status === 101) return this.#switch(head, bytes.subarray(at))
       if (at === bytes.length) break
     }
     return 'more'
@@ -98,12 +98,12 @@ export class Answer {
     return end < bytes.length ? 'surplus' : 'complete'
   }
 
-  #switch(rest: Buffer): 'more' {
+  #switch(head: ResponseHead, rest: Buffer): 'more' {
     if (!this.#sink.maySwitch || !asksForUpgrade(this.#request)) {
       throw new ProxyError('unexpected_upgrade', 'it switches protocols unasked', 'Tell the provider.')
     }
     this.#switched = true
-    this.#sink.switched()
+    this.#sink.switched(head)
     return rest.length > 0 ? this.#tunnelled(rest) : 'more'
   }
 

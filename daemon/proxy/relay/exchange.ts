@@ -5,31 +5,38 @@
  * What may go wrong ends in exactly one of: `complete`, `#fail` (the gateway answers where nothing was answered
  * yet, else cuts), or the agent's going away. Each tells the recorder once.
  */
+import { callShape } from '../../../policies/call-shape.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
+import { now } from '../clock.ts'
+import type { Judged } from '../examination/judged.ts'
+import { PolicyBlock } from '../examination/policy-block.ts'
 import { type BodyReader, bodyReader } from '../http/body.ts'
 import { keepAliveSeconds, persists, requestFraming } from '../http/framing.ts'
 import { parseRequestHead, type RequestHead, type ResponseHead } from '../http/head.ts'
 import { joined } from '../http/joined.ts'
 import { ProxyError } from '../proxy-error.ts'
-import type { ExchangeListener } from '../recorder-link.ts'
+import { recordId } from '../record-id.ts'
+import type { DrainListener, ExchangeListener } from '../recorder-link.ts'
 import { PAUSED_BY, type UpstreamConnection } from '../upstream/connection.ts'
 import { certificateWanted } from '../upstream/dial.ts'
+import { isWebSocket } from '../web-socket/extensions.ts'
+import { WebSocketRelay } from '../web-socket/web-socket.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import { Answer, type AnswerSink } from './answer.ts'
-import type { Governed, Shared } from './facts.ts'
+import { type Governed, recordRefusal, type Shared } from './facts.ts'
 import { asProxyError, closed, outcomeOf } from './failure.ts'
+import { HeldRequest } from './held-request.ts'
 import { Outgoing } from './outgoing.ts'
-import { Recording } from './recording.ts'
+import { CERTIFICATE_WANTED, Recording } from './recording.ts'
 import { type Supplied, Supply } from './supply.ts'
 import { whatIsRecorded } from './what-is-recorded.ts'
 
-/** The provider asked for a client certificate, and the agent's own, if it has one, was not shown. */
-const CERTIFICATE_WANTED = 'client-certificate-wanted'
 /** RFC 9110 §9.2.2, less PUT and DELETE: what they do twice may be seen. */
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
+const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')
 
-export class Exchange implements Supplied, ExchangeListener, AnswerSink {
+export class Exchange implements Supplied, ExchangeListener, DrainListener, AnswerSink {
   readonly request: RequestHead
   readonly #shared: Shared
   readonly #agent: AgentSide
@@ -39,7 +46,11 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   readonly #answer: Answer
   /** What the record is opened with; undefined where no record is wanted. */
   readonly #recorded: Governed | undefined
+  /** Until the policy's rules have judged it: nothing of it went anywhere. */
+  #held: HeldRequest | undefined
   #recording: Recording | undefined
+  /** What the connection became, where that is recorded turn by turn. */
+  #webSocket: WebSocketRelay | undefined
   #requestDone = false
   #agentEnded = false
   #upstreamEnded = false
@@ -57,7 +68,10 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
     this.#shared = shared
     this.#agent = agent
     this.#recorded = whatIsRecorded(shared, agent.governed, this.request)
-    this.#requestBody = bodyReader(requestFraming(this.request))
+    const framing = requestFraming(this.request)
+    this.#requestBody = bodyReader(framing)
+    const judged = (verdict: Judged) => this.#judged(verdict)
+    this.#held = HeldRequest.of(shared, this.#recorded ?? agent.governed, this.request, framing, judged)
     this.#outgoing = new Outgoing(REPEATABLE.has(this.request.method))
     this.#supply = new Supply(shared, agent, this.#outgoing, this)
     this.#answer = new Answer(
@@ -79,23 +93,33 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
    */
   begin(head: Buffer, bytes: Buffer, next: number): number {
     this.#shared.counters.exchanges += 1
-    if (this.#recorded) {
-      this.#recording = Recording.open(this.#shared, this.#recorded, this.request, this)
-      if (!this.#recording) {
-        this.unrecorded('the recorder can’t be reached')
-        if (this.#over) return bytes.length
-      }
-    }
-    this.#supply.start()
-    return this.#take(bytes, next, head)
+    if (this.#held) this.#held.start()
+    else this.#go(this.#recorded, this.request)
+    if (this.#held?.wantsContinue && next === bytes.length) this.#agent.write(CONTINUE)
+    return this.#over ? bytes.length : this.#take(bytes, next, head)
+  }
+
+  /** Opens the record and finds a connection. */
+  #go(recorded: Governed | undefined, head: RequestHead): void {
+    if (recorded && !this.#record(recorded, head)) this.unrecorded('the recorder can’t be reached')
+    if (!this.#over) this.#supply.start()
+  }
+
+  #record(recorded: Governed, head: RequestHead): boolean {
+    this.#recording = Recording.open(this.#shared, recorded, head, this)
+    return this.#recording !== undefined
   }
 
   /** More bytes from the agent; says the index after the last one that belongs here. @throws ProxyError malformed_chunk */
   more(bytes: Buffer): number {
     if (this.#over) return bytes.length
     if (this.#answer.isTunnel) {
-      this.#recording?.requestBody([bytes])
-      this.#push(bytes)
+      if (this.#webSocket) {
+        this.#webSocket.fromAgent(bytes)
+      } else {
+        this.#recording?.requestBody([bytes])
+        this.#push(bytes)
+      }
       this.#checkRecorder()
       return bytes.length
     }
@@ -105,12 +129,52 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   #take(bytes: Buffer, offset: number, head?: Buffer): number {
     const parts: Buffer[] = []
     const end = this.#requestBody.read(bytes, offset, parts)
-    this.#recording?.requestBody(parts)
     const raw = joined(head, bytes, offset, end)
-    if (this.#requestBody.done) this.#requestComplete(raw, head !== undefined)
+    if (this.#held) {
+      this.#requestDone = this.#requestBody.done
+      this.#held.take(raw, parts, this.#requestDone)
+    } else {
+      this.#pass(raw, parts, head !== undefined)
+    }
+    return this.#over ? bytes.length : end
+  }
+
+  /** @param whole they begin with the head */
+  #pass(raw: Buffer, parts: readonly Buffer[], whole: boolean): void {
+    this.#recording?.requestBody(parts)
+    if (this.#requestBody.done) this.#requestComplete(raw, whole)
     else this.#push(raw)
     this.#checkRecorder()
-    return end
+  }
+
+  /** The policy's rules have judged it: all that was held goes on, or nothing of it ever does. */
+  #judged(judged: Judged): void {
+    const held = this.#held
+    this.#held = undefined
+    if (!held || this.#over) return
+    const { head, raw, parts } = held.release(judged)
+    const { rule = this.#recorded?.rule } = judged
+    const recorded = this.#recorded && rule ? { ...this.#recorded, rule, verdict: judged } : undefined
+    if (judged.action === 'block') {
+      this.#block(judged, recorded, parts)
+      return
+    }
+    this.#go(recorded, head)
+    if (!this.#over && raw.length > 0) this.#pass(raw, parts, true)
+  }
+
+  #block(judged: Judged, recorded: Governed | undefined, parts: readonly Buffer[]): void {
+    const { governed } = this.#agent
+    const style = callShape(this.request.method, this.request.target) ?? governed.provider.style
+    const error = new PolicyBlock(judged, style)
+    if (recorded && this.#record(recorded, this.request)) {
+      this.#recording?.requestBody(parts)
+      this.#shared.counters.refused += 1
+    } else {
+      recordRefusal(this.#shared, recorded ?? governed, judged.rule ?? governed.rule, error.message)
+    }
+    this.#supply.giveBack(this.#end('blocked', error), this.#heard)
+    this.#agent.answer(error)
   }
 
   #requestComplete(raw: Buffer, whole: boolean): void {
@@ -159,7 +223,8 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   }
 
   body(parts: readonly Buffer[]): void {
-    this.#recording?.responseBody(parts)
+    if (this.#webSocket) for (const part of parts) this.#webSocket.fromProvider(part)
+    else this.#recording?.responseBody(parts)
   }
 
   forward(raw: Buffer): void {
@@ -172,8 +237,25 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
     return this.#requestDone && this.#outgoing.empty
   }
 
-  switched(): void {
+  switched(head: ResponseHead): void {
+    if (this.#recorded && isWebSocket(this.request, head)) this.#openWebSocket(this.#recorded, head)
     this.#agent.upgraded()
+  }
+
+  /** The handshake's record ends here; each turn makes one of its own. */
+  #openWebSocket(recorded: Governed, response: ResponseHead): void {
+    const facts = this.#facts(this.#outgoing.upstream)
+    const id = this.#recording?.id ?? recordId(now())
+    this.#recording?.end({ outcome: 'complete', ...facts })
+    this.#recording = undefined
+    const connection = { request: this.request, response, id, facts }
+    this.#webSocket = new WebSocketRelay(this.#shared, recorded, connection, {
+      toProvider: (bytes) => this.#push(bytes),
+      pauseAgent: (paused) => this.#agent[paused ? 'pause' : 'resume'](AGENT_PAUSED_BY.webSocket),
+      pauseProvider: (paused) => this.#outgoing.upstream?.[paused ? 'pause' : 'resume'](PAUSED_BY.webSocket),
+      failed: (error) => this.#fail('protocol-error', asProxyError(error)),
+      unrecorded: (reason) => this.unrecorded(reason),
+    })
   }
 
   /** @param surplus the provider sent bytes after its answer: that connection can't be trusted any more */
@@ -257,7 +339,8 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
       this.#agent.destroy()
       return
     }
-    this.#outgoing.close()
+    if (this.#webSocket) this.#webSocket.agentEnded(() => this.#outgoing.close())
+    else this.#outgoing.close()
   }
 
   /** The agent is gone. */
@@ -289,13 +372,14 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
     this.#shared.counters.unrecorded += 1
     this.#recording = undefined
     this.recorderDrained()
+    this.#webSocket?.goOn()
     if (!this.#requestDone) return
     this.#outgoing.release()
     this.#advance()
   }
 
   #checkRecorder(): void {
-    if (this.#over || !this.#recording || !this.#shared.recorder.full) return
+    if (this.#over || !(this.#recording || this.#webSocket) || !this.#shared.recorder.full) return
     this.#agent.pause(AGENT_PAUSED_BY.recorder)
     this.#outgoing.upstream?.pause(PAUSED_BY.recorder)
     this.#shared.recorder.whenDrained(this)
@@ -314,25 +398,44 @@ export class Exchange implements Supplied, ExchangeListener, AnswerSink {
   #fail(outcome: Outcome, error: ProxyError): void {
     if (this.#over) return
     this.#shared.counters.failed += 1
+    if (error.code === 'upstream_wants_certificate')
+      void this.#shared.refusers.add(this.#agent.governed, now())
+    const last = this.#webSocket?.closeFrame(error)
+    if (last) this.#agent.write(last)
     this.#supply.giveBack(this.#end(outcome, error), this.#heard)
     if (this.#answered) this.#agent.destroy()
     else this.#agent.answer(error)
   }
 
+  #facts(
+    upstream: UpstreamConnection | undefined,
+  ): Pick<EndPayload, 'upstream' | 'destinationMismatch' | 'flags'> {
+    return {
+      ...(upstream ? { upstream: upstream.endpoint } : {}),
+      ...(this.#agent.mismatch ? { destinationMismatch: true } : {}),
+      ...(upstream?.wantsCertificate ? { flags: [CERTIFICATE_WANTED] } : {}),
+    }
+  }
+
   /** Closes the record; says the connection that must be seen to. */
   #end(outcome: Outcome, error?: ProxyError): UpstreamConnection | undefined {
+    const unjudged = this.#held?.stop()
+    this.#held = undefined
+    if (unjudged && this.#recorded && this.#record(this.#recorded, this.request)) {
+      this.#recording?.requestBody(unjudged)
+    }
     this.#over = true
     const upstream = this.#supply.end()
+    const said = error && { code: error.code, message: error.message }
+    this.#webSocket?.end(outcome, said)
     if (this.#recording) {
       const { trailers, isTunnel } = this.#answer
       const payload: EndPayload = {
         outcome,
-        ...(upstream ? { upstream: upstream.endpoint } : {}),
-        ...(this.#agent.mismatch ? { destinationMismatch: true } : {}),
-        ...(error ? { error: { code: error.code, message: error.message } } : {}),
+        ...this.#facts(upstream),
+        ...(said ? { error: said } : {}),
         ...(trailers === undefined ? {} : { trailers }),
         ...(isTunnel ? { upgraded: true } : {}),
-        ...(upstream?.wantsCertificate ? { flags: [CERTIFICATE_WANTED] } : {}),
       }
       this.#recording.end(payload)
     }

@@ -5,10 +5,12 @@ import type { Agent, Endpoint } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
 import type { Fingerprint } from '../credentials/fingerprint.ts'
 import type { Deadlines } from '../deadlines.ts'
+import type { Holding, Judged } from '../examination/judged.ts'
 import type { Directory } from '../names/directory.ts'
 import type { Owner } from '../owners.ts'
 import { recordId } from '../record-id.ts'
 import type { RecorderLink } from '../recorder-link.ts'
+import type { Refusers } from '../untouched/refusers.ts'
 import type { Providers } from '../upstream/providers.ts'
 import type { Report } from '../upstream/reach.ts'
 import type { Vouching } from '../vouching/vouching.ts'
@@ -31,6 +33,8 @@ export interface Governed extends ConnectionFacts {
   readonly tls: boolean
   readonly provider: GovernedProvider
   readonly rule: string
+  /** What the policy's rules said of the request; where they were asked. */
+  readonly verdict?: Judged
   /** What else was noticed about the connection; goes into the record. */
   readonly flags?: readonly string[]
   /** A server on this machine that the policy names: it may be called by any name. */
@@ -68,9 +72,12 @@ export interface Shared {
   /** Is it the name of a provider in the catalogue? */
   readonly governs: (name: string) => boolean
   readonly vouching: Vouching
+  readonly refusers: Refusers
   /** To be told of each upstream connection before anything is sent on it: the leak sensor knows it by that. */
   readonly dialled: Report
   readonly counters: Counters
+  /** What is held of requests that wait for their verdict. */
+  readonly holding: Holding
 }
 
 /** Longest name and reason that go into a record: its leaf is 4 KiB. */

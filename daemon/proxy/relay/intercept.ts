@@ -8,16 +8,22 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { RuleId } from '../../../policies/rule-ids.ts'
 import { messageOf } from '../../base/errors.ts'
+import { now } from '../clock.ts'
+import { H2Pair } from '../h2/pair.ts'
 import type { Leaves } from '../leaves.ts'
 import { refuse } from '../refuse.ts'
 import type { Sniffed } from '../sniff/sniff.ts'
+import { distrust, LEFT_AT_ONCE } from '../untouched/distrust.ts'
+import { isUninterceptable, passUntouched } from '../untouched/untouched.ts'
 import { AgentConnection } from './agent-connection.ts'
+import type { Intercepted } from './agent-side.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
+import { watchHandshake } from './handshake.ts'
+import { type Choice, choose } from './protocol.ts'
 
-const HANDSHAKE_MS = 15_000
-const ALPN = 'http/1.1'
+const UNFINISHED = 'the agent did not finish the TLS handshake'
 
-type Closed = (connection?: AgentConnection) => void
+type Closed = (connection?: Intercepted) => void
 
 /**
  * @param socket paused, all received bytes put back on it
@@ -31,42 +37,60 @@ export async function intercept(
   governed: Governed,
   sniffed: Sniffed,
   closed: Closed,
-): Promise<AgentConnection | undefined> {
+): Promise<Intercepted | undefined> {
   const gone = () => closed()
   socket.once('close', gone)
-  const reason = await whyNot(shared, governed, sniffed)
-  if (reason !== undefined) {
-    recordRefusal(shared, governed, reason.rule, reason.text)
-    refuse(socket, reason.text, sniffed)
+  const foreign = await whyNot(shared, governed)
+  if (!foreign && (await isUninterceptable(shared, governed))) {
+    await passUntouched(shared, socket, governed)
+    return undefined
+  }
+  const choice: Choice = foreign ?? (await choose(shared, governed, sniffed.alpn))
+  if (choice.protocol === 'none') {
+    recordRefusal(shared, governed, foreign?.rule ?? governed.rule, choice.reason)
+    refuse(socket, choice.reason, sniffed)
     return undefined
   }
   try {
     const secureContext = governed.tls ? await leaves.contextFor(governed.name) : undefined
     if (socket.destroyed || (secureContext && socket.readableEnded)) {
       socket.destroy()
+      await forget(choice)
       return undefined
     }
     socket.off('close', gone)
     if (!secureContext) return plain(shared, socket, governed, closed)
-    const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [ALPN] })
-    watchHandshake(tls, (failure) => recordRefusal(shared, governed, governed.rule, failure))
-    return new AgentConnection(shared, tls, governed, closed)
+    const tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: [choice.protocol] })
+    watchHandshake(tls, {
+      failed(failure, isSaid) {
+        const why = distrust({ error: isSaid ? failure : undefined, shown: socket.bytesWritten > 0 })
+        if (why === undefined) recordRefusal(shared, governed, governed.rule, `${UNFINISHED}: ${failure}`)
+        else distrusted(shared, governed, `${UNFINISHED}: ${why}`)
+      },
+      left: () => distrusted(shared, governed, LEFT_AT_ONCE),
+    })
+    if (choice.protocol === 'h2') return new H2Pair(shared, tls, governed, choice.opening, closed)
+    return new AgentConnection(shared, tls, governed, closed, choice.opened)
   } catch (error) {
     recordRefusal(shared, governed, governed.rule, messageOf(error))
     socket.destroy()
+    await forget(choice)
     return undefined
   }
 }
 
-/** Why the connection can't or may not be intercepted. */
+/** Closes the connection to the provider that nobody wants any more. */
+async function forget(choice: Choice): Promise<void> {
+  if (choice.protocol === 'none') return
+  const opened = choice.protocol === 'h2' ? await choice.opening.catch(() => undefined) : choice.opened
+  opened?.connection.destroy()
+}
+
+/** Why the connection may not be intercepted. */
 async function whyNot(
   shared: Shared,
   governed: Governed,
-  { alpn }: Sniffed,
-): Promise<{ readonly rule: string; readonly text: string } | undefined> {
-  if (governed.tls && alpn.length > 0 && !alpn.includes(ALPN)) {
-    return { rule: governed.rule, text: `the agent speaks only ${alpn.join(', ')} here, and not ${ALPN}` }
-  }
+): Promise<{ readonly protocol: 'none'; readonly rule: string; readonly reason: string } | undefined> {
   const { name: policy, proxy } = shared.policy
   if (proxy.foreignAddress !== 'refuse' || governed.direct) return undefined
   const { name, originalDestination } = governed
@@ -74,7 +98,8 @@ async function whyNot(
   const route = await shared.directory.route(name, originalDestination.address).catch(() => undefined)
   if (!route?.mismatch) return undefined
   const rule = `${policy}/${'foreign-address' satisfies RuleId}`
-  return { rule, text: `${name} was dialled at ${originalDestination.address}, which is not its address` }
+  const reason = `${name} was dialled at ${originalDestination.address}, which is not its address`
+  return { protocol: 'none', rule, reason }
 }
 
 function plain(shared: Shared, socket: Socket, governed: Governed, closed: Closed): AgentConnection {
@@ -83,19 +108,7 @@ function plain(shared: Shared, socket: Socket, governed: Governed, closed: Close
   return connection
 }
 
-function watchHandshake(tls: TLSSocket, failed: (reason: string) => void): void {
-  let done = false
-  const over = (reason?: string) => {
-    if (done) return
-    done = true
-    clearTimeout(timer)
-    if (reason !== undefined) failed(`the agent did not finish the TLS handshake: ${reason}`)
-  }
-  const timer = setTimeout(() => {
-    over('it took too long')
-    tls.destroy()
-  }, HANDSHAKE_MS)
-  tls.once('secure', () => over())
-  tls.once('error', (error) => over(messageOf(error)))
-  tls.once('close', () => over('it closed the connection'))
+function distrusted(shared: Shared, governed: Governed, reason: string): void {
+  recordRefusal(shared, governed, `${shared.policy.name}/${'client-refused' satisfies RuleId}`, reason)
+  void shared.refusers.add(governed, now())
 }

@@ -5,17 +5,29 @@
 import {
   type EndPayload,
   FrameType,
+  MAX_FRAME,
   type OpenPayload,
   type RequestEndPayload,
 } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
-import { redactRequest, redactResponse, redactTrailers } from '../credentials/redact.ts'
-import { parseTrailers, type RequestHead, type ResponseHead } from '../http/head.ts'
+import {
+  type AnyHead,
+  type AnyRequestHead,
+  redactRequest,
+  redactResponse,
+  redactTrailers,
+} from '../credentials/redact.ts'
+import { parseTrailers } from '../http/head.ts'
 import { recordId } from '../record-id.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import { type Governed, held, type Shared } from './facts.ts'
 
+/** The provider asked for a client certificate, and the agent's own, if it has one, was not shown. */
+export const CERTIFICATE_WANTED = 'client-certificate-wanted'
+
 export class Recording {
+  /** The record's. */
+  readonly id: string
   readonly #shared: Shared
   readonly #governed: Governed
   readonly #exchange: number
@@ -23,7 +35,8 @@ export class Recording {
   /** As Open said it. */
   readonly #agent: string
 
-  private constructor(shared: Shared, governed: Governed, exchange: number) {
+  private constructor(shared: Shared, governed: Governed, exchange: number, id: string) {
+    this.id = id
     this.#shared = shared
     this.#governed = governed
     this.#exchange = exchange
@@ -31,19 +44,24 @@ export class Recording {
     this.#agent = JSON.stringify(governed.agent)
   }
 
-  /** Sends Open and RequestHead; undefined while the recorder can't be reached. */
+  /**
+   * Sends Open and RequestHead; undefined while the recorder can't be reached.
+   * @param webSocket the turn of a WebSocket that it is
+   */
   static open(
     shared: Shared,
     governed: Governed,
-    head: RequestHead,
+    head: AnyRequestHead,
     listener: ExchangeListener,
+    webSocket?: OpenPayload['webSocket'],
   ): Recording | undefined {
     const exchange = shared.recorder.open(listener)
     if (exchange === undefined) return undefined
     const redacted = redactRequest(head, shared.fingerprint)
     const { provider } = governed
+    const id = recordId(now())
     const payload: OpenPayload = {
-      id: recordId(now()),
+      id,
       provider: provider.id,
       telemetryName: provider.telemetryName,
       style: provider.style,
@@ -52,28 +70,34 @@ export class Recording {
       client: governed.client,
       originalDestination: governed.originalDestination,
       tls: governed.tls,
-      policy: { hash: shared.policyHash, rule: governed.rule },
+      policy: { hash: shared.policyHash, rule: governed.rule, ...verdictOf(governed) },
       credentials: [...redacted.credentials],
       keepBodies: provider.keepBodies,
       ...(governed.flags === undefined ? {} : { flags: [...governed.flags] }),
+      ...(webSocket === undefined ? {} : { webSocket }),
     }
     shared.recorder.send(FrameType.Open, exchange, [json(payload)])
     shared.recorder.send(FrameType.RequestHead, exchange, [redacted.head])
-    return new Recording(shared, governed, exchange)
+    return new Recording(shared, governed, exchange, id)
   }
 
   requestBody(parts: readonly Buffer[]): void {
-    if (this.#keepBodies && parts.length > 0)
-      this.#shared.recorder.send(FrameType.RequestBody, this.#exchange, parts)
+    if (!this.#keepBodies || parts.length === 0) return
+    for (const frame of inFrames(parts)) {
+      this.#shared.recorder.send(FrameType.RequestBody, this.#exchange, frame)
+    }
   }
 
-  /** The listener hears `durable` or `unrecorded`. @param trailers as sent */
+  /**
+   * The listener hears `durable` or `unrecorded`. In a WebSocket's turn it may come again once that was heard.
+   * @param trailers as sent
+   */
   requestEnd(trailers: string | undefined): void {
     const payload: RequestEndPayload = trailers === undefined ? {} : { trailers: this.#redacted(trailers) }
     this.#shared.recorder.requestEnd(this.#exchange, json(payload))
   }
 
-  responseHead(head: ResponseHead): void {
+  responseHead(head: AnyHead): void {
     const redacted = redactResponse(head, this.#shared.fingerprint)
     this.#shared.recorder.send(FrameType.ResponseHead, this.#exchange, [redacted])
   }
@@ -100,6 +124,25 @@ export class Recording {
 
   #redacted(trailers: string): string {
     return redactTrailers(parseTrailers(trailers), this.#shared.fingerprint)
+  }
+}
+
+/** What comes from a socket fits one frame; a request that was held back may not. */
+function inFrames(parts: readonly Buffer[]): (readonly Buffer[])[] {
+  if (parts.reduce((sum, { length }) => sum + length, 0) <= MAX_FRAME) return [parts]
+  const bytes = Buffer.concat(parts)
+  const count = Math.ceil(bytes.length / MAX_FRAME)
+  return Array.from({ length: count }, (_, i) => [bytes.subarray(i * MAX_FRAME, (i + 1) * MAX_FRAME)])
+}
+
+/** What rules that were asked about the request have done, where that is more than to let it pass. */
+function verdictOf({ verdict }: Governed): Pick<OpenPayload['policy'], 'verdict' | 'found' | 'unknown'> {
+  if (verdict === undefined || verdict.action === 'allow') return {}
+  const { action, found, unknown } = verdict
+  return {
+    verdict: action,
+    ...(found === undefined ? {} : { found: [...found] }),
+    ...(unknown === undefined ? {} : { unknown: [...unknown] }),
   }
 }
 

@@ -8,7 +8,7 @@
 import { callShape, unlistedProvider } from '../../../policies/call-shape.ts'
 import { UNLISTED } from '../../../policies/catalogue-schema.ts'
 import { governsTarget } from '../../../policies/governed-path.ts'
-import { misdirected, readTarget } from '../http/framing.ts'
+import { misdirected, type RequestTarget, readTarget } from '../http/framing.ts'
 import type { RequestHead } from '../http/head.ts'
 import { ProxyError } from '../proxy-error.ts'
 import type { Governed, Shared } from './facts.ts'
@@ -18,7 +18,19 @@ import type { Governed, Shared } from './facts.ts'
  * @throws ProxyError malformed_host, unsupported_target, misdirected_request, unlisted_call
  */
 export function whatIsRecorded(shared: Shared, governed: Governed, head: RequestHead): Governed | undefined {
-  const { path, hosts } = readTarget(head)
+  return whatTargetIsRecorded(shared, governed, head.method, readTarget(head))
+}
+
+/**
+ * As {@link whatIsRecorded}, of a request in any version of HTTP.
+ * @throws ProxyError misdirected_request, unlisted_call
+ */
+export function whatTargetIsRecorded(
+  shared: Shared,
+  governed: Governed,
+  method: string,
+  { path, hosts }: RequestTarget,
+): Governed | undefined {
   const unlisted = governed.provider.id === UNLISTED
   const other = governed.local === true ? undefined : hosts.find((host) => host !== governed.name)
   // An outside proxy for plain HTTP is told of many hosts on one connection.
@@ -27,7 +39,7 @@ export function whatIsRecorded(shared: Shared, governed: Governed, head: Request
     if (shared.policy.proxy.nameMismatch === 'refuse') throw misdirected(governed.name)
     return { ...governed, flags: [...(governed.flags ?? []), 'name-mismatch'] }
   }
-  if (unlisted) return unlistedCall(shared, { ...governed, name: other ?? governed.name }, head.method, path)
+  if (unlisted) return unlistedCall(shared, { ...governed, name: other ?? governed.name }, method, path)
   return governsTarget(governed.provider, path) ? governed : undefined
 }
 

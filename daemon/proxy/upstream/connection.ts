@@ -14,12 +14,16 @@ export interface UpstreamUser {
 }
 
 /** Why reading from the provider is paused. */
-export const PAUSED_BY = { agent: 1, recorder: 2 } as const
+export const PAUSED_BY = { agent: 1, recorder: 2, start: 4, window: 8, webSocket: 16 } as const
+
+/** What is spoken with a provider, as ALPN names it. */
+export type Protocol = 'h2' | 'http/1.1'
 
 export class UpstreamConnection {
   readonly endpoint: Endpoint
   /** The provider asked for a client certificate; the agent's own can't be shown to it, and none was. */
   readonly wantsCertificate: boolean
+  readonly protocol: Protocol
   /** True once an exchange has been through it. */
   reused = false
   /** Bytes given to it for the current exchange. */
@@ -29,11 +33,12 @@ export class UpstreamConnection {
   #paused = 0
   #error: Error | undefined
 
-  /** @param socket connected, its TLS verified */
-  constructor(socket: Socket, endpoint: Endpoint, wantsCertificate = false) {
+  /** @param socket connected, its TLS verified. Of HTTP/2 nothing is read before its user says so: the provider speaks first. */
+  constructor(socket: Socket, endpoint: Endpoint, wantsCertificate = false, protocol: Protocol = 'http/1.1') {
     this.#socket = socket
     this.endpoint = endpoint
     this.wantsCertificate = wantsCertificate
+    this.protocol = protocol
     socket.on('data', (bytes: Buffer) => this.user?.upstreamData(bytes))
     socket.on('drain', () => this.user?.upstreamDrained())
     socket.on('end', () => this.user?.upstreamEnded())
@@ -41,6 +46,7 @@ export class UpstreamConnection {
       this.#error = error
     })
     socket.on('close', () => this.user?.upstreamClosed(this.#error))
+    if (protocol === 'h2') this.pause(PAUSED_BY.start)
   }
 
   get usable(): boolean {

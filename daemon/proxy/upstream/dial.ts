@@ -7,7 +7,7 @@ import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:
 import { messageOf } from '../../base/errors.ts'
 import type { Route } from '../names/directory.ts'
 import { ProxyError } from '../proxy-error.ts'
-import { UpstreamConnection } from './connection.ts'
+import { type Protocol, UpstreamConnection } from './connection.ts'
 import { type Report, reach } from './reach.ts'
 
 export interface Dial {
@@ -16,6 +16,8 @@ export interface Dial {
   readonly route: Route
   /** Undefined for plain HTTP. */
   readonly tls: { readonly context: SecureContext; readonly session: Buffer | undefined } | undefined
+  /** What may be spoken, the best first. */
+  readonly protocols: readonly Protocol[]
   /** A TLS session that the next connection to this name can take up. */
   readonly onSession: (session: Buffer) => void
   readonly report: Report
@@ -37,7 +39,8 @@ export async function dial(options: Dial): Promise<UpstreamConnection> {
   const { socket, endpoint } = await reach(name, route.addresses, port, options.report)
   if (!tls) return new UpstreamConnection(socket, endpoint)
   const secured = await secure(socket, options, tls)
-  return new UpstreamConnection(secured, endpoint, wantsCertificate(secured))
+  const protocol = secured.alpnProtocol === 'h2' ? 'h2' : 'http/1.1'
+  return new UpstreamConnection(secured, endpoint, wantsCertificate(secured), protocol)
 }
 
 function secure(
@@ -52,7 +55,7 @@ function secure(
       socket,
       secureContext: context,
       servername: options.name,
-      ALPNProtocols: ['http/1.1'],
+      ALPNProtocols: [...options.protocols],
       rejectUnauthorized: true,
       ...(session ? { session } : {}),
     })

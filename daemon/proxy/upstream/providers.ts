@@ -1,9 +1,10 @@
 /** Connections to providers for one worker: pooled where there are idle ones, dialled where not. */
 import type { Deadlines } from '../deadlines.ts'
 import type { Route } from '../names/directory.ts'
-import type { UpstreamConnection } from './connection.ts'
+import type { Protocol, UpstreamConnection } from './connection.ts'
 import { dial } from './dial.ts'
 import { UpstreamPool } from './pool.ts'
+import { Protocols } from './protocols.ts'
 import type { Report } from './reach.ts'
 import type { UpstreamTrust } from './trust.ts'
 
@@ -25,6 +26,7 @@ export class Providers {
   readonly #pool: UpstreamPool
   readonly #trust: UpstreamTrust
   readonly #report: Report
+  readonly #protocols = new Protocols()
   readonly #sessions = new Map<string, Buffer>()
 
   /** @param report told of each connection */
@@ -58,13 +60,23 @@ export class Providers {
     this.#pool.release(key, connection, idleMs)
   }
 
+  /** What the provider chose when it was last offered these; undefined where that isn't known. */
+  protocolOf(target: Target, offered: readonly Protocol[]): Protocol | undefined {
+    return this.#protocols.get(target, offered)
+  }
+
   /** @throws ProxyError upstream_* */
-  dial(target: Target, route: Route): Promise<UpstreamConnection> {
+  async dial(
+    target: Target,
+    route: Route,
+    protocols: readonly Protocol[] = ['http/1.1'],
+  ): Promise<UpstreamConnection> {
     const { name, port } = target
-    return dial({
+    const connection = await dial({
       name,
       port,
       route,
+      protocols,
       report: this.#report,
       tls: target.tls
         ? { context: this.#trust.contextFor(name), session: this.#sessions.get(name) }
@@ -76,6 +88,8 @@ export class Providers {
           this.#sessions.delete(this.#sessions.keys().next().value as string)
       },
     })
+    this.#protocols.set(target, protocols, connection.protocol)
+    return connection
   }
 
   stop(): void {

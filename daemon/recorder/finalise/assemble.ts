@@ -8,6 +8,7 @@ import type { PackStore } from '../bodies/pack-store.ts'
 import { Arrivals } from '../derive/arrivals.ts'
 import { derive } from '../derive/derive.ts'
 import { parseHead, requestLine, statusOf } from '../derive/http-head.ts'
+import { deriveTurn } from '../derive/turn.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import type { Outcome } from '../outcomes.ts'
 import { EndPayload, OpenPayload, RefusalPayload, RequestEndPayload } from '../payloads.ts'
@@ -15,21 +16,27 @@ import { type FailedPayload, FrameType } from '../protocol.ts'
 import type { ExchangeRecord, GapRecord, LogRecord, RefusalRecord } from '../record.ts'
 import { Capture } from './capture.ts'
 import { elapsed, rfc3339 } from './time.ts'
+import { TurnCapture } from './turn-capture.ts'
 
 const MAX_TARGET = 512
+
+type Side = 'request' | 'response'
 
 export interface Assembly {
   readonly id: string
   readonly frames: Iterable<JournalFrame | 'damaged'>
   readonly store: PackStore
   readonly keys: BodyKeys
+  /** Whether the policy wants a side's body stored. */
+  readonly stores?: (side: Side) => boolean
   /** Why the rest could not be journalled. */
   readonly failure?: FailedPayload | undefined
 }
 
 /** @throws the disk's error. */
-export async function assemble({ id, frames, store, keys, failure }: Assembly): Promise<LogRecord> {
-  const exchange = new Assembler(store, keys)
+export async function assemble(assembly: Assembly): Promise<LogRecord> {
+  const { id, frames, store, keys, failure, stores = () => true } = assembly
+  const exchange = new Assembler(store, keys, stores)
   for (const frame of frames) {
     if (frame === 'damaged') exchange.damaged = true
     else if (frame.type === FrameType.Refusal) return refusal(frame)
@@ -57,6 +64,7 @@ class Assembler {
   damaged = false
   readonly #store: PackStore
   readonly #keys: BodyKeys
+  readonly #stores: (side: Side) => boolean
   readonly #requestHead: Capture
   #requestHeadBytes: Buffer = Buffer.alloc(0)
   #requestBody: Capture | undefined
@@ -70,8 +78,9 @@ class Assembler {
     last: 0,
   }
 
-  constructor(store: PackStore, keys: BodyKeys) {
+  constructor(store: PackStore, keys: BodyKeys, stores: (side: Side) => boolean) {
     this.#store = store
+    this.#stores = stores
     this.#keys = keys
     this.#requestHead = new Capture(keys, store)
   }
@@ -88,11 +97,11 @@ class Assembler {
         this.#requestHead.write(frame.payload)
         break
       case FrameType.RequestBody:
-        this.#requestBody ??= this.#body()
+        this.#requestBody ??= this.#body('request')
         this.#requestBody.write(frame.payload)
         break
       case FrameType.RequestEnd:
-        this.#times.requestEnd ??= frame.time
+        this.#times.requestEnd = frame.time
         this.#trailers(this.#requestHead, payload(RequestEndPayload, frame)?.trailers)
         break
       case FrameType.ResponseHead:
@@ -103,13 +112,13 @@ class Assembler {
         this.#responseHead.write(frame.payload)
         break
       case FrameType.ResponseBody:
-        this.#responseBody ??= this.#body()
+        this.#responseBody ??= this.#body('response')
         this.#responseBody.write(frame.payload)
         this.#arrivals ??= new Arrivals(this.#times.open ?? frame.time)
         this.#arrivals.note(frame.payload.length, frame.time)
         break
       case FrameType.Durable:
-        this.#times.durable ??= frame.time
+        this.#times.durable = frame.time
         break
       case FrameType.End:
         this.#end = payload(EndPayload, frame)
@@ -137,9 +146,9 @@ class Assembler {
     const status = statusOf(parseHead(this.#responseHeadBytes))
     const end = this.#end
     const error = failure ?? this.#damage() ?? end?.error
-    const requestBody = this.#requestBody ?? this.#body()
+    const requestBody = this.#requestBody ?? this.#body('request')
     const response = this.#response()
-    const derived = derive({
+    const seen = {
       provider: open.provider,
       telemetryName: open.telemetryName,
       style: open.style,
@@ -151,7 +160,8 @@ class Assembler {
         body: response.body.content(),
         arrivals: this.#arrivals,
       },
-    })
+    }
+    const derived = open.webSocket ? deriveTurn(seen) : derive(seen)
     return {
       v: 1,
       id,
@@ -175,6 +185,7 @@ class Assembler {
       response: response && { head: response.head.finish(), body: response.body.finish() },
       derived,
       policy: open.policy,
+      webSocket: open.webSocket && { ...open.webSocket, ...end?.webSocket },
       flags: this.#flags(),
       error,
     }
@@ -190,11 +201,15 @@ class Assembler {
     const head = this.#responseHead
     const body = this.#responseBody
     if (head === undefined && body === undefined) return undefined
-    return { head: head ?? new Capture(this.#keys, this.#store), body: body ?? this.#body() }
+    return { head: head ?? new Capture(this.#keys, this.#store), body: body ?? this.#body('response') }
   }
 
-  #body(): Capture {
-    return new Capture(this.#keys, this.#open?.keepBodies === true ? this.#store : undefined)
+  #body(side: Side): Capture {
+    const kept = this.#open?.keepBodies === true
+    const store = kept && this.#stores(side) ? this.#store : undefined
+    return this.#open?.webSocket
+      ? new TurnCapture(this.#keys, store, kept)
+      : new Capture(this.#keys, store, kept)
   }
 
   /** Trailer fields stand behind the head's, as they came. */

@@ -10,12 +10,16 @@ const MAX_PARSED = 16 << 20
 
 export class Capture {
   readonly #writer: PartWriter
-  readonly #kept: boolean
+  readonly #read: boolean
   #held: Buffer[] = []
 
-  constructor(keys: BodyKeys, store: PackStore | undefined) {
+  /**
+   * @param store undefined where it isn't stored
+   * @param read whether it may be parsed all the same
+   */
+  constructor(keys: BodyKeys, store: PackStore | undefined, read = store !== undefined) {
     this.#writer = new PartWriter(keys, store)
-    this.#kept = store !== undefined
+    this.#read = read
   }
 
   write(bytes: Buffer): void {
@@ -26,7 +30,7 @@ export class Capture {
 
   /** What may be parsed: nothing of bodies that are not kept. */
   content(): Content {
-    if (!this.#kept) return { unparsed: 'bodies of this host are not kept' }
+    if (!this.#read) return { unparsed: 'bodies of this host are not kept' }
     if (this.#writer.size > MAX_PARSED) return { unparsed: `longer than ${MAX_PARSED >> 20} MiB` }
     return Buffer.concat(this.#held)
   }

@@ -4,6 +4,7 @@
  * that fails is tried again as a whole; ids make that safe, for what the ledger has is never appended twice.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Policy } from '../../../policies/policy.ts'
 import { DurableError } from '../../base/durable.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Health } from '../../base/health.ts'
@@ -12,6 +13,7 @@ import type { Committed } from '../bodies/pack-store.ts'
 import { systemCode } from '../errors.ts'
 import { type Row, rowOf } from '../index/row.ts'
 import type { FinaliseRequest } from '../intake/intake.ts'
+import { Keeping } from '../keeping/keeping.ts'
 import type { LogRecord } from '../record.ts'
 import { assemble } from './assemble.ts'
 import { ExchangeReader } from './exchange-reader.ts'
@@ -34,6 +36,8 @@ export interface FinaliserEvents {
 export interface FinaliserOptions extends StoresOptions {
   /** The journal's directory. */
   readonly journal: string
+  /** In force; all is kept where absent. */
+  readonly policy?: Policy | undefined
   /** Milliseconds between attempts, doubling. */
   readonly retry?: { readonly first: number; readonly most: number }
 }
@@ -50,6 +54,7 @@ export class Finaliser {
   readonly #options: FinaliserOptions
   readonly #events: FinaliserEvents
   readonly #reader: ExchangeReader
+  readonly keeping: Keeping
   #stores: Stores
   #queue: Job[] = []
   #running: Promise<void> | undefined
@@ -61,6 +66,7 @@ export class Finaliser {
     this.#options = options
     this.#events = events
     this.#reader = new ExchangeReader(options.journal, options.bodyKey)
+    this.keeping = new Keeping(options.policy)
     this.#stores = stores
     this.#watch()
   }
@@ -144,7 +150,8 @@ export class Finaliser {
         const id = job.type === 'exchange' ? job.request.id : job.record.id
         if (seen.has(id) || index.has(id)) continue
         seen.add(id)
-        const record = job.type === 'exchange' ? await this.#assemble(job.request) : job.record
+        const record =
+          job.type === 'exchange' ? await this.#assemble(job.request) : this.keeping.named(job.record)
         leaves.push({ record, bytes: encodeRecord(record) })
       }
       committed = await packs.commit()
@@ -166,7 +173,8 @@ export class Finaliser {
   async #assemble({ id, ranges, failure }: FinaliseRequest): Promise<LogRecord> {
     const { packs: store, keys } = this.#stores
     try {
-      return await assemble({ id, frames: this.#reader.frames(id, ranges), store, keys, failure })
+      const frames = () => this.#reader.frames(id, ranges)
+      return await this.keeping.keep(frames, (manner) => assemble({ id, ...manner, store, keys, failure }))
     } catch (error) {
       if (isFault(error)) throw error
       this.#events.log(`exchange ${id}: ${messageOf(error)}`)

@@ -1,15 +1,23 @@
 /** The finaliser as a worker thread: hashing, compressing and parsing off the thread that acknowledges. */
 
 import { parentPort, workerData } from 'node:worker_threads'
+import type { Policy } from '../../../policies/policy.ts'
 import { workInBackground } from '../../base/background.ts'
 import { realFileSystem } from '../../base/durable.ts'
 import type { Health } from '../../base/health.ts'
 import { Finaliser, type Job } from './finaliser.ts'
 import type { StoresOptions } from './stores.ts'
 
-export type FinaliseStart = Omit<StoresOptions, 'fs'> & { readonly journal: string }
+export type FinaliseStart = Omit<StoresOptions, 'fs'> & {
+  readonly journal: string
+  readonly policy?: Policy | undefined
+}
 
-export type ToFinaliser = Job | { readonly type: 'close' }
+export type ToFinaliser =
+  | Job
+  /** Another policy is in force. */
+  | { readonly type: 'policy'; readonly policy: Policy }
+  | { readonly type: 'close' }
 
 export interface FinaliserState {
   readonly records: number
@@ -79,10 +87,8 @@ async function run(): Promise<void> {
   say()
   const timer = setInterval(say, STATE_MS)
   port.on('message', (message: ToFinaliser) => {
-    if (message.type !== 'close') {
-      finaliser.push(message)
-      return
-    }
+    if (message.type === 'policy') return finaliser.keeping.use(message.policy)
+    if (message.type !== 'close') return finaliser.push(message)
     clearInterval(timer)
     finaliser.close().then(
       () => {

@@ -13,7 +13,6 @@ export interface OpenExchange {
   frames: JournalFrame[]
   /** RequestEnd came, and neither Durable nor Failed has been said. */
   awaiting: boolean
-  requestEnded: boolean
   /** `end`: its End came. `lost`: its connection went first. */
   over: 'end' | 'lost' | undefined
   /** Why the rest could not be written. */
@@ -27,7 +26,6 @@ export function newExchange(id: string, number: number): OpenExchange {
     ranges: [],
     frames: [],
     awaiting: false,
-    requestEnded: false,
     over: undefined,
     failure: undefined,
   }

@@ -238,8 +238,8 @@ export class Connection {
     const exchange = this.#open.get(frame.exchange)
     if (exchange === undefined) throw malformed('a frame of an exchange that is not open')
     if (frame.type === FrameType.RequestEnd) {
-      if (exchange.requestEnded) throw malformed('a second end of a request')
-      exchange.requestEnded = true
+      // A WebSocket's turn has one after each message, as the answers come.
+      if (exchange.awaiting) throw malformed('an end of a request before the last one was answered')
       exchange.awaiting = exchange.failure === undefined
       if (exchange.failure !== undefined) this.#refuse(exchange, exchange.failure)
     }

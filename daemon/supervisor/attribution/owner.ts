@@ -14,6 +14,8 @@ export interface OwnerFlow {
   readonly client: Endpoint
   /** What the client asked for: the original destination. */
   readonly destination: Endpoint
+  /** The end that accepted it; where given, `client` is as accept(2) said, and may be translated. */
+  readonly listener?: Endpoint | undefined
   /** Of the client's socket, its maker, and the id of the cgroup it was made in, where the kernel already said them. */
   readonly inode?: number | undefined
   readonly uid?: number | undefined

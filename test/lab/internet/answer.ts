@@ -17,6 +17,14 @@ export interface Answer {
   readonly status: number
   readonly fields: readonly (readonly [name: string, value: string])[]
   readonly body: Buffer | readonly (string | Buffer)[]
+  /** What is said on the WebSocket that a 101 opens. */
+  readonly talk?: Talk
+}
+
+/** The server's half of a conversation over WebSocket: texts. */
+export interface Talk {
+  readonly hello: readonly string[]
+  answer(message: string): readonly string[]
 }
 
 /** A site's own behaviour, free of sockets. */

@@ -7,6 +7,8 @@ export interface Behaviour {
   readonly delay: number
   /** Milliseconds between the events of a stream. */
   readonly pace: number
+  /** Begin each event of a stream with a comment that says when it was sent; see stamp.ts. */
+  readonly stamp: boolean
   /** Break the connection off after so many events of a stream, or half way through any other body. */
   readonly cut: number | undefined
   /** Close the connection: `head` right after the answer's head, `silent` before its first byte. */
@@ -44,6 +46,7 @@ export function parseBehaviour(value: string | undefined): Behaviour {
   const behaviour: Behaviour = {
     delay: take('delay', number(MAX_WAIT)) ?? 0,
     pace: take('pace', number(MAX_WAIT)) ?? 0,
+    stamp: take('stamp', oneOf('sent')) !== undefined,
     cut: take('cut', number(MAX_SIZE)),
     close: take('close', oneOf('head', 'silent')),
     size: take('size', number(MAX_SIZE)),

@@ -4,10 +4,11 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { messageOf } from '../../../daemon/base/errors.ts'
-import { type Answer, jsonAnswer, type SiteHandler } from './answer.ts'
+import { type Answer, jsonAnswer, type SiteHandler, type Talk } from './answer.ts'
 import { type Behaviour, parseBehaviour } from './behaviour.ts'
 import { ByteReader } from './byte-reader.ts'
 import { type HttpBody, type HttpHead, readBody, readHead } from './http-request.ts'
+import { stampable, stampNow } from './stamp.ts'
 import { serveWebSocket } from './web-socket.ts'
 import type { WireLogWriter } from './wire-log-writer.ts'
 
@@ -38,8 +39,8 @@ export async function serveHttp(
         body = await readBody(reader, head)
         const answered = await answer(socket, send, head, body.content, handler)
         complete = answered !== false
-        if (answered === 'switched') {
-          const raw = await serveWebSocket(reader, socket)
+        if (typeof answered === 'object') {
+          const raw = await serveWebSocket(reader, socket, answered)
           body = { raw, content: raw }
         }
       } finally {
@@ -64,14 +65,14 @@ export async function serveHttp(
   }
 }
 
-/** Sends what the handler answers in the way the behaviour asks for; whether it went out whole, or it was a 101. */
+/** Sends what the handler answers in the way the behaviour asks for; whether it went out whole, or what a 101 leads to. */
 async function answer(
   socket: Socket,
   send: (bytes: Buffer | string) => Promise<void>,
   head: HttpHead,
   content: Buffer,
   handler: SiteHandler,
-): Promise<boolean | 'switched'> {
+): Promise<boolean | Talk> {
   const url = new URL(head.target, 'https://laboratory.invalid')
   const asked = askedBehaviour(head, url)
   if (asked instanceof Error) {
@@ -87,10 +88,10 @@ async function answer(
     socket.destroy()
     return false
   }
-  if (made.status === 101) {
+  if (made.talk) {
     const lines = made.fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
-    await send(`HTTP/1.1 101 Switching Protocols\r\n${lines}\r\n`)
-    return 'switched'
+    await send(`HTTP/1.1 ${made.status} Switching Protocols\r\n${lines}\r\n`)
+    return made.talk
   }
   const framed = frame(made, head, behaviour)
   if (behaviour.close === 'head') {
@@ -115,6 +116,7 @@ async function answer(
         return false
       }
       if (index > 0 && behaviour.pace > 0) await sleep(behaviour.pace)
+      if (behaviour.stamp) stampNow(piece)
       await send(piece)
     }
   }
@@ -146,7 +148,10 @@ function frame(made: Answer, request: HttpHead, behaviour: Behaviour): { head: B
   let contents: Buffer[]
   if (Buffer.isBuffer(made.body)) contents = [compress ? gzipSync(made.body) : made.body]
   else if (compress) contents = [gzipSync(Buffer.concat(made.body.map(bytesOf)))]
-  else contents = made.body.map(bytesOf)
+  else
+    contents = made.body.map((event) =>
+      bytesOf(behaviour.stamp && typeof event === 'string' ? stampable(event) : event),
+    )
 
   let pieces = contents
   if (behaviour.framing === 'close') fields.push(['Connection', 'close'])

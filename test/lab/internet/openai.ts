@@ -17,6 +17,7 @@ import {
   tokensOf,
 } from './answer.ts'
 import { chatCompletion } from './chat-completions.ts'
+import { realtimeTalk, responsesTalk } from './openai-sessions.ts'
 import { idOf } from './serial.ts'
 import { acceptWebSocket } from './web-socket.ts'
 
@@ -35,7 +36,7 @@ export function openai(request: SiteRequest): Answer {
   if (status === 429) return failure(request, 429, 'Rate limit reached.', 'requests', 'rate_limit_exceeded')
   if (status !== undefined) return failure(request, status, 'The server had an error.', 'server_error', null)
 
-  const webSocket = request.path === '/v1/realtime' ? acceptWebSocket(request) : undefined
+  const webSocket = session(request)
   if (webSocket !== undefined) return webSocket
   const model = /^\/v1\/models(?:\/([^/]+))?$/.exec(request.path)
   if (model !== null && request.head.method === 'GET') return listModels(request, model[1])
@@ -63,6 +64,13 @@ export function openai(request: SiteRequest): Answer {
     default:
       return notFound(request)
   }
+}
+
+function session(request: SiteRequest): Answer | undefined {
+  if (request.path === '/v1/realtime') {
+    return acceptWebSocket(request, realtimeTalk(request.query.get('model') ?? 'gpt-realtime'))
+  }
+  return request.path === '/v1/responses' ? acceptWebSocket(request, responsesTalk()) : undefined
 }
 
 function response(request: SiteRequest, asked: Record<string, unknown>, model: string): Answer {

@@ -1,10 +1,10 @@
 /**
  * The server's half of WebSocket (RFC 6455) as far as a provider's realtime interface needs it: takes messages in
- * however many fragments, answers each with one, and a ping and a close as it must.
+ * however many fragments, answers as the site has it, and a ping and a close as it must.
  */
 import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
-import type { Answer, SiteRequest } from './answer.ts'
+import type { Answer, SiteRequest, Talk } from './answer.ts'
 import type { ByteReader } from './byte-reader.ts'
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
@@ -12,7 +12,7 @@ const MAX_MESSAGE = 1024 * 1024
 const [CONTINUATION, TEXT, CLOSE, PING, PONG] = [0, 1, 8, 9, 10]
 
 /** The answer to a handshake; undefined where the request is none. */
-export function acceptWebSocket({ head }: SiteRequest): Answer | undefined {
+export function acceptWebSocket({ head }: SiteRequest, talk: Talk): Answer | undefined {
   const key = head.fields.get('sec-websocket-key')
   if (head.fields.get('upgrade')?.toLowerCase() !== 'websocket' || key === undefined) return undefined
   const accept = createHash('sha1')
@@ -23,11 +23,15 @@ export function acceptWebSocket({ head }: SiteRequest): Answer | undefined {
     ['Connection', 'Upgrade'],
     ['Sec-WebSocket-Accept', accept],
   ] as const
-  return { status: 101, fields, body: Buffer.alloc(0) }
+  return { status: 101, fields, body: Buffer.alloc(0), talk }
 }
 
 /** Speaks it until the client closes. Gives the messages that came, one a line. */
-export async function serveWebSocket(reader: ByteReader, socket: Socket): Promise<Buffer> {
+export async function serveWebSocket(reader: ByteReader, socket: Socket, talk: Talk): Promise<Buffer> {
+  const say = (texts: readonly string[]) => {
+    for (const text of texts) socket.write(frame(TEXT, Buffer.from(text)))
+  }
+  say(talk.hello)
   const messages: Buffer[] = []
   let fragments: Buffer[] = []
   for (;;) {
@@ -43,12 +47,7 @@ export async function serveWebSocket(reader: ByteReader, socket: Socket): Promis
     if (!final) continue
     const message = Buffer.concat(fragments)
     messages.push(message)
-    const answer = {
-      type: 'response.done',
-      text: `You said: ${message.toString()}`,
-      fragments: fragments.length,
-    }
-    socket.write(frame(TEXT, Buffer.from(JSON.stringify(answer))))
+    say(talk.answer(message.toString()))
   }
 }
 

@@ -56,6 +56,12 @@ export function refusal(
   }
 }
 
+/** A connection refused for this reason. */
+export const because =
+  (reason: RegExp, ...further: Wanted[]): Wanted =>
+  (record) =>
+    record.kind === 'refusal' && reason.test(record.reason) && further.every((wanted) => wanted(record))
+
 function isOf(
   wanted: Common,
   agent: { readonly uid?: number | undefined },

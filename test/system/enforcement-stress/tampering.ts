@@ -77,9 +77,12 @@ export async function fenceText(): Promise<string> {
 }
 
 /** Whether it is one that stays, by its arguments: others list something and end. */
-function isLasting(pid: number): boolean {
+const LASTING = /\0(?:-i|monitor)\0/
+const WATCH = /\0monitor\0/
+
+function runsAs(pid: number, kind: RegExp): boolean {
   try {
-    return /\0(?:-i|monitor)\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+    return kind.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
   } catch {
     return false
   }
@@ -100,13 +103,14 @@ export async function tamperer(world: World, seed: number): Promise<Tamperer> {
   const next = dice(seed)
   const one = <T>(all: readonly T[]): T => all[Math.floor(next() * all.length)]!
   const supervisor = (await world.gateway.state())!.pid
-  const helpers = () => childrenOf(supervisor).filter(({ pid, name }) => name === 'nft' && isLasting(pid))
-  const whole = helpers().length
+  const helpers = (kind = LASTING) =>
+    childrenOf(supervisor).filter(({ pid, name }) => name === 'nft' && runsAs(pid, kind))
   const reference = await fenceText()
   const stands = async () => {
     const { stdout } = await asRoot(['nft', '-t', 'list', 'ruleset'])
     const owned = ['inet', 'netdev'].every((family) => stdout.includes(`table ${family} aa_redirect {`))
-    return owned && helpers().length >= whole && (await fenceText()) === reference
+    // The session that writes to the fence is opened again when there is something to write, and not before.
+    return owned && helpers(WATCH).length > 0 && (await fenceText()) === reference
   }
   const hand = openHand()
   const script = (text: string) => () => hand.run(text)

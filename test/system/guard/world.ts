@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { type AddressBook, openAddressBook } from '../../../daemon/supervisor/address-book.ts'
+import { cutBook } from '../../../daemon/supervisor/cut-book.ts'
 import { type Enforcer, enforcer } from '../../../daemon/supervisor/enforcer.ts'
 import type { Log } from '../../../daemon/supervisor/log.ts'
 import type { Enforcement } from '../../../firewall/enforcement.ts'
@@ -73,6 +74,7 @@ export async function guarded(t: Test): Promise<Guarded> {
     nft: systemNft(),
     base,
     book,
+    cuts: cutBook(),
     fenceScript: join(directory, 'fence.nft'),
     log: { error: word, warn: word, info: word } as unknown as Log,
     changed: () => {},

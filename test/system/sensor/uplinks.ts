@@ -68,6 +68,7 @@ export async function prove(script: string): Promise<void> {
     resolvers: () => [],
     learned: () => {},
     sighting: (each) => sightings.push(each),
+    strayed: () => {},
     groupOf: async () => undefined,
     stateChanged: () => {},
     changed: () => {},

@@ -8,6 +8,7 @@ import {
   type SensorLearned,
   type SensorSighting,
   type SensorState,
+  type SensorStray,
   startSensor,
 } from '../../../daemon/supervisor/sensor-process.ts'
 import { socketGroup } from '../../../daemon/supervisor/socket-group.ts'
@@ -55,6 +56,7 @@ interface World {
   readonly sensor: SensorChild
   readonly sightings: SensorSighting[]
   readonly learned: SensorLearned[]
+  readonly strays: SensorStray[]
   readonly states: SensorState[]
   stop(): Promise<void>
 }
@@ -63,6 +65,7 @@ export function startWorld(governed = EVERYBODY): World {
   const attribution = startAttribution({ log, unknown: () => {} })
   const sightings: SensorSighting[] = []
   const learned: SensorLearned[] = []
+  const strays: SensorStray[] = []
   const states: SensorState[] = []
   const sensor = startSensor({
     account: ACCOUNT,
@@ -70,6 +73,7 @@ export function startWorld(governed = EVERYBODY): World {
     start: () => startMessage(['uplink'], governed),
     learned: (each) => learned.push(each),
     sighting: (each) => sightings.push(each),
+    strayed: (each) => strays.push(each),
     state: (each) => states.push(each),
     short: () => {},
     groupOf: (inode) => socketGroup(attribution.ask, inode),
@@ -80,7 +84,7 @@ export function startWorld(governed = EVERYBODY): World {
     await sensor.stop((child) => child.send({ type: 'stop' }), 3000)
     await attribution.stop()
   }
-  return { sensor, sightings, learned, states, stop }
+  return { sensor, sightings, learned, strays, states, stop }
 }
 
 /** A further uplink, to an address of its own on the internet; its number tells it from others. */

@@ -1,0 +1,174 @@
+/**
+ * One request under the rules of the policy that ask about requests (policies/exchange-rules.ts), whatever protocol it
+ * comes by. Nothing of it may go out before the verdict: who holds the bytes back is the caller.
+ *
+ * Threat model: the request is the agent's. What is kept of it is bounded, each and all together; beyond that, and where
+ * a body can't be decoded, the rule decides as one that can't be judged, and blocks.
+ */
+import type { BodyFacts, ExchangeFacts } from '../../../policies/exchange-facts.ts'
+import { asksOfRequests, judgeRequest, type Verdict } from '../../../policies/exchange-rules.ts'
+import type { Policy } from '../../../policies/policy.ts'
+import { BodyContent } from '../../../policies/request-content.ts'
+import { operationOf } from '../../recorder/derive/operation.ts'
+import type { Governed } from '../relay/facts.ts'
+import { codingsOf, decoded } from './decoded.ts'
+import type { Holding, Judged } from './judged.ts'
+
+/** Longest body that is judged, as sent and decoded; SDKs and providers stop at 32 MB at most. */
+export const MAX_EXAMINED = 16 << 20
+/** What all requests of a worker that wait for their verdict may keep together. */
+const MAX_HELD = 128 << 20
+
+/** A request's head, whatever protocol it came by. */
+export interface RequestFacts {
+  readonly method: string
+  /** Path and query, as sent. */
+  readonly target: string
+  /** Values of a header field by its lower-case name, in the order sent. */
+  field(name: string): readonly string[]
+  /** Bytes of its body, where that is known; 0 where it has none. */
+  readonly length?: number | undefined
+  /** It asks to leave HTTP: what follows is not read here. */
+  readonly upgrades: boolean
+}
+
+/** Does the policy ask anything of requests? Where it doesn't, they go on without any of this. */
+export const examines = (policy: Policy): boolean => asksOfRequests(policy)
+
+export class Examination {
+  readonly #policy: Policy
+  readonly #governed: Governed
+  readonly #request: RequestFacts
+  readonly #holding: Holding
+  readonly #decided: (judged: Judged) => void
+  readonly #operation: ReturnType<typeof operationOf>
+  #parts: Buffer[] = []
+  #size = 0
+  #body: BodyFacts
+  #over = false
+  #asked = false
+
+  /** @param decided called once, perhaps within `start`, `more` or `end`; never after `stop` */
+  constructor(
+    policy: Policy,
+    governed: Governed,
+    request: RequestFacts,
+    holding: Holding,
+    decided: (judged: Judged) => void,
+  ) {
+    this.#policy = policy
+    this.#governed = governed
+    this.#request = request
+    this.#holding = holding
+    this.#decided = decided
+    this.#operation = operationOf(request.method, request.target, governed.provider.style)
+    this.#body = request.upgrades
+      ? { state: 'unreadable', why: 'the messages of a WebSocket', size: 0, whole: false }
+      : { state: 'awaited', declared: request.length }
+  }
+
+  start(): void {
+    if (this.#request.length !== undefined && this.#request.length > MAX_EXAMINED)
+      this.#tooLong(this.#request.length)
+    this.#judge()
+  }
+
+  /** Bytes of the body, transfer coding removed. */
+  more(parts: readonly Buffer[]): void {
+    if (this.#over || this.#body.state !== 'awaited') return
+    for (const part of parts) {
+      this.#parts.push(part)
+      this.#size += part.length
+      this.#holding.bytes += part.length
+    }
+    if (this.#size <= MAX_EXAMINED && this.#holding.bytes <= MAX_HELD) return
+    this.#tooLong(this.#size)
+    this.#judge()
+  }
+
+  /** The body is whole. */
+  end(): void {
+    if (this.#over || this.#body.state !== 'awaited') return
+    const bytes = Buffer.concat(this.#parts)
+    const codings = codingsOf(this.#request.field('content-encoding'))
+    if (codings.length === 0 || bytes.length === 0) this.#read(bytes)
+    else void decoded(bytes, codings, MAX_EXAMINED).then((plain) => this.#read(plain))
+  }
+
+  /** Nobody waits for a verdict any more. */
+  stop(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#holding.bytes -= this.#size
+    this.#parts = []
+  }
+
+  #tooLong(size: number): void {
+    this.#body = { state: 'unreadable', why: `a body above ${MAX_EXAMINED >> 20} MiB`, size, whole: false }
+  }
+
+  #read(plain: Buffer | { readonly unreadable: string }): void {
+    if (this.#over) return
+    this.#body = Buffer.isBuffer(plain)
+      ? { state: 'read', size: this.#size, content: new BodyContent(plain) }
+      : { state: 'unreadable', why: plain.unreadable, size: this.#size, whole: true }
+    this.#judge()
+  }
+
+  #judge(): void {
+    if (this.#over) return
+    const verdict = judgeRequest(this.#policy, this.#facts())
+    if (!('wait' in verdict)) {
+      this.stop()
+      this.#decided(this.#judged(verdict))
+      return
+    }
+    const pending = this.#governed.owner?.pending
+    if (this.#asked || !pending) return
+    this.#asked = true
+    pending.then(() => this.#judge())
+  }
+
+  #facts(): ExchangeFacts {
+    const { name, provider, originalDestination, agent, owner } = this.#governed
+    return {
+      name,
+      provider: provider.id,
+      ...originalDestination,
+      agent,
+      agentPending: owner?.pending !== undefined,
+      method: this.#request.method,
+      target: this.#request.target,
+      operation: this.#operation.name,
+      pathModel: this.#operation.model,
+      body: this.#body,
+      fixed: isSigned(this.#request) ? 'it is signed' : undefined,
+    }
+  }
+
+  #judged({ action, rule, ofExchange, found, unknown }: Verdict): Judged {
+    const { name } = this.#policy
+    const named =
+      rule !== undefined && (ofExchange || action !== 'allow')
+        ? { rule: `${name}/traffic/${rule}` }
+        : action === 'block'
+          ? { rule: `${name}/traffic-default` }
+          : {}
+    const facts = { ...(found && { found }), ...(unknown && { unknown }) }
+    if (action !== 'redact' || this.#body.state !== 'read') return { action, ...named, ...facts }
+    const { content = [] } = this.#policy.traffic.rules.find((each) => each.name === rule) ?? {}
+    const { text } = this.#body.content.redacted(this.#policy.detectors, content)
+    return { action, ...named, ...facts, body: Buffer.from(text) }
+  }
+}
+
+/** AWS's signature covers the body, in a header or the query (SigV4); digests of it are as good as signed. */
+function isSigned(request: RequestFacts): boolean {
+  return (
+    request.field('authorization').some((value) => /^AWS4-/i.test(value)) ||
+    /[?&]X-Amz-Signature=/i.test(request.target) ||
+    ['content-md5', 'digest', 'content-digest', 'repr-digest', 'signature'].some(
+      (name) => request.field(name).length > 0,
+    )
+  )
+}

@@ -1,0 +1,88 @@
+/** An agent's socket, on which frames go both ways until one side has enough. */
+import type { Socket } from 'node:net'
+import { writeThisTurn } from '../turn.ts'
+
+export interface AgentUser {
+  agentData(bytes: Buffer): void
+  agentDrained(): void
+  /** It sends no more. */
+  agentEnded(): void
+  /** The connection is gone. */
+  agentClosed(): void
+}
+
+/** Why reading is paused. */
+export const PAUSED = { start: 1, provider: 2, recorder: 4, backlog: 8 } as const
+/** Bytes that may wait for an agent before nothing more is read from it: answers of the gateway's own. */
+const MAX_BACKLOG = 256 * 1024
+
+export class AgentPipe {
+  readonly #socket: Socket
+  #paused = 0
+  #over = false
+
+  constructor(socket: Socket, user: AgentUser) {
+    this.#socket = socket
+    socket.on('data', (bytes: Buffer) => {
+      if (!this.#over) user.agentData(bytes)
+    })
+    socket.on('drain', () => {
+      this.resume(PAUSED.backlog)
+      if (!this.#over) user.agentDrained()
+    })
+    socket.on('end', () => {
+      if (!this.#over) user.agentEnded()
+      socket.destroySoon()
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      this.#over = true
+      user.agentClosed()
+    })
+  }
+
+  /** Nothing is sent or taken any more. */
+  get over(): boolean {
+    return this.#over
+  }
+
+  get busy(): boolean {
+    return !this.#over || this.#socket.writableLength > 0
+  }
+
+  /** It takes no more for now. */
+  get full(): boolean {
+    return this.#socket.writableNeedDrain
+  }
+
+  /** @returns false when it takes no more for now */
+  write(bytes: Buffer): boolean {
+    if (this.#over) return true
+    const room = writeThisTurn(this.#socket, bytes)
+    if (!room && this.#socket.writableLength > MAX_BACKLOG) this.pause(PAUSED.backlog)
+    return room
+  }
+
+  pause(reason: number): void {
+    if (this.#paused === 0) this.#socket.pause()
+    this.#paused |= reason
+  }
+
+  resume(reason: number): void {
+    if ((this.#paused & reason) === 0) return
+    this.#paused &= ~reason
+    if (this.#paused === 0) this.#socket.resume()
+  }
+
+  /** Sends the end after what was written, reads on without looking until the agent closes. */
+  close(): void {
+    this.#over = true
+    this.#paused = 0
+    this.#socket.end()
+    this.#socket.resume()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+}

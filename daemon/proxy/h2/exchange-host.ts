@@ -1,0 +1,32 @@
+/** What an exchange on a stream needs of the two connections between which it stands. */
+import type { Outcome } from '../../recorder/protocol.ts'
+import type { ProxyError } from '../proxy-error.ts'
+import type { Governed, Shared } from '../relay/facts.ts'
+import type { UpstreamConnection } from '../upstream/connection.ts'
+import type { H2Exchange } from './exchange.ts'
+import type { Sender } from './sender.ts'
+import type { Streams } from './streams.ts'
+
+export interface ExchangeHost {
+  readonly shared: Shared
+  readonly governed: Governed
+  readonly streams: Streams
+  readonly toAgent: Sender
+  /** What is sent while there is no connection is lost. */
+  readonly toProvider: Sender
+  readonly upstream: UpstreamConnection | undefined
+  /** Why there is no connection to the provider, or none any more. */
+  readonly failure: { readonly outcome: Outcome; readonly error: ProxyError } | undefined
+  /** The agent dialled an address that is none of the name's. */
+  readonly mismatch: boolean | undefined
+  /** Name of a field that the agent isn't shown. */
+  readonly hide: string | undefined
+  /** Answers a stream on which nothing was answered yet. */
+  answer(stream: number, error: ProxyError, method: string | undefined, requestDone: boolean): void
+  /** Bytes that the agent sent, and that go nowhere. */
+  discarded(length: number): void
+  /** Nothing more is read until every exchange that waits may proceed. */
+  wait(exchange: H2Exchange): void
+  proceed(exchange: H2Exchange): void
+  over(exchange: H2Exchange): void
+}

@@ -1,0 +1,202 @@
+/**
+ * An upgraded connection that is a WebSocket: bytes go through untouched, each of the agent's messages only once it is
+ * on disk, and every turn of the conversation is recorded (turns.ts) as the messages that were said.
+ *
+ * Both sides' bytes are looked at in the order they came, also where a message must be decompressed first.
+ */
+import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
+import type { ProxyError } from '../proxy-error.ts'
+import type { ExchangeListener } from '../recorder-link.ts'
+import type { Governed, Shared } from '../relay/facts.ts'
+import { extensionsOf } from './extensions.ts'
+import { DEFLATED, type FramePart, FrameReader } from './frames.ts'
+import { HeldBack } from './held-back.ts'
+import { InOrder } from './in-order.ts'
+import { Inflater } from './inflater.ts'
+import { type Connection, type Side, Turns } from './turns.ts'
+
+/** What a WebSocket needs of the exchange that opened it. */
+export interface WebSocketHost {
+  toProvider(bytes: Buffer): void
+  pauseAgent(paused: boolean): void
+  pauseProvider(paused: boolean): void
+  /** The connection must be cut. */
+  failed(error: unknown): void
+  /** No record can be kept: either cuts the connection or calls {@link WebSocketRelay.goOn}. */
+  unrecorded(reason: string): void
+}
+
+/** Bytes waiting to be decompressed above which their sender is not read any more. */
+const HIGH_WATER = 1 << 20
+const ANY_BIT = 7
+const NOTHING = Buffer.alloc(0)
+
+export class WebSocketRelay implements ExchangeListener {
+  readonly #shared: Shared
+  readonly #host: WebSocketHost
+  readonly #readers: Record<Side, FrameReader>
+  readonly #inflaters: Record<Side, Inflater> | undefined
+  /** Of the message that is being decompressed. */
+  readonly #kinds: Record<Side, 'text' | 'binary'> = { client: 'text', server: 'text' }
+  readonly #order: InOrder
+  readonly #held: HeldBack
+  readonly #turns: Turns
+  readonly #drained = {
+    recorderDrained: () => {
+      this.#inflaters?.client.resume()
+      this.#inflaters?.server.resume()
+    },
+  }
+  #agentEnded = false
+  #over = false
+
+  constructor(shared: Shared, governed: Governed, connection: Connection, host: WebSocketHost) {
+    const { deflate, unknown } = extensionsOf(connection.response)
+    const rsv = unknown ? ANY_BIT : deflate ? DEFLATED : 0
+    const flags = unknown ? [...(connection.facts.flags ?? []), 'web-socket-extension'] : undefined
+    const described = flags ? { ...connection, facts: { ...connection.facts, flags } } : connection
+    this.#shared = shared
+    this.#host = host
+    this.#readers = {
+      client: new FrameReader({ masked: true, rsv }),
+      server: new FrameReader({ masked: false, rsv }),
+    }
+    this.#inflaters = deflate && {
+      client: new Inflater(deflate.client, (bytes) => this.#inflated('client', bytes)),
+      server: new Inflater(deflate.server, (bytes) => this.#inflated('server', bytes)),
+    }
+    this.#order = new InOrder(
+      (error) => this.#failed(error),
+      (size) => host.pauseProvider(size > HIGH_WATER),
+    )
+    this.#held = new HeldBack({
+      take: (bytes) => this.#takeClient(bytes),
+      ask: () => this.#ask(),
+      forward: (bytes) => host.toProvider(bytes),
+      pause: (paused) => host.pauseAgent(paused),
+    })
+    this.#turns = new Turns(shared, governed, described, this)
+  }
+
+  /** @throws ProxyError where the bytes are no WebSocket: the connection is to be cut */
+  fromAgent(bytes: Buffer): void {
+    this.#held.push(bytes)
+  }
+
+  /** To be forwarded at once by the caller. @throws ProxyError where they are no WebSocket */
+  fromProvider(bytes: Buffer): void {
+    this.#record('server', this.#readers.server.read(bytes), bytes.length)
+  }
+
+  /** Calls `done` when the provider has got all that the agent said. */
+  agentEnded(done: () => void): void {
+    this.#agentEnded = true
+    this.#held.whenEmpty(done)
+  }
+
+  /** The connection is over. */
+  end(outcome: Outcome, error: EndPayload['error']): void {
+    this.#over = true
+    this.#order.run(0, () => {
+      this.#turns.finish(this.#outcome(outcome), error)
+      this.#inflaters?.client.close()
+      this.#inflaters?.server.close()
+    })
+  }
+
+  /** A socket's end says little: what counts is whether one of them said that it closes. */
+  #outcome(outcome: Outcome): Outcome {
+    const { closed } = this.#turns
+    if (outcome === 'complete' && !closed) return this.#agentEnded ? 'client-aborted' : 'upstream-aborted'
+    return closed && (outcome === 'client-aborted' || outcome === 'upstream-aborted') ? 'complete' : outcome
+  }
+
+  /** A close frame for the agent that says why the connection is cut; none where it would fall into another frame. */
+  closeFrame(error: ProxyError): Buffer | undefined {
+    if (!this.#readers.server.betweenFrames) return undefined
+    const code = { malformed_web_socket: 1002, message_too_big: 1009, recorder_unavailable: 1013 } as const
+    const status = (code as Partial<Record<string, number>>)[error.code] ?? 1011
+    const reason = Buffer.from(error.code)
+    return Buffer.concat([Buffer.from([0x88, 2 + reason.length, status >> 8, status & 0xff]), reason])
+  }
+
+  durable(): void {
+    if (!this.#over && this.#shared.holdBack) this.#released()
+  }
+
+  unrecorded(reason: string): void {
+    if (!this.#over) this.#host.unrecorded(reason)
+  }
+
+  /** The policy lets the connection go on without this turn's record. */
+  goOn(): void {
+    this.#turns.forget()
+    this.#released()
+  }
+
+  #takeClient(bytes: Buffer): boolean {
+    const parts = this.#readers.client.read(bytes)
+    this.#record('client', parts, bytes.length)
+    return parts.some(({ kind, ends }) => ends && (kind === 'text' || kind === 'binary'))
+  }
+
+  #ask(): void {
+    this.#order.run(0, () => {
+      const wait = this.#shared.holdBack
+      const asked = (wait || !this.#turns.asked) && this.#turns.ask()
+      if (!wait || !asked) this.#released()
+    })
+  }
+
+  #released(): void {
+    if (this.#over) return
+    try {
+      this.#turns.settled()
+      this.#held.release()
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (!this.#over) this.#host.failed(error)
+  }
+
+  #record(side: Side, parts: readonly FramePart[], size: number): void {
+    if (!this.#inflaters) {
+      for (const part of parts) this.#plain(side, part)
+      return
+    }
+    this.#order.run(size, async () => {
+      for (const part of parts) {
+        if (part.rsv === DEFLATED && (part.kind === 'text' || part.kind === 'binary'))
+          await this.#deflated(side, part)
+        else this.#plain(side, part)
+      }
+    })
+  }
+
+  #plain(side: Side, { kind, rsv, payload, ends }: FramePart): void {
+    if (kind === 'ping' || kind === 'pong') {
+      this.#turns.control()
+    } else if (kind === 'close') {
+      this.#turns.close(side, payload)
+    } else {
+      this.#turns.piece(side, kind, rsv, payload, ends)
+    }
+  }
+
+  async #deflated(side: Side, { kind, payload, ends }: FramePart): Promise<void> {
+    this.#kinds[side] = kind as 'text' | 'binary'
+    await this.#inflaters?.[side].write(payload, ends)
+    if (ends) this.#turns.piece(side, this.#kinds[side], 0, NOTHING, true)
+  }
+
+  #inflated(side: Side, bytes: Buffer): boolean {
+    this.#turns.piece(side, this.#kinds[side], 0, bytes, false)
+    const { recorder } = this.#shared
+    if (!recorder.full) return true
+    recorder.whenDrained(this.#drained)
+    return false
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * From a WebSocket's turn to what people ask about: its bodies are messages (web-socket-body.ts), JSON on both sides
+ * for every LLM interface. Content is the attacker's: whatever it is, the answer is a Derived.
+ */
+import { messageOf } from '../../base/errors.ts'
+import type { Derived } from '../derived.ts'
+import { messagesOf } from '../web-socket-body.ts'
+import { combined } from './combined.ts'
+import type { Content, Seen } from './derive.ts'
+import { text } from './fields.ts'
+import { parseHead, requestLine } from './http-head.ts'
+import { deriveMessages, messageStyleOf } from './realtime.ts'
+
+/** Never throws. */
+export function deriveTurn(seen: Seen): Derived {
+  try {
+    const { target = '' } = requestLine(parseHead(seen.requestHead))
+    const client = textsOf(seen.requestBody)
+    const server = textsOf(seen.response?.body ?? Buffer.alloc(0))
+    const style = messageStyleOf(target) ?? seen.style
+    const derived = deriveMessages(
+      style,
+      { client: client.texts, server: server.texts },
+      { ...seen, model: modelIn(target) },
+    )
+    const unparsed = server.unparsed ?? client.unparsed
+    return unparsed === undefined ? derived : { ...derived, unparsed }
+  } catch (error) {
+    return combined(seen, {}, { unparsed: `the parser failed: ${messageOf(error)}` })
+  }
+}
+
+function textsOf(content: Content): { texts: string[]; unparsed?: string } {
+  if (!Buffer.isBuffer(content)) return { texts: [], unparsed: content.unparsed }
+  const texts: string[] = []
+  for (const { kind, rsv, bytes } of messagesOf(content)) {
+    if (rsv !== 0) return { texts, unparsed: 'messages under an unknown extension' }
+    if (kind !== 'close') texts.push(bytes.toString())
+  }
+  return { texts }
+}
+
+/** OpenAI's realtime: `?model=`. */
+function modelIn(target: string): string | undefined {
+  const query = target.slice(0, 4096).split('?')[1]
+  return query === undefined ? undefined : text(new URLSearchParams(query).get('model'))
+}

@@ -1,0 +1,78 @@
+/** What the policy wants kept of one exchange that is over, from its frames. */
+import type { z } from 'zod'
+import type { BodyFacts, ExchangeFacts } from '../../../policies/exchange-facts.ts'
+import { judgeRecord, type RecordVerdict } from '../../../policies/exchange-rules.ts'
+import type { Policy } from '../../../policies/policy.ts'
+import { BodyContent } from '../../../policies/request-content.ts'
+import { decodeContent } from '../derive/content-coding.ts'
+import { type Head, parseHead, requestLine } from '../derive/http-head.ts'
+import { operationOf } from '../derive/operation.ts'
+import type { JournalFrame } from '../intake/journal-entry.ts'
+import { EndPayload, OpenPayload } from '../payloads.ts'
+import { FrameType } from '../protocol.ts'
+
+/** A body longer than this is not looked into. */
+export const MAX_READ = 16 << 20
+
+export type Frames = Iterable<JournalFrame | 'damaged'>
+
+/** Of the policy that the exchange ran under. */
+export function hashOf(frames: Frames): string | undefined {
+  for (const frame of frames) {
+    if (frame !== 'damaged' && frame.type === FrameType.Open) return payload(OpenPayload, frame)?.policy.hash
+  }
+  return undefined
+}
+
+/** @returns undefined where the exchange's beginning can't be read */
+export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | undefined {
+  let open: z.infer<typeof OpenPayload> | undefined
+  let end: z.infer<typeof EndPayload> | undefined
+  let head: Buffer | undefined
+  const body: Buffer[] = []
+  let size = 0
+  for (const frame of frames) {
+    if (frame === 'damaged') continue
+    if (frame.type === FrameType.Open) open ??= payload(OpenPayload, frame)
+    else if (frame.type === FrameType.End) end = payload(EndPayload, frame)
+    else if (frame.type === FrameType.RequestHead) head ??= frame.payload
+    else if (frame.type === FrameType.RequestBody) {
+      size += frame.payload.length
+      if (size <= MAX_READ) body.push(frame.payload)
+    }
+  }
+  if (open === undefined) return undefined
+  const parsed = parseHead(head ?? Buffer.alloc(0))
+  const { method = '', target = '' } = requestLine(parsed)
+  const operation = operationOf(method, target, open.style)
+  const facts: ExchangeFacts = {
+    name: open.serverName,
+    provider: open.provider,
+    ...open.originalDestination,
+    agent: end?.agent ?? open.agent,
+    agentPending: false,
+    method,
+    target,
+    operation: operation.name,
+    pathModel: operation.model,
+    body: open.keepBodies ? bodyFacts(parsed, body, size) : unreadable('bodies of this host are not kept', 0),
+  }
+  return judgeRecord(policy, facts)
+}
+
+function bodyFacts(head: Head, parts: readonly Buffer[], size: number): BodyFacts {
+  if (size > MAX_READ) return unreadable(`longer than ${MAX_READ >> 20} MiB`, size)
+  const decoded = decodeContent(head, Buffer.concat(parts))
+  if ('unparsed' in decoded) return { ...unreadable(decoded.unparsed, size), whole: true }
+  return { state: 'read', size, content: new BodyContent(decoded.bytes) }
+}
+
+const unreadable = (why: string, size: number) => ({ state: 'unreadable', why, size, whole: false }) as const
+
+function payload<T>(schema: z.ZodType<T>, frame: JournalFrame): T | undefined {
+  try {
+    return schema.safeParse(JSON.parse(frame.payload.toString('utf8'))).data
+  } catch {
+    return undefined
+  }
+}

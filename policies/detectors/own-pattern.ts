@@ -1,0 +1,33 @@
+/**
+ * Patterns that an administrator wrote, by RE2's automata: time linear in the text whatever the pattern is, so that no
+ * pattern together with an agent's text can stop a worker. Loaded when there is one: the engine costs 6 MB.
+ */
+import { createRequire } from 'node:module'
+import { messageOf } from '../../daemon/base/errors.ts'
+import type { Detector, Match } from './detector.ts'
+
+const require = createRequire(import.meta.url)
+const engine = (): typeof import('re2js').RE2JS => require('re2js').RE2JS
+
+/** What is wrong with a pattern, and what to do; undefined where nothing is. */
+export function patternProblem(pattern: string): string | undefined {
+  try {
+    const compiled = engine().compile(pattern)
+    if (compiled.matches('') || compiled.matcher('').find())
+      return 'this matches empty text: ask for one character at least'
+    return undefined
+  } catch (error) {
+    return `this is no RE2 pattern (${messageOf(error)}); look-around and back-references don't exist there`
+  }
+}
+
+/** @param pattern that {@link patternProblem} finds nothing wrong with */
+export function ownPattern(name: string, pattern: string): Detector {
+  const compiled = engine().compile(pattern)
+  return function* (text): Generator<Match> {
+    const matcher = compiled.matcher(text)
+    while (matcher.find()) {
+      if (matcher.end() > matcher.start()) yield { start: matcher.start(), end: matcher.end(), kind: name }
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/** What rules may know of one request, whatever protocol it came by. */
+import type { Identity } from './named-agents.ts'
+import type { BodyContent } from './request-content.ts'
+
+export type BodyFacts =
+  /** More of it is to come. @param declared its length, where the head says it */
+  | { readonly state: 'awaited'; readonly declared?: number | undefined }
+  /** It can't be looked into: too long, undecodable, a WebSocket's messages. `size` is how much there is at least. */
+  | { readonly state: 'unreadable'; readonly why: string; readonly size: number; readonly whole: boolean }
+  | { readonly state: 'read'; readonly size: number; readonly content: BodyContent }
+
+export interface ExchangeFacts {
+  /** The validated name, lower case. */
+  readonly name: string
+  /** Id of the provider. */
+  readonly provider: string
+  /** The original destination. */
+  readonly address: string
+  readonly port: number
+  readonly agent: Identity
+  /** More about the agent is on its way. */
+  readonly agentPending: boolean
+  readonly method: string
+  /** As sent. */
+  readonly target: string
+  /** OpenTelemetry's name of what the path asks for, where it has one; and the model that the path names. */
+  readonly operation?: string | undefined
+  readonly pathModel?: string | undefined
+  readonly body: BodyFacts
+  /** Why the body can't be changed on the wire, where that is so: it is signed. */
+  readonly fixed?: string | undefined
+}

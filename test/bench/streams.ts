@@ -1,0 +1,70 @@
+/**
+ * What the gateway does to streams: the way of each event, paced at 20 ms, against direct ones in the same run.
+ * Prints; asserts nothing about time. Direct calls are made as in latency.ts.
+ */
+import { enterLab } from '../lab/enter.ts'
+import { startGateway } from '../lab/gateway.ts'
+import { startLab } from '../lab/lab.ts'
+import { NODE, REPOSITORY } from '../lab/places.ts'
+import { median, quantile } from './statistics.ts'
+
+await enterLab(import.meta.url, { stateOnDisk: true })
+
+const ROUNDS = 6
+const EVENTS = 150
+const PACE_MS = 20
+
+const lab = await startLab({ wireLog: false })
+const gateway = await startGateway()
+const say = (text: string) => process.stdout.write(`${text}\n`)
+
+interface Heard {
+  readonly ms: number[]
+  readonly reads: number
+}
+
+async function listen(user: string): Promise<Heard> {
+  const options = JSON.stringify({ host: 'api.openai.com', events: EVENTS, paceMs: PACE_MS })
+  const run = await lab.run(user, [NODE, `${REPOSITORY}/test/bench/listen.ts`, options], {
+    env: { NODE_EXTRA_CA_CERTS: '/etc/ssl/certs/ca-certificates.crt' },
+    cwd: '/',
+    timeoutMs: 60_000,
+  })
+  if (run.code !== 0) throw new Error(`${user}: ${run.stderr}`)
+  return JSON.parse(run.stdout) as Heard
+}
+
+const heard = { direct: [] as Heard[], captured: [] as Heard[] }
+for (let round = 0; round < ROUNDS; round++) {
+  const order = round % 2 === 0 ? (['direct', 'captured'] as const) : (['captured', 'direct'] as const)
+  for (const kind of order)
+    heard[kind].push(await listen(kind === 'direct' ? 'agent-anchor-proxy' : 'agent1'))
+}
+const values = (kind: keyof typeof heard) => heard[kind].flatMap(({ ms }) => ms)
+const direct = values('direct')
+const captured = values('captured')
+const figure = (value: number) => `${value.toFixed(2)} ms`
+say(
+  `streams     ${ROUNDS} rounds of ${EVENTS} words, an event each ${PACE_MS} ms, each with its time of sending`,
+)
+for (const [name, q] of [
+  ['p50', 0.5],
+  ['p99', 0.99],
+] as const) {
+  const [d, c] = [quantile(direct, q), quantile(captured, q)]
+  say(`            ${name}: direct ${figure(d)}, captured ${figure(c)}, added ${figure(c - d)}`)
+}
+const bound = quantile(direct, 0.99) + 1
+const late = captured.filter((ms) => ms > bound).length
+say(
+  `            later than direct p99 + 1 ms (${figure(bound)}): ${late} of ${captured.length} captured events`,
+)
+for (const [kind, all] of Object.entries(heard)) {
+  const events = all.map(({ ms }) => ms.length)
+  const reads = all.map(({ reads }) => reads)
+  say(
+    `            ${kind}: ${median(events)} events a stream, ${median(reads)} reads: lost ${Math.max(...events) - Math.min(...events)}, merged ${events.reduce((sum, count, i) => sum + count - reads[i]!, 0)}`,
+  )
+}
+await gateway.stop()
+await lab.stop()
