@@ -71,6 +71,8 @@ async function obey(command: Command): Promise<void> {
       return siteNamed(command.site).setCredentials(await pki.issue(command.site, command.kind))
     case 'credentials':
       return siteNamed(command.site).setCredentials(command)
+    case 'http2':
+      return siteNamed(command.site).setHttp2(command.on)
     case 'listening':
       return command.on ? siteNamed(command.site).listen() : siteNamed(command.site).close()
     case 'resolve':

@@ -2,8 +2,10 @@
 import type { Socket } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
+import { AgentWindow } from '../../daemon/proxy/h2/agent-window.ts'
 import { CODE, FLAG, frame, TYPE } from '../../daemon/proxy/h2/frame.ts'
 import { FrameReader } from '../../daemon/proxy/h2/frame-reader.ts'
+import { deadlineOf } from '../../daemon/proxy/h2/patience.ts'
 import { ask, ByHand, h2Agent, type Serve, startH2Rig } from './h2-rig.ts'
 import { NAME, type Rig, startRig } from './proxy-rig.ts'
 
@@ -198,6 +200,46 @@ t.test('fields that expand a thousandfold are refused, and the table is as it wa
   t.equal(statusOf(agent, await agent.frame(TYPE.headers, 5)), '200')
 })
 
+t.test('what HTTP/2 no longer has, or never had, is tolerated', async (t) => {
+  const rig = await startH2Rig(ok)
+  t.teardown(() => rig.stop())
+  const agent = await agentByHand(rig)
+  agent.send(TYPE.priority, 0, 7, Buffer.from([0, 0, 0, 5, 200]))
+  agent.send(200, 255, 9, 'an extension')
+  agent.send(TYPE.data + 16, 0, 0, 'PRIORITY_UPDATE')
+  const priority = Buffer.from([0x80, 0, 0, 11, 15])
+  const flags = FLAG.endHeaders | FLAG.endStream | FLAG.priority | FLAG.padded
+  const padded = Buffer.concat([Buffer.from([3]), priority, agent.block(GET), Buffer.alloc(3)])
+  agent.send(TYPE.headers, flags, 13, padded)
+  t.equal(statusOf(agent, await agent.frame(TYPE.headers, 13)), '200')
+  const block = agent.block(GET)
+  agent.send(TYPE.headers, FLAG.endStream, 15, block.subarray(0, 1))
+  agent.send(TYPE.continuation, 0, 15, '')
+  agent.send(TYPE.continuation, FLAG.endHeaders, 15, block.subarray(1))
+  t.equal(statusOf(agent, await agent.frame(TYPE.headers, 15)), '200')
+  agent.headers(17, POST, false)
+  const body = Buffer.concat([Buffer.from([2]), Buffer.from('padded'), Buffer.alloc(2)])
+  agent.send(TYPE.data, FLAG.padded, 17, body)
+  agent.send(TYPE.data, 0, 17, '')
+  agent.send(TYPE.data, FLAG.endStream, 17, '!')
+  t.equal(statusOf(agent, await agent.frame(TYPE.headers, 17)), '200')
+  const recorded = await rig.recorder.ended(2)
+  t.equal(recorded.requestBody.toString(), 'padded!')
+})
+
+t.test(
+  'patience: a header block, a body and an idle connection have their time, a provider all of it',
+  (t) => {
+    const streams = (size: number, waitForProvider = false) => ({ size, waitForProvider })
+    t.equal(deadlineOf(1e9, 1000, true, streams(0)), 31_000)
+    t.equal(deadlineOf(31_000, 5000, true, streams(3, true)), 31_000, 'not moved by its bytes')
+    t.equal(deadlineOf(0, 1000, false, streams(0)), 301_000)
+    t.equal(deadlineOf(0, 1000, false, streams(2)), 301_000)
+    t.equal(deadlineOf(0, 1000, false, streams(2, true)), Number.POSITIVE_INFINITY)
+    t.end()
+  },
+)
+
 t.test('opening and resetting streams in a flood ends the connection', async (t) => {
   const rig = await startH2Rig(() => {})
   t.teardown(() => rig.stop())
@@ -254,6 +296,22 @@ t.test(
   },
 )
 
+t.test('what own answers took of the agent’s window is kept from the provider once', (t) => {
+  const window = new AgentWindow()
+  t.ok(window.takeForOwn(300))
+  t.notOk(window.fits(65_535))
+  t.equal(window.given(100), 0)
+  t.equal(window.given(500), 300, 'what is left of the debt is taken off')
+  t.equal(window.given(500), 500)
+  window.passed(65_535 + 800)
+  t.notOk(window.fits(1))
+  t.notOk(window.takeForOwn(1), 'no room, no body')
+  window.settings([[4, 10]])
+  window.given(1000)
+  t.notOk(window.takeForOwn(11), 'a new stream has less room than that')
+  t.end()
+})
+
 t.test('a provider that breaks the rules is 502, its connection closed, later agents served', async (t) => {
   const settings = frame(TYPE.settings, 0, 0, Buffer.alloc(0))
   const answers: [string, (provider: ByHand) => void][] = [
@@ -262,6 +320,7 @@ t.test('a provider that breaks the rules is 502, its connection closed, later ag
     ['a stream of its own', (p) => p.headers(2, [[':status', '200']])],
     ['a body without a head', (p) => p.send(TYPE.data, 1, 1, 'x')],
     ['no status', (p) => p.headers(1, [['x-a', 'b']])],
+    ['an end before the answer', (p) => p.headers(1, [[':status', '103']])],
     ['a status that switches', (p) => p.headers(1, [[':status', '101']])],
     [
       'a line end in a field',

@@ -224,6 +224,31 @@ t.test('20 MB each way arrive whole in bounded memory though the reader is slow'
   t.equal(recorded, 2 * MEGABYTES * 2 ** 20)
 })
 
+t.test('a recorder that does not keep up stops both sides, and they go on with it', async (t) => {
+  const MEGABYTES = 24
+  let received = 0
+  const rig = await startH2Rig(async (stream) => {
+    for await (const bytes of stream) received += (bytes as Buffer).length
+    stream.respond({ ':status': 200 })
+    stream.end('all of it')
+  })
+  t.teardown(() => rig.stop())
+  rig.recorder.bodies = () => {}
+  for (const socket of rig.recorder.sockets) socket.pause()
+  const agent = await h2Agent(rig)
+  const stream = agent.request(chat())
+  const whole = answered(stream)
+  stream.end(Buffer.alloc(MEGABYTES * 2 ** 20, 'x'))
+  for (let before = -1; before < received || received === 0; ) {
+    before = received
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  t.ok(received < (MEGABYTES - 8) * 2 ** 20, `${received} bytes went on`)
+  for (const socket of rig.recorder.sockets) socket.resume()
+  t.equal((await whole).body.toString(), 'all of it')
+  t.equal(received, MEGABYTES * 2 ** 20)
+})
+
 t.test('a reset of either side reaches the other with its code, and is recorded', async (t) => {
   const codes: number[] = []
   const rig = await startH2Rig((stream, headers) => {
@@ -335,6 +360,30 @@ t.test(
 )
 
 t.test(
+  'an agent that was promised HTTP/2 which the provider no longer speaks is sent to come again',
+  async (t) => {
+    const alpn = ['h2', 'http/1.1']
+    const rig = await startH2Rig(
+      (stream) => {
+        stream.respond({ ':status': 200 })
+        stream.end()
+      },
+      { alpn },
+    )
+    t.teardown(() => rig.stop())
+    t.equal((await ask(await h2Agent(rig), chat(), 'body')).headers[':status'], 200)
+    alpn.shift()
+    const late = await h2Agent(rig)
+    const told = new Promise((resolve) => late.once('goaway', resolve))
+    const refused = ask(late, chat(), 'body')
+    t.equal(await told, constants.NGHTTP2_HTTP_1_1_REQUIRED)
+    t.equal((await refused).headers[':status'], undefined)
+    t.equal((await rig.agent({ alpn: ['h2', 'http/1.1'] })).alpnProtocol, 'http/1.1')
+    t.equal(rig.recorder.frames.filter(({ type }) => type === 1).length, 1, 'nothing was forwarded')
+  },
+)
+
+t.test(
   'a provider that can’t be reached is 502 in HTTP/2 too, for agents that speak nothing else',
   async (t) => {
     const rig = await startH2Rig(() => {}, {
@@ -400,6 +449,51 @@ t.test('keys in the path are fingerprints in the record, Alt-Svc is not shown to
   t.match(JSON.stringify(recorded.open.credentials), /"query:key"/)
   t.match(recorded.responseHead, /alt-svc: h3=/)
 })
+
+t.test(
+  'a tunnel of extended CONNECT passes both ways where the provider offers it, and is recorded',
+  async (t) => {
+    const rig = await startH2Rig(
+      (stream, headers) => {
+        if (headers[':method'] !== 'CONNECT') return
+        stream.respond({ ':status': 200, 'sec-websocket-protocol': 'realtime' })
+        stream.on('data', (bytes: Buffer) => stream.write(`you said ${bytes}`))
+        stream.on('end', () => stream.end(', and left'))
+      },
+      { settings: { enableConnectProtocol: true } },
+    )
+    t.teardown(() => rig.stop())
+    const agent = await h2Agent(rig)
+    if (!agent.remoteSettings?.enableConnectProtocol)
+      await new Promise((go) => agent.once('remoteSettings', go))
+    rig.recorder.mode = 'silent'
+    const asked = chat({
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':path': '/v1/realtime?model=gpt-5',
+    })
+    const stream = agent.request(asked, { endStream: false })
+    const whole = answered(stream)
+    let headed = false
+    stream.on('response', () => {
+      headed = true
+    })
+    await rig.recorder.until(() => rig.recorder.frames.some(({ type }) => type === 4))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    t.notOk(headed, 'nothing goes out before it is on disk')
+    rig.recorder.answer(rig.recorder.frames[0]?.exchange as number, true)
+    await new Promise((resolve) => stream.once('response', resolve))
+    stream.write('hello')
+    await new Promise((resolve) => stream.once('data', resolve))
+    stream.end()
+    t.equal((await whole).body.toString(), 'you said hello, and left')
+    const recorded = await rig.recorder.ended()
+    t.match(recorded.end, { outcome: 'complete', upgraded: true })
+    t.match(recorded.requestHead, /:protocol: websocket\r\n/)
+    t.equal(recorded.requestBody.toString(), 'hello')
+    t.equal(recorded.responseBody.toString(), 'you said hello, and left')
+  },
+)
 
 t.test('stopping lets streams finish and takes no new ones', async (t) => {
   const rig = await startH2Rig((stream) => {

@@ -216,8 +216,8 @@ export interface RigOptions extends Partial<WorkerOptions> {
   /** Gets each connection that reaches the provider, TLS done. */
   readonly provider: (socket: Socket) => void
   readonly tls?: Identity | false
-  /** What the provider speaks; HTTP/1.1 where nothing is said. */
-  readonly alpn?: string[]
+  /** What the provider speaks at the moment, the best first; HTTP/1.1 where nothing is said. */
+  readonly alpn?: readonly string[]
   /** Where the kernel says that connections were meant for, instead of the provider. */
   readonly rulesAt?: (providerPort: number) => RulesInForce
   readonly destination?: (providerPort: number) => { address: string; port: number } | undefined
@@ -244,8 +244,9 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     provider(socket)
   }
   const raw = new Set<Socket>()
+  const chosen = ({ protocols }: { protocols: string[] }) => alpn.find((one) => protocols.includes(one))
   const upstream = tls
-    ? createTlsServer({ ...tls, ALPNProtocols: alpn, allowHalfOpen: true }, serve)
+    ? createTlsServer({ ...tls, ALPNCallback: chosen, allowHalfOpen: true }, serve)
     : createServer({ allowHalfOpen: true }, serve)
   upstream.on('connection', (socket: Socket) => {
     raw.add(socket)

@@ -2,6 +2,7 @@ import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompress
 import fc from 'fast-check'
 import t from 'tap'
 import { type Content, derive } from '../../daemon/recorder/derive/derive.ts'
+import { parseHead, requestLine, statusOf } from '../../daemon/recorder/derive/http-head.ts'
 
 const TIME = Date.UTC(2026, 0, 1)
 
@@ -390,4 +391,27 @@ t.test('whatever is sent and answered, a Derived comes out', async (t) => {
     { numRuns: 3000 },
   )
   t.pass()
+})
+
+t.test('heads of HTTP/2 are read like those of HTTP/1.1, and neither is taken for the other', async (t) => {
+  const seen = derive({
+    time: TIME,
+    provider: 'openai',
+    requestHead: Buffer.from(
+      ':authority: api.openai.com\r\n:method: POST\r\n:path: /v1/chat/completions?a=b c\r\ncontent-type: application/json\r\n\r\n',
+    ),
+    requestBody: json({ model: 'gpt-4o' }),
+    response: {
+      head: Buffer.from(':status: 200\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\n\r\n'),
+      body: gzipSync(json({ id: 'chatcmpl-1', model: 'gpt-4o-2024-08-06' })),
+    },
+  })
+  t.match(seen, { 'gen_ai.operation.name': 'chat', 'gen_ai.response.model': 'gpt-4o-2024-08-06' })
+  t.equal(seen.unparsed, undefined)
+  t.same(requestLine(parseHead(Buffer.from('POST /x HTTP/1.1\r\n:path: /y\r\n\r\n'))), {
+    method: 'POST',
+    target: '/x',
+  })
+  t.equal(statusOf(parseHead(Buffer.from(':status: 204\r\n\r\ngrpc-status: 0\r\n'))), 204)
+  t.same(requestLine(parseHead(Buffer.from(':status: 204\r\n\r\n'))), {})
 })

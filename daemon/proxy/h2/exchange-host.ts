@@ -3,14 +3,13 @@ import type { Outcome } from '../../recorder/protocol.ts'
 import type { ProxyError } from '../proxy-error.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
-import type { H2Exchange } from './exchange.ts'
 import type { Sender } from './sender.ts'
-import type { Streams } from './streams.ts'
+import type { OnStream, Streams } from './streams.ts'
 
 export interface ExchangeHost {
   readonly shared: Shared
   readonly governed: Governed
-  readonly streams: Streams
+  readonly streams: Pick<Streams<OnStream>, 'opened' | 'ofAgent'>
   readonly toAgent: Sender
   /** What is sent while there is no connection is lost. */
   readonly toProvider: Sender
@@ -26,7 +25,7 @@ export interface ExchangeHost {
   /** Bytes that the agent sent, and that go nowhere. */
   discarded(length: number): void
   /** Nothing more is read until every exchange that waits may proceed. */
-  wait(exchange: H2Exchange): void
-  proceed(exchange: H2Exchange): void
-  over(exchange: H2Exchange): void
+  wait(exchange: OnStream): void
+  proceed(exchange: OnStream): void
+  over(exchange: OnStream): void
 }

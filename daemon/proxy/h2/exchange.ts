@@ -6,24 +6,25 @@
  * tells the recorder once.
  */
 import { messageOf } from '../../base/errors.ts'
-import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
+import type { Outcome } from '../../recorder/protocol.ts'
 import { ProxyError } from '../proxy-error.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import type { Governed } from '../relay/facts.ts'
 import { asProxyError, closed } from '../relay/failure.ts'
-import { CERTIFICATE_WANTED, Recording } from '../relay/recording.ts'
+import { Recording } from '../relay/recording.ts'
+import { endPayload } from './end-payload.ts'
 import type { ExchangeHost } from './exchange-host.ts'
 import { CODE } from './frame.ts'
 import { type RequestFields, readResponse, readTrailers, recordedHead, wrongLength } from './heads.ts'
 import { Outgoing, type Piece } from './outgoing.ts'
 import type { DataFrame, HeaderList } from './receiver.ts'
+import type { OnStream } from './streams.ts'
 
-export class H2Exchange implements ExchangeListener {
-  /** The agent's number. */
+export class H2Exchange implements ExchangeListener, OnStream {
   readonly stream: number
   readonly method: string
   readonly #host: ExchangeHost
-  readonly #recorded: Governed | undefined
+  readonly #wanted: Governed | undefined
   readonly #request: RequestFields
   readonly #outgoing: Outgoing
   #recording: Recording | undefined
@@ -31,6 +32,7 @@ export class H2Exchange implements ExchangeListener {
   #requestDone = false
   /** The final head came. */
   #headed = false
+  #upgraded = false
   /** Something of an answer went to the agent. */
   #answered = false
   #answerDone = false
@@ -43,11 +45,10 @@ export class H2Exchange implements ExchangeListener {
     this.stream = stream
     this.#request = request
     this.method = request.method
-    this.#recorded = recorded
+    this.#wanted = recorded
     this.#outgoing = new Outgoing(host, this)
   }
 
-  /** The provider's number; 0 while nothing was sent to it. */
   get providerStream(): number {
     return this.#outgoing.stream
   }
@@ -56,21 +57,21 @@ export class H2Exchange implements ExchangeListener {
     return this.#requestDone
   }
 
-  /** Nothing but the provider's time bounds it. */
   get waitsForProvider(): boolean {
-    return !this.#answerDone && (this.#requestDone || this.#headed)
+    return !this.#answerDone && (this.#requestDone || this.#headed || this.#request.tunnel)
   }
 
   begin(list: HeaderList): void {
     const { shared, failure } = this.#host
     shared.counters.exchanges += 1
-    if (this.#recorded) {
-      this.#recording = Recording.open(shared, this.#recorded, this.#request.head, this)
+    if (this.#wanted) {
+      this.#recording = Recording.open(shared, this.#wanted, this.#request.head, this)
       if (!this.#recording) this.unrecorded('the recorder can’t be reached')
     }
     if (this.#over) return
     if (failure) this.#fail(failure.outcome, failure.error)
     else if (list.endStream) this.#requestComplete({ kind: 'head', list }, undefined)
+    else if (this.#request.tunnel) this.#tunnelAsked({ kind: 'head', list })
     else this.#outgoing.send({ kind: 'head', list })
   }
 
@@ -89,7 +90,8 @@ export class H2Exchange implements ExchangeListener {
     }
     this.#recording?.requestBody([content])
     const piece = { kind: 'data', data } as const
-    if (endStream) this.#requestComplete(piece, undefined)
+    if (this.#request.tunnel) this.#tunnelled(piece, endStream)
+    else if (endStream) this.#requestComplete(piece, undefined)
     else if (this.#received === length && content.length > 0) this.#outgoing.hold(piece)
     else if (frame.payload.length > 0) this.#outgoing.send(piece)
     this.#checkRecorder()
@@ -98,7 +100,8 @@ export class H2Exchange implements ExchangeListener {
 
   trailers(list: HeaderList): void {
     try {
-      if (this.#requestDone) throw new ProxyError('malformed_frame', 'a second end', 'Send one request.')
+      if (this.#requestDone || this.#request.tunnel)
+        throw new ProxyError('malformed_frame', 'a second end', 'Send one request.')
       const trailers = readTrailers(list)
       const { length } = this.#request
       if (length !== undefined && this.#received < length) throw wrongLength('a body that is too short')
@@ -108,9 +111,27 @@ export class H2Exchange implements ExchangeListener {
     }
   }
 
+  /** The request is its head; what comes after that is the tunnel's. */
+  #tunnelAsked(head: Piece): void {
+    this.#outgoing.hold(head)
+    this.#recorded(undefined)
+  }
+
+  #tunnelled(piece: Piece, last: boolean): void {
+    this.#requestDone = last
+    if (!this.#outgoing.empty) this.#outgoing.hold(piece)
+    else this.#outgoing.send(piece)
+    this.#lookComplete()
+  }
+
   #requestComplete(piece: Piece, trailers: string | undefined): void {
     this.#requestDone = true
     this.#outgoing.hold(piece)
+    this.#recorded(trailers)
+  }
+
+  /** All that must be on disk before its last piece goes out. */
+  #recorded(trailers: string | undefined): void {
     this.#recording?.requestEnd(trailers)
     if (!this.#recording || !this.#host.shared.holdBack) this.#release()
   }
@@ -128,12 +149,15 @@ export class H2Exchange implements ExchangeListener {
   answerHeaders(list: HeaderList): void {
     const { toAgent, hide } = this.#host
     try {
+      if (this.#answerDone) throw new Error('fields after its end')
       if (this.#headed) {
         this.#trailers = readTrailers(list)
         toAgent.headers(this.stream, list.fields, true)
       } else {
         const status = readResponse(list)
         this.#headed = status >= 200
+        this.#upgraded = this.#request.tunnel && status >= 200 && status < 300
+        if (!this.#headed && list.endStream) throw new Error('it ends with an informational status')
         this.#recording?.responseHead(recordedHead(list.fields))
         this.#answered = true
         const shown = list.fields.filter(({ name }) => name !== hide)
@@ -227,7 +251,7 @@ export class H2Exchange implements ExchangeListener {
     this.#host.shared.counters.unrecorded += 1
     this.#recording = undefined
     this.#host.proceed(this)
-    if (this.#requestDone) this.#release()
+    if (this.#requestDone || this.#request.tunnel) this.#release()
   }
 
   #checkRecorder(): void {
@@ -264,16 +288,11 @@ export class H2Exchange implements ExchangeListener {
     if (this.#over) return
     this.#over = true
     this.#outgoing.drop()
-    const { upstream, mismatch } = this.#host
-    const payload: EndPayload = {
-      outcome,
-      ...(upstream && this.providerStream > 0 ? { upstream: upstream.endpoint } : {}),
-      ...(mismatch ? { destinationMismatch: true } : {}),
-      ...(error ? { error: { code: error.code, message: error.message } } : {}),
+    this.#recording?.end({
+      ...endPayload(this.#host, outcome, this.providerStream > 0, error),
       ...(this.#trailers === undefined ? {} : { trailers: this.#trailers }),
-      ...(upstream?.wantsCertificate ? { flags: [CERTIFICATE_WANTED] } : {}),
-    }
-    this.#recording?.end(payload)
+      ...(this.#upgraded ? { upgraded: true } : {}),
+    })
     this.#host.over(this)
   }
 }

@@ -23,6 +23,8 @@ export const SETTING = {
   initialWindowSize: 4,
   maxFrameSize: 5,
   maxHeaderListSize: 6,
+  /** RFC 8441 section 3. */
+  enableConnectProtocol: 8,
   /** RFC 9218 section 2.1. */
   noPriorities: 9,
 } as const

@@ -3,11 +3,11 @@
 import { asProxyError } from '../relay/failure.ts'
 import { recordRefusedRequest } from '../relay/refused-request.ts'
 import { whatTargetIsRecorded } from '../relay/what-is-recorded.ts'
+import type { BothEnds } from './both-ends.ts'
 import { H2Exchange } from './exchange.ts'
 import { CODE, FLAG, type Frame, SETTING } from './frame.ts'
 import { FrameError } from './frame-error.ts'
 import { type RequestFields, readRequest, wrongLength } from './heads.ts'
-import type { H2Pair } from './pair.ts'
 import type { DataFrame, FrameHandler, HeaderList } from './receiver.ts'
 import { type Settings, settingOf, settingsForProvider } from './settings.ts'
 
@@ -15,11 +15,11 @@ import { type Settings, settingOf, settingsForProvider } from './settings.ts'
 const MAX_STREAMS = 256
 
 export class FromAgent implements FrameHandler {
-  readonly #pair: H2Pair
+  readonly #ends: BothEnds
   #began = false
 
-  constructor(pair: H2Pair) {
-    this.#pair = pair
+  constructor(ends: BothEnds) {
+    this.#ends = ends
   }
 
   /** What the provider gave is all that it sends. */
@@ -28,7 +28,7 @@ export class FromAgent implements FrameHandler {
   }
 
   headers(stream: number, list: HeaderList): void {
-    const { streams } = this.#pair
+    const { streams } = this.#ends
     const known = streams.ofAgent(stream)
     if (known) {
       known.trailers(list)
@@ -38,61 +38,63 @@ export class FromAgent implements FrameHandler {
     // Of one that is over: it was on its way.
     if (stream <= streams.last) return
     streams.last = stream
-    if (this.#pair.closing) this.#pair.toAgent.reset(stream, CODE.refusedStream)
+    if (this.#ends.closing) this.#ends.toAgent.reset(stream, CODE.refusedStream)
     else if (streams.size >= MAX_STREAMS) this.#tooMany(stream)
     else this.#request(stream, list)
   }
 
   #tooMany(stream: number): void {
-    this.#pair.toAgent.reset(stream, CODE.refusedStream)
+    this.#ends.toAgent.reset(stream, CODE.refusedStream)
     this.#spend()
   }
 
   #request(stream: number, list: HeaderList): void {
-    const { shared, governed, streams } = this.#pair
+    const { shared, governed, streams } = this.#ends
     let request: RequestFields | undefined
     let exchange: H2Exchange
     try {
-      request = readRequest(list)
+      request = readRequest(list, this.#ends.tunnels)
       if (list.endStream && (request.length ?? 0) > 0)
         throw wrongLength('no body where Content-Length has one')
-      const recorded = whatTargetIsRecorded(shared, governed, request.method, request.target)
-      exchange = new H2Exchange(this.#pair, stream, request, recorded)
+      // Over HTTP/1.1 it would be a GET that asks for an upgrade.
+      const method = request.tunnel ? 'GET' : request.method
+      const recorded = whatTargetIsRecorded(shared, governed, method, request.target)
+      exchange = new H2Exchange(this.#ends, stream, request, recorded)
     } catch (thrown) {
       const error = asProxyError(thrown)
       recordRefusedRequest(shared, governed, error)
-      this.#pair.answer(stream, error, request?.method, list.endStream)
+      this.#ends.answer(stream, error, request?.method, list.endStream)
       this.#spend()
       return
     }
     streams.add(exchange)
     exchange.begin(list)
     // It was answered with that: on a new connection the provider is looked for anew.
-    if (this.#pair.failure) this.#pair.leave(CODE.noError)
+    if (this.#ends.failure) this.#ends.leave(CODE.noError)
   }
 
   /** Of what an agent may give up or have refused. */
   #spend(): void {
-    if (this.#pair.allowance.spend(performance.now())) return
+    if (this.#ends.allowance.spend(performance.now())) return
     throw new FrameError(CODE.enhanceYourCalm, 'streams that come to nothing, in a flood', 'excessive_frames')
   }
 
   data(stream: number, data: DataFrame): void {
     this.#known(stream)
-    const taken = this.#pair.streams.ofAgent(stream)?.data(data) ?? false
-    if (!taken) this.#pair.discarded(data.frame.payload.length)
+    const taken = this.#ends.streams.ofAgent(stream)?.data(data) ?? false
+    if (!taken) this.#ends.discarded(data.frame.payload.length)
   }
 
   reset(stream: number, code: number): void {
     this.#known(stream)
-    const exchange = this.#pair.streams.ofAgent(stream)
+    const exchange = this.#ends.streams.ofAgent(stream)
     if (!exchange) return
     exchange.agentReset(code)
     this.#spend()
   }
 
   settings(entries: Settings): void {
-    const { toAgent, toProvider, fromProvider, window, upstream } = this.#pair
+    const { toAgent, toProvider, fromProvider, window, upstream } = this.#ends
     const passed = settingsForProvider(entries)
     window.settings(entries)
     toAgent.limitTable(settingOf(entries, SETTING.headerTableSize))
@@ -107,36 +109,36 @@ export class FromAgent implements FrameHandler {
   }
 
   settingsAcknowledged(): void {
-    if (!this.#pair.toAgent.ownAcknowledged()) this.#pair.toProvider.acknowledgeSettings()
+    if (!this.#ends.toAgent.ownAcknowledged()) this.#ends.toProvider.acknowledgeSettings()
   }
 
   ping({ flags, payload, raw }: Frame): void {
-    const { upstream, toAgent, toProvider } = this.#pair
+    const { upstream, toAgent, toProvider } = this.#ends
     if (upstream) toProvider.pass(0, raw)
     else if (!(flags & FLAG.acknowledged)) toAgent.acknowledgePing(payload)
   }
 
   /** It opens no stream any more; no stream was opened to it. */
   goAway(_lastStream: number, code: number, debug: Buffer): void {
-    this.#pair.toProvider.goAway(0, code, debug)
+    this.#ends.toProvider.goAway(0, code, debug)
   }
 
   windowUpdate(stream: number, increment: number): void {
     if (stream > 0) {
       this.#known(stream)
-      this.#pair.streams.ofAgent(stream)?.agentTakes(increment)
+      this.#ends.streams.ofAgent(stream)?.agentTakes(increment)
       return
     }
-    const rest = this.#pair.window.given(increment)
-    if (rest > 0) this.#pair.toProvider.windowUpdate(0, rest)
-    this.#pair.windowOpened()
+    const rest = this.#ends.window.given(increment)
+    if (rest > 0) this.#ends.toProvider.windowUpdate(0, rest)
+    this.#ends.windowOpened()
   }
 
   /** Only servers offer alternatives. */
   altSvc(): void {}
 
   #known(stream: number): void {
-    if (!this.#pair.streams.known(stream))
+    if (!this.#ends.streams.known(stream))
       throw new FrameError(CODE.protocolError, 'a stream that was not opened')
   }
 }

@@ -1,84 +1,85 @@
 /** What becomes of the provider's frames. */
+import type { BothEnds } from './both-ends.ts'
 import { CODE, type Frame, MAX_STREAM_ID, SETTING } from './frame.ts'
 import { FrameError } from './frame-error.ts'
-import type { H2Pair } from './pair.ts'
 import type { DataFrame, FrameHandler, HeaderList } from './receiver.ts'
 import { type Settings, settingOf, settingsForAgent } from './settings.ts'
 
 export class FromProvider implements FrameHandler {
-  readonly #pair: H2Pair
+  readonly #ends: BothEnds
 
-  constructor(pair: H2Pair) {
-    this.#pair = pair
+  constructor(ends: BothEnds) {
+    this.#ends = ends
   }
 
   /** The gateway's own answers took of what the agent gave; the provider doesn't know of them. */
   mayTake(length: number): boolean {
-    return this.#pair.window.fits(length)
+    return this.#ends.window.fits(length)
   }
 
   headers(stream: number, list: HeaderList): void {
     this.#known(stream)
-    this.#pair.heard = true
-    this.#pair.streams.ofProvider(stream)?.answerHeaders(list)
+    this.#ends.heard = true
+    this.#ends.streams.ofProvider(stream)?.answerHeaders(list)
   }
 
   data(stream: number, data: DataFrame): void {
     this.#known(stream)
     const { length } = data.frame.payload
-    if (this.#pair.streams.ofProvider(stream)?.answerData(data)) this.#pair.window.passed(length)
-    else if (length > 0) this.#pair.toProvider.windowUpdate(0, length)
+    if (this.#ends.streams.ofProvider(stream)?.answerData(data)) this.#ends.window.passed(length)
+    else if (length > 0) this.#ends.toProvider.windowUpdate(0, length)
   }
 
   reset(stream: number, code: number): void {
     this.#known(stream)
-    this.#pair.streams.ofProvider(stream)?.providerReset(code)
+    this.#ends.streams.ofProvider(stream)?.providerReset(code)
   }
 
   settings(entries: Settings): void {
-    const { toAgent, toProvider, fromAgent } = this.#pair
+    const { toAgent, toProvider, fromAgent } = this.#ends
     const passed = settingsForAgent(entries)
     toProvider.limitTable(settingOf(entries, SETTING.headerTableSize))
     fromAgent.allowFrames(settingOf(passed, SETTING.maxFrameSize))
+    if (settingOf(entries, SETTING.enableConnectProtocol) === 1) this.#ends.tunnels = true
     toAgent.settings(passed)
   }
 
   settingsAcknowledged(): void {
-    this.#pair.toAgent.acknowledgeSettings()
+    this.#ends.toAgent.acknowledgeSettings()
   }
 
   ping({ raw }: Frame): void {
-    this.#pair.toAgent.pass(0, raw)
+    this.#ends.toAgent.pass(0, raw)
   }
 
   /** Streams beyond the last may be asked for again elsewhere; those held back here too, once there is a last one. */
   goAway(lastStream: number, code: number, debug: Buffer): void {
-    const { streams, toAgent } = this.#pair
+    const { streams, toAgent } = this.#ends
     const goesOn = lastStream === MAX_STREAM_ID
     toAgent.goAway(goesOn ? MAX_STREAM_ID : streams.last, code, debug)
     if (goesOn) return
     for (const exchange of streams.all()) {
       if (exchange.providerStream === 0 || exchange.providerStream > lastStream) exchange.refusedByProvider()
     }
-    this.#pair.closesWhenDone()
+    this.#ends.closesWhenDone()
   }
 
   windowUpdate(stream: number, increment: number): void {
-    const { streams, toAgent } = this.#pair
+    const { streams, toAgent } = this.#ends
     if (stream > 0) this.#known(stream)
     const passedTo = stream === 0 ? 0 : streams.ofProvider(stream)?.stream
     if (passedTo !== undefined) toAgent.windowUpdate(passedTo, increment)
   }
 
   altSvc({ stream, raw }: Frame): void {
-    const { hide, streams, toAgent } = this.#pair
+    const { hide, streams, toAgent } = this.#ends
     if (hide !== undefined) return
     const exchange = streams.ofProvider(stream)
     if (stream === 0 || exchange) toAgent.pass(exchange?.stream ?? 0, raw)
   }
 
   #known(stream: number): void {
-    if (!this.#pair.streams.knownToProvider(stream)) {
+    if (!this.#ends.streams.knownToProvider(stream)) {
       throw new FrameError(CODE.protocolError, 'a stream that was not opened')
     }
   }

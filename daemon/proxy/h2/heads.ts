@@ -17,6 +17,8 @@ export interface RequestFields {
   readonly target: RequestTarget
   /** Bytes of the body, where the request says so. */
   readonly length: number | undefined
+  /** Extended CONNECT (RFC 8441): what comes after its head, both ways, is no HTTP. */
+  readonly tunnel: boolean
   readonly head: RecordedHead
 }
 
@@ -26,6 +28,7 @@ export interface RecordedHead {
 }
 
 const REQUEST_PSEUDO = new Set([':method', ':scheme', ':authority', ':path'])
+const TUNNEL_PSEUDO = new Set([...REQUEST_PSEUDO, ':protocol'])
 const RESPONSE_PSEUDO = new Set([':status'])
 const NO_PSEUDO = new Set<string>()
 /** Section 8.2.2. */
@@ -40,20 +43,25 @@ const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/
 const STATUS = /^[1-5]\d\d$/
 
-/** @throws ProxyError malformed_field, malformed_host, head_too_large, conflicting_length, unsupported_target */
-export function readRequest(list: HeaderList): RequestFields {
-  const pseudo = checked(list, REQUEST_PSEUDO)
+/**
+ * @param tunnels the provider takes extended CONNECT
+ * @throws ProxyError malformed_field, malformed_host, head_too_large, conflicting_length, unsupported_target
+ */
+export function readRequest(list: HeaderList, tunnels: boolean): RequestFields {
+  const pseudo = checked(list, tunnels ? TUNNEL_PSEUDO : REQUEST_PSEUDO)
+  const tunnel = pseudo.has(':protocol')
   const method = needed(pseudo, ':method')
   const path = pseudo.get(':path')
   if (!METHOD.test(method)) throw malformed('a method that is none')
-  if (method === 'CONNECT') throw badTarget('CONNECT')
+  if ((method === 'CONNECT') !== tunnel) throw badTarget('CONNECT, or :protocol without it,')
   if (!/^https?$/.test(needed(pseudo, ':scheme'))) throw badTarget('a scheme other than http and https')
   if (path === undefined) throw malformed('no :path')
   if (!PATH.test(path) && !(path === '*' && method === 'OPTIONS')) throw badTarget('a :path that is no path')
   return {
     method,
     target: { path, hosts: hostsOf(list.fields) },
-    length: lengthOf(list.fields),
+    length: tunnel ? undefined : lengthOf(list.fields),
+    tunnel,
     head: recordedHead(list.fields),
   }
 }

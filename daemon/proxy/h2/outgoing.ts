@@ -3,9 +3,9 @@
  * number there when its first frame goes out: held requests would otherwise keep later ones waiting, whose numbers must
  * be larger.
  */
-import type { H2Exchange } from './exchange.ts'
 import type { ExchangeHost } from './exchange-host.ts'
 import type { DataFrame, HeaderList, Priority } from './receiver.ts'
+import type { OnStream } from './streams.ts'
 
 export type Piece =
   | { readonly kind: 'head'; readonly list: HeaderList }
@@ -14,13 +14,13 @@ export type Piece =
 
 export class Outgoing {
   readonly #host: ExchangeHost
-  readonly #exchange: H2Exchange
+  readonly #exchange: OnStream
   #stream = 0
   #held: Piece[] = []
   /** What the agent takes of an answer to a request that isn't out yet. */
   #credit = 0
 
-  constructor(host: ExchangeHost, exchange: H2Exchange) {
+  constructor(host: ExchangeHost, exchange: OnStream) {
     this.#host = host
     this.#exchange = exchange
   }

@@ -17,8 +17,8 @@ import { certificateWanted } from '../upstream/dial.ts'
 import { AgentPipe, type AgentUser, PAUSED } from './agent-pipe.ts'
 import { AgentWindow } from './agent-window.ts'
 import { Allowance } from './allowance.ts'
+import type { BothEnds } from './both-ends.ts'
 import type { H2Exchange } from './exchange.ts'
-import type { ExchangeHost } from './exchange-host.ts'
 import { CODE } from './frame.ts'
 import { FrameError } from './frame-error.ts'
 import { FromAgent } from './from-agent.ts'
@@ -27,30 +27,29 @@ import { sendOwnAnswer } from './own-answer.ts'
 import { deadlineOf, IDLE_MS, LINGER_MS, STALL_MS } from './patience.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
-import { Streams } from './streams.ts'
+import { type OnStream, Streams } from './streams.ts'
 
-export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, ExchangeHost {
+export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, BothEnds {
   readonly shared: Shared
   readonly governed: Governed
-  readonly streams = new Streams()
+  readonly streams = new Streams<H2Exchange>()
   readonly window = new AgentWindow()
-  readonly allowance: Allowance
-  readonly toAgent: Sender
-  readonly toProvider: Sender
-  readonly fromAgent: Receiver
-  readonly fromProvider: Receiver
+  readonly allowance = new Allowance(performance.now())
+  readonly toAgent = new Sender((bytes) => this.#writeToAgent(bytes))
+  readonly toProvider = new Sender((bytes) => this.#writeToProvider(bytes))
+  readonly fromAgent: Receiver = new Receiver(new FromAgent(this), true)
+  readonly fromProvider: Receiver = new Receiver(new FromProvider(this), false)
   readonly hide: string | undefined
   upstream: UpstreamConnection | undefined
   failure: { readonly outcome: Outcome; readonly error: ProxyError } | undefined
   mismatch: boolean | undefined
   deadline: number
-  /** The provider answered something. */
   heard = false
-  /** No new stream is taken any more. */
+  tunnels = false
   closing = false
   readonly #agent: AgentPipe
   readonly #closed: (connection: Intercepted) => void
-  readonly #waiting = new Set<H2Exchange>()
+  readonly #waiting = new Set<OnStream>()
 
   /** @param socket TLS on it; may still be shaking hands  @param opening the connection to the provider */
   constructor(
@@ -65,11 +64,6 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
     this.#agent = new AgentPipe(socket, this)
     this.#closed = closed
     this.hide = shared.policy.proxy.altSvc === 'strip' ? 'alt-svc' : undefined
-    this.allowance = new Allowance(performance.now())
-    this.toAgent = new Sender((bytes) => this.#writeToAgent(bytes))
-    this.toProvider = new Sender((bytes) => this.#writeToProvider(bytes))
-    this.fromAgent = new Receiver(new FromAgent(this), true)
-    this.fromProvider = new Receiver(new FromProvider(this), false)
     this.deadline = shared.deadlines.now + IDLE_MS
     shared.deadlines.add(this)
     opening.then(
@@ -132,7 +126,6 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
     if (this.fromProvider.held) this.upstream?.pause(PAUSED_BY.window)
   }
 
-  /** The agent takes more: what waited for that may come. */
   windowOpened(): void {
     if (!this.upstream || !this.fromProvider.held) return
     this.#run(this.fromProvider, (receiver) => receiver.resume())
@@ -184,13 +177,13 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
     this.#agent.resume(PAUSED.provider)
   }
 
-  wait(exchange: H2Exchange): void {
+  wait(exchange: OnStream): void {
     this.#waiting.add(exchange)
     this.#agent.pause(PAUSED.recorder)
     this.upstream?.pause(PAUSED_BY.recorder)
   }
 
-  proceed(exchange: H2Exchange): void {
+  proceed(exchange: OnStream): void {
     if (!this.#waiting.delete(exchange) || this.#waiting.size > 0) return
     this.#agent.resume(PAUSED.recorder)
     this.upstream?.resume(PAUSED_BY.recorder)
@@ -206,20 +199,18 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Ex
     if (length > 0) this.toAgent.windowUpdate(0, length)
   }
 
-  over(exchange: H2Exchange): void {
+  over(exchange: OnStream): void {
     this.proceed(exchange)
     this.streams.delete(exchange)
     this.#bound()
     if (this.closing && this.streams.size === 0) this.#close()
   }
 
-  /** Tells the agent that no new stream is taken, and closes once those under way are over. */
   leave(code: number): void {
     if (!this.closing) this.toAgent.goAway(this.streams.last, code)
     this.closesWhenDone()
   }
 
-  /** The agent was told already. */
   closesWhenDone(): void {
     this.closing = true
     if (this.streams.size === 0) this.#close()

@@ -1,5 +1,5 @@
 /** How long an HTTP/2 connection may go on as it is. */
-import type { Streams } from './streams.ts'
+import type { OnStream, Streams } from './streams.ts'
 
 /** Without a stream; providers close idle connections after one to ten minutes. */
 export const IDLE_MS = 300_000
@@ -18,7 +18,7 @@ export function deadlineOf(
   deadline: number,
   now: number,
   inHeaderBlock: boolean,
-  streams: Pick<Streams, 'size' | 'waitForProvider'>,
+  streams: Pick<Streams<OnStream>, 'size' | 'waitForProvider'>,
 ): number {
   if (inHeaderBlock) return Math.min(deadline, now + HEAD_MS)
   if (streams.size === 0) return now + IDLE_MS

@@ -19,9 +19,10 @@ export function settingsForProvider(agents: Settings): Settings {
   return [...passed(agents), [SETTING.enablePush, 0]]
 }
 
-/** @throws FrameError */
+/** Only a server may offer extended CONNECT. @throws FrameError */
 export function settingsForAgent(providers: Settings): Settings {
-  return passed(providers)
+  const tunnels = providers.filter(([id]) => id === SETTING.enableConnectProtocol)
+  return [...passed(providers), ...tunnels]
 }
 
 /** The last value that was given; later ones count. */

@@ -1,18 +1,27 @@
 /** The streams of two connections, by both their numbers. */
-import type { H2Exchange } from './exchange.ts'
 
-export class Streams {
+/** An exchange that has a stream on each side. */
+export interface OnStream {
+  /** The agent's number. */
+  readonly stream: number
+  /** The provider's; 0 while nothing was sent to it. */
+  readonly providerStream: number
+  /** Nothing but the provider's time bounds it. */
+  readonly waitsForProvider: boolean
+}
+
+export class Streams<Exchange extends OnStream> {
   /** The agent's newest. */
   last = 0
   #nextToProvider = 1
-  readonly #byAgent = new Map<number, H2Exchange>()
-  readonly #byProvider = new Map<number, H2Exchange>()
+  readonly #byAgent = new Map<number, Exchange>()
+  readonly #byProvider = new Map<number, Exchange>()
 
   get size(): number {
     return this.#byAgent.size
   }
 
-  all(): H2Exchange[] {
+  all(): Exchange[] {
     return [...this.#byAgent.values()]
   }
 
@@ -22,27 +31,27 @@ export class Streams {
     return false
   }
 
-  ofAgent(stream: number): H2Exchange | undefined {
+  ofAgent(stream: number): Exchange | undefined {
     return this.#byAgent.get(stream)
   }
 
-  ofProvider(stream: number): H2Exchange | undefined {
+  ofProvider(stream: number): Exchange | undefined {
     return this.#byProvider.get(stream)
   }
 
-  add(exchange: H2Exchange): void {
+  add(exchange: Exchange): void {
     this.#byAgent.set(exchange.stream, exchange)
   }
 
   /** @returns the number that it has from now on at the provider */
-  opened(exchange: H2Exchange): number {
+  opened(exchange: Exchange): number {
     const number = this.#nextToProvider
     this.#nextToProvider += 2
     this.#byProvider.set(number, exchange)
     return number
   }
 
-  delete(exchange: H2Exchange): void {
+  delete(exchange: OnStream): void {
     this.#byAgent.delete(exchange.stream)
     if (exchange.providerStream > 0) this.#byProvider.delete(exchange.providerStream)
   }

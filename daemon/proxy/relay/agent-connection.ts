@@ -50,14 +50,14 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
 
   /**
    * @param socket TLS already on it, if any; may still be shaking hands
-   * @param first a connection for its first exchange, opened to see what the provider speaks
+   * @param opening the connection for its first exchange, opened to see what the provider speaks
    */
   constructor(
     shared: Shared,
     socket: Socket,
     governed: Governed,
     closed: (connection: Intercepted) => void,
-    first?: Opened,
+    opening?: Promise<Opened>,
   ) {
     this.#shared = shared
     this.#socket = socket
@@ -72,7 +72,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     socket.on('end', () => this.#agentEnded())
     socket.on('error', () => {})
     socket.on('close', () => this.#agentClosed())
-    this.#warm(first)
+    this.#warm(opening)
   }
 
   /** True while something is still to be done or sent on it. */
@@ -86,23 +86,26 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     if (!this.#exchange && !this.#reader.pending) this.#close()
   }
 
-  /** Opens the first connection to the provider beside the agent's handshake, if none is idle. */
-  #warm(opened: Opened | undefined): void {
-    const idle = opened === undefined && this.#shared.providers.has(this.key)
-    const first = idle ? this.#route().then(() => undefined) : this.#firstOf(opened)
+  /** Opens the first connection to the provider beside the agent's handshake, if none is idle or was opened before. */
+  #warm(opening: Promise<Opened> | undefined): void {
+    const idle = opening === undefined && this.#shared.providers.has(this.key)
+    const first = idle ? this.#route().then(() => undefined) : this.#firstOf(opening)
     const settled = (connection: UpstreamConnection | undefined) => {
       if (connection && this.#first === first) this.#shared.providers.release(this.key, connection)
       if (this.#first === first) this.#first = undefined
     }
-    // A failure is the first exchange's to report: one that comes later dials again.
-    first.then(settled, () => settled(undefined))
+    // A failure is the first exchange's to report: one that comes later dials again. One that the agent waited for
+    // already is reported however late its first request comes.
+    first.then(settled, () => {
+      if (!opening) settled(undefined)
+    })
     if (!idle) this.#first = first as Promise<UpstreamConnection>
   }
 
-  async #firstOf(opened: Opened | undefined): Promise<UpstreamConnection> {
-    if (!opened) return this.#dialNew()
-    this.mismatch = opened.mismatch
-    return opened.connection
+  async #firstOf(opening: Promise<Opened> | undefined): Promise<UpstreamConnection> {
+    if (!opening) return this.#dialNew()
+    await this.#route()
+    return (await opening).connection
   }
 
   async #route(): Promise<Route> {

@@ -70,7 +70,7 @@ export async function intercept(
       left: () => distrusted(shared, governed, LEFT_AT_ONCE),
     })
     if (choice.protocol === 'h2') return new H2Pair(shared, tls, governed, choice.opening, closed)
-    return new AgentConnection(shared, tls, governed, closed, choice.opened)
+    return new AgentConnection(shared, tls, governed, closed, choice.opening)
   } catch (error) {
     recordRefusal(shared, governed, governed.rule, messageOf(error))
     socket.destroy()
@@ -82,7 +82,7 @@ export async function intercept(
 /** Closes the connection to the provider that nobody wants any more. */
 async function forget(choice: Choice): Promise<void> {
   if (choice.protocol === 'none') return
-  const opened = choice.protocol === 'h2' ? await choice.opening.catch(() => undefined) : choice.opened
+  const opened = await choice.opening?.catch(() => undefined)
   opened?.connection.destroy()
 }
 

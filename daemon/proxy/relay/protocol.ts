@@ -9,7 +9,7 @@ import type { Governed, Shared } from './facts.ts'
 import { type Opened, open, targetOf } from './target.ts'
 
 export type Choice =
-  | { readonly protocol: 'http/1.1'; readonly opened?: Opened }
+  | { readonly protocol: 'http/1.1'; readonly opening?: Promise<Opened> }
   | { readonly protocol: 'h2'; readonly opening: Promise<Opened> }
   | { readonly protocol: 'none'; readonly reason: string }
 
@@ -29,19 +29,20 @@ export async function choose(shared: Shared, governed: Governed, alpn: readonly 
 }
 
 async function ask(shared: Shared, governed: Governed, offered: readonly Protocol[]): Promise<Choice> {
+  const opening = open(shared, governed, offered)
   try {
-    const opened = await open(shared, governed, offered)
-    if (opened.connection.protocol === 'h2') return h2(Promise.resolve(opened))
-    const choice = http1(governed, offered, opened)
-    if (choice.protocol === 'none') opened.connection.destroy()
+    const { connection } = await opening
+    if (connection.protocol === 'h2') return h2(opening)
+    const choice = http1(governed, offered, opening)
+    if (choice.protocol === 'none') connection.destroy()
     return choice
   } catch (error) {
     // The first request is answered with the reason; only one that HTTP/1.1 can't be spoken with hears it in HTTP/2.
-    if (offered.includes('http/1.1')) return { protocol: 'http/1.1' }
+    if (offered.includes('http/1.1')) return http1(governed, offered, opening)
     if (!(error instanceof ProxyError) || error.code === 'upstream_tls_failed') {
       return { protocol: 'none', reason: `the agent speaks only h2 here: ${messageOf(error)}` }
     }
-    return h2(Promise.reject(error))
+    return h2(opening)
   }
 }
 
@@ -51,7 +52,7 @@ function h2(opening: Promise<Opened>): Choice {
   return { protocol: 'h2', opening }
 }
 
-function http1(governed: Governed, offered: readonly Protocol[], opened?: Opened): Choice {
-  if (offered.includes('http/1.1')) return { protocol: 'http/1.1', ...(opened ? { opened } : {}) }
+function http1(governed: Governed, offered: readonly Protocol[], opening?: Promise<Opened>): Choice {
+  if (offered.includes('http/1.1')) return { protocol: 'http/1.1', ...(opening ? { opening } : {}) }
   return { protocol: 'none', reason: `the agent speaks only h2 here, and ${governed.name} only http/1.1` }
 }

@@ -95,6 +95,11 @@ export function forcedTool(asked: Record<string, unknown>): string | undefined {
   return isObject(named) && typeof named.name === 'string' ? named.name : undefined
 }
 
+/** An event of a stream as it goes onto the wire. */
+export function bytesOf(event: string | Buffer): Buffer {
+  return typeof event === 'string' ? Buffer.from(event) : event
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { messageOf } from '../../../daemon/base/errors.ts'
-import { type Answer, jsonAnswer, type SiteHandler, type Talk } from './answer.ts'
+import { type Answer, bytesOf, jsonAnswer, type SiteHandler, type Talk } from './answer.ts'
 import { type Behaviour, parseBehaviour } from './behaviour.ts'
 import { ByteReader } from './byte-reader.ts'
 import { type HttpBody, type HttpHead, readBody, readHead } from './http-request.ts'
@@ -166,10 +166,6 @@ function frame(made: Answer, request: HttpHead, behaviour: Behaviour): { head: B
   const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
   const reason = STATUS_CODES[made.status] ?? 'Unknown'
   return { head: Buffer.from(`HTTP/1.1 ${made.status} ${reason}\r\n${lines}\r\n`, 'latin1'), pieces }
-}
-
-function bytesOf(event: string | Buffer): Buffer {
-  return typeof event === 'string' ? Buffer.from(event) : event
 }
 
 function chunkOf(content: Buffer): Buffer {

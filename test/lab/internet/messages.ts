@@ -11,6 +11,8 @@ export type Command =
   | { readonly type: 'certificate'; readonly site: string; readonly kind: CertificateKind }
   /** The site shows a certificate (PEM, with its chain) of the laboratory's choice. */
   | { readonly type: 'credentials'; readonly site: string; readonly cert: string; readonly key: string }
+  /** The site speaks HTTP/2 with who offers it. */
+  | { readonly type: 'http2'; readonly site: string; readonly on: boolean }
   | { readonly type: 'listening'; readonly site: string; readonly on: boolean }
   /** `next`: the addresses that the site moves to. */
   | {

@@ -6,6 +6,7 @@ import type { Protocol } from '../wire-log.ts'
 import type { SiteHandler } from './answer.ts'
 import type { Credentials } from './certificates.ts'
 import { serveHttp } from './http-server.ts'
+import { serveHttp2 } from './http2-server.ts'
 import { logConnection } from './logged-connection.ts'
 import type { WireLogWriter } from './wire-log-writer.ts'
 
@@ -28,6 +29,7 @@ export class WebSite {
   readonly #listeners: Listener[] = []
   readonly #tlsServers: TlsServer[] = []
   readonly #open = new Set<Socket>()
+  #http2 = false
 
   constructor(
     site: Site,
@@ -70,6 +72,11 @@ export class WebSite {
     for (const server of this.#tlsServers) server.setSecureContext(credentials)
   }
 
+  /** Speaks HTTP/2 with who offers it and connects from now on, or no longer. */
+  setHttp2(on: boolean): void {
+    this.#http2 = on
+  }
+
   /** Shows this certificate to who asks for that name. */
   share(name: string, credentials: Credentials): void {
     for (const server of this.#tlsServers) server.addContext(name, credentials)
@@ -78,7 +85,8 @@ export class WebSite {
   #tlsServer(credentials: Credentials, { clients }: WebSiteOptions, six: boolean): TlsServer {
     const server = createTlsServer({
       ...credentials,
-      ALPNProtocols: ['http/1.1'],
+      ALPNCallback: ({ protocols }) =>
+        [...(this.#http2 ? ['h2'] : []), 'http/1.1'].find((one) => protocols.includes(one)),
       noDelay: true,
       ...(clients && {
         requestCert: true,
@@ -102,7 +110,8 @@ export class WebSite {
         sni: socket.servername ?? false,
         version: socket.getProtocol() ?? '',
       }))
-      void serveHttp(socket, connection, this.#handler, this.#log)
+      if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection, this.#handler, this.#log)
+      else void serveHttp(socket, connection, this.#handler, this.#log)
     })
     server.on('tlsClientError', (error, socket) => {
       const connection = numbers.get(peerOf(socket)) ?? 0
