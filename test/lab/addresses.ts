@@ -68,6 +68,16 @@ export const ASKING: Site = {
   address4: '203.0.113.14',
   address6: '2001:db8:113::14',
 }
+export const GEMINI: Site = {
+  name: 'generativelanguage.googleapis.com',
+  address4: '203.0.113.15',
+  address6: '2001:db8:113::15',
+}
+export const MISTRAL: Site = {
+  name: 'api.mistral.ai',
+  address4: '203.0.113.16',
+  address6: '2001:db8:113::16',
+}
 /** Speaks OpenAI's interface under a name that no catalogue has. */
 export const UNLISTED: Site = {
   name: 'llm.example.net',
@@ -114,7 +124,16 @@ export const METADATA: Site = {
   address6: 'fd00:ec2::254',
 }
 /** Sites of the wide internet that speak HTTP as the others do. */
-export const WIDE_WEB_SITES: readonly Site[] = [AZURE, BEDROCK, UNLISTED, METADATA, MUTUAL, ASKING]
+export const WIDE_WEB_SITES: readonly Site[] = [
+  AZURE,
+  BEDROCK,
+  UNLISTED,
+  METADATA,
+  MUTUAL,
+  ASKING,
+  GEMINI,
+  MISTRAL,
+]
 export const ENCRYPTED_RESOLVERS: readonly Site[] = [GOOGLE_DNS, CLOUDFLARE_DNS]
 export const WIDE_SITES: readonly Site[] = [
   ...ALL_SITES,
@@ -124,7 +143,7 @@ export const WIDE_SITES: readonly Site[] = [
   RELAY,
 ]
 /** Those that stand in the catalogue. */
-export const PROVIDERS: readonly Site[] = [OPENAI, ANTHROPIC, AZURE, BEDROCK, MUTUAL, ASKING]
+export const PROVIDERS: readonly Site[] = [OPENAI, ANTHROPIC, AZURE, BEDROCK, MUTUAL, ASKING, GEMINI, MISTRAL]
 
 /** Ports of the relay. 443 wraps CONNECT in TLS. */
 export const RELAY_PORTS = { connect: 3128, socks: 1080, tls: 443, ssh: 22 } as const

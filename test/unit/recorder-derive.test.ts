@@ -262,9 +262,29 @@ t.test('every content coding is undone, and streams cut within one give what cam
     const head = responseHead('text/event-stream', `Content-Encoding: ${coding}`)
     t.equal(chat({ head, body: bytes })['gen_ai.usage.output_tokens'], 40, coding)
   }
-  const head = responseHead('text/event-stream', 'content-encoding: gzip')
-  const cut = gzipSync(sse(...Array.from({ length: 500 }, (_, i) => chunk({ n: i * 7919 }))))
-  t.equal(chat({ head, body: cut.subarray(0, cut.length >> 1) })['gen_ai.response.id'], 'chatcmpl-9')
+})
+
+t.test('compressed content that was broken off gives what can be decoded', async (t) => {
+  const whole = sse(...Array.from({ length: 500 }, (_, i) => chunk({ n: i * 7919 })))
+  const codings = {
+    gzip: gzipSync(whole),
+    deflate: deflateSync(whole),
+    br: brotliCompressSync(whole),
+    'gzip, br': brotliCompressSync(gzipSync(whole)),
+  }
+  const cut = (coding: string, bytes: Buffer) =>
+    chat({
+      head: responseHead('text/event-stream', `content-encoding: ${coding}`),
+      body: bytes.subarray(0, bytes.length >> 1),
+    })
+  for (const [coding, bytes] of Object.entries(codings)) {
+    t.equal(cut(coding, bytes)['gen_ai.response.id'], 'chatcmpl-9', coding)
+  }
+  t.equal(
+    cut('zstd', zstdCompressSync(whole)).unparsed,
+    'response: nothing of it can be decoded',
+    'one block',
+  )
 })
 
 t.test('bombs are cut off and named', async (t) => {
@@ -375,6 +395,7 @@ t.test('whatever is sent and answered, a Derived comes out', async (t) => {
 
 t.test('heads of HTTP/2 are read like those of HTTP/1.1, and neither is taken for the other', async (t) => {
   const seen = derive({
+    time: TIME,
     provider: 'openai',
     requestHead: Buffer.from(
       ':authority: api.openai.com\r\n:method: POST\r\n:path: /v1/chat/completions?a=b c\r\ncontent-type: application/json\r\n\r\n',

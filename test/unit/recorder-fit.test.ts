@@ -4,10 +4,12 @@ import t from 'tap'
 import { evidenceRecord } from '../../daemon/recorder/evidence.ts'
 import { encodeRecord } from '../../daemon/recorder/finalise/fit.ts'
 import { parseLeaf, rowOf } from '../../daemon/recorder/index/row.ts'
-import { type Agent, type LogRecord, MAX_LEAF } from '../../daemon/recorder/record.ts'
+import { type Agent, type ExchangeRecord, type LogRecord, MAX_LEAF } from '../../daemon/recorder/record.ts'
 
 const part = { digest: 'cd'.repeat(32), size: Number.MAX_SAFE_INTEGER, stored: true }
 const count = Number.MAX_SAFE_INTEGER
+/** As long as JSON writes one. */
+const LONG_NUMBER = -Math.PI * 1e-300
 const endpoint = { address: 'ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255', port: 65535 }
 
 /** An agent of eight processes, everything about them as long as it can be. */
@@ -32,7 +34,7 @@ const crowd = (text: string): Agent => ({
   more: 5,
 })
 
-function exchange(text: string, credentials: number, reasons: number): LogRecord {
+function exchange(text: string, credentials: number, reasons: number): ExchangeRecord {
   return {
     v: 1,
     id: randomUUIDv7(),
@@ -73,7 +75,29 @@ function exchange(text: string, credentials: number, reasons: number): LogRecord
       'gen_ai.usage.cache_read.input_tokens': count,
       'gen_ai.usage.cache_creation.input_tokens': count,
       'gen_ai.usage.reasoning.output_tokens': count,
+      'gen_ai.conversation.id': text,
+      'gen_ai.request.max_tokens': count,
+      'gen_ai.request.temperature': LONG_NUMBER,
+      'gen_ai.request.top_p': LONG_NUMBER,
+      'gen_ai.request.top_k': LONG_NUMBER,
+      'gen_ai.request.frequency_penalty': LONG_NUMBER,
+      'gen_ai.request.presence_penalty': LONG_NUMBER,
+      'gen_ai.request.seed': -count,
+      'gen_ai.request.choice.count': count,
+      'gen_ai.response.time_to_first_chunk': 123456789.123456,
+      'error.type': text,
       usageSource: 'reported',
+      tools: Array.from({ length: Math.min(16, reasons) }, () => ({ name: text, id: text })),
+      toolCalls: count,
+      toolsOffered: { count, names: Array.from({ length: Math.min(16, reasons) }, () => text) },
+      cost: {
+        currency: 'USD',
+        input: -LONG_NUMBER,
+        output: -LONG_NUMBER,
+        total: -LONG_NUMBER,
+        source: '@pydantic/genai-prices 100.100.100',
+      },
+      streaming: { firstToken: 123456789.123, pieces: count, gapP50: 123456789.123, gapMax: 123456789.123 },
       unparsed: text,
     },
     policy: { hash: 'ab'.repeat(32), rule: text },
@@ -140,15 +164,21 @@ t.test('processes that had to go for long paths are counted', async (t) => {
     ...{ pid: 100 + i, name: 'node', sha256: 'ef'.repeat(32) },
     executable: `/home/agent/${'deep/'.repeat(800)}node`,
   }))
-  const record = { ...exchange('gpt-4o', 1, 1), agent: { uid: 1000, processes, more: 2 } }
+  const whole = exchange('gpt-4o', 1, 1)
+  const derived = {
+    'gen_ai.provider.name': 'openai',
+    'gen_ai.request.model': 'gpt-4o',
+    usageSource: 'none',
+  } as const
+  const record = { ...whole, derived, agent: { uid: 1000, processes, more: 2 } }
   const back = parseLeaf(encodeRecord(record))
   t.match(back, {
     agent: { uid: 1000, processes: [{ pid: 100 }, { pid: 101 }, {}, { sha256: 'ef'.repeat(32) }], more: 6 },
   })
   t.match(back, { derived: { 'gen_ai.request.model': 'gpt-4o' } }, 'and nothing else did')
   const short = processes.map((one) => ({ ...one, executable: `/opt/${'x'.repeat(80)}/node` }))
-  const whole = { ...record, agent: { uid: 1000, processes: short } }
-  t.same(parseLeaf(encodeRecord(whole)), whole, 'eight processes with ordinary paths fit')
+  const ordinary = { ...record, agent: { uid: 1000, processes: short } }
+  t.same(parseLeaf(encodeRecord(ordinary)), ordinary, 'eight processes with ordinary paths fit')
 })
 
 t.test('a long detail of an audit record is cut, keys included', async (t) => {
@@ -201,4 +231,23 @@ t.test("a row's columns are the record's", async (t) => {
     input_tokens: count,
     output_tokens: count,
   })
+})
+
+t.test('tools go before anything else does, and are counted', async (t) => {
+  const names = Array.from({ length: 16 }, (_, i) => `mcp__server__${'a-rather-long-name_'.repeat(4)}${i}`)
+  const tools = names.map((name, i) => ({ name, id: `toolu_01${'x'.repeat(24)}${i}` }))
+  const record = exchange('gpt-4o', 1, 1)
+  const { derived } = record
+  const whole = {
+    ...record,
+    agent: { uid: 1000 },
+    derived: { ...derived, tools, toolCalls: 40, toolsOffered: { count: 90, names } },
+  }
+  const back = parseLeaf(encodeRecord(whole)) as ExchangeRecord
+  t.same(back.derived.tools, tools.slice(0, 4))
+  t.match(back.derived, { toolCalls: 40, toolsOffered: { count: 90 } })
+  t.equal(back.derived.toolsOffered?.names.length, 4)
+  const { tools: _, toolsOffered: __, ...rest } = back.derived
+  const { tools: ___, toolsOffered: ____, ...expected } = whole.derived
+  t.same({ ...back, derived: rest }, { ...whole, derived: expected })
 })

@@ -28,6 +28,8 @@ export const connectFrames: EventReader = (bytes, take) => {
     const last = (flags & END) !== 0
     const frame: ConnectFrame = { last, ...(last && { end: endOf(bytes.subarray(at + HEADER, end), flags) }) }
     take(frame, end)
+    // Nothing follows it: a body full of them would unpack as many bombs.
+    if (last) return undefined
     at = end
   }
   return undefined

@@ -48,6 +48,8 @@ export function decodeContent(head: Head, bytes: Buffer): Decoded {
       return { unparsed: big ? `decodes to more than ${MAX_DECODED >> 20} MiB` : `damaged ${coding} content` }
     }
   }
+  // A block that was broken off may have nothing to give.
+  if (decoded.length === 0 && bytes.length > 0) return { unparsed: 'nothing of it can be decoded' }
   return { bytes: decoded }
 }
 

@@ -73,8 +73,8 @@ export function costOf(provider: string, found: Found, time: number): Cost | und
     cache_read_tokens: found['gen_ai.usage.cache_read.input_tokens'] ?? 0,
     cache_write_tokens: found['gen_ai.usage.cache_creation.input_tokens'] ?? 0,
   }
-  const { calcPrice, source } = priceList()
   try {
+    const { calcPrice, source } = priceList()
     const price = calcPrice(usage, model, {
       providerId: listed,
       timestamp: new Date(Number.isFinite(time) ? time : 0),
@@ -90,7 +90,8 @@ export function costOf(provider: string, found: Found, time: number): Cost | und
       source,
     }
   } catch {
-    // It throws for a cache larger than the input: a provider's number, so no reason to lose the record.
+    // It throws for a cache larger than the input: a provider's numbers. Neither they nor a price list that can't be read
+    // (an upgrade took it away) are a reason to lose what else is derived.
     return undefined
   }
 }

@@ -29,9 +29,10 @@ export const jsonArray: EventReader = (bytes, take) => {
       depth--
       // The array's own end, or an element's: nobody needs to wait for the comma behind it.
       if (depth <= 1 && start < at) {
-        element(depth === 0 ? at : at + 1)
+        element(depth <= 0 ? at : at + 1)
         start = at + 1
       }
+      if (depth <= 0) break
     } else if (byte === COMMA && depth === 1) {
       if (start < at) element(at)
       start = at + 1

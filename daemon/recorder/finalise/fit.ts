@@ -5,24 +5,39 @@
 import canonicalize from 'canonicalize'
 import { type Agent, type LogRecord, MAX_LEAF } from '../record.ts'
 
+/** Kept to the last of what is derived: the rest can be derived again from the bodies. */
+const KEPT_DERIVED = new Set([
+  'gen_ai.provider.name',
+  'gen_ai.operation.name',
+  'gen_ai.request.model',
+  'gen_ai.response.model',
+  'gen_ai.usage.input_tokens',
+  'gen_ai.usage.output_tokens',
+  'usageSource',
+  'toolCalls',
+])
+
 /**
- * Bytes a string may have in JSON, and entries a list; processes go first, for their number is told. The last step fits
- * whatever the first couldn't.
+ * Bytes a string may have in JSON, and entries a list; tools and then processes go first, for their numbers are told. The
+ * last step fits whatever the first couldn't.
  */
 const STEPS: readonly Step[] = [
-  { bytes: 2048, items: 128, processes: 8 },
-  { bytes: 512, items: 32, processes: 8 },
-  { bytes: 256, items: 16, processes: 4 },
-  { bytes: 128, items: 8, processes: 2 },
+  { bytes: 2048, items: 128, tools: 4, processes: 8 },
+  { bytes: 512, items: 32, tools: 4, processes: 8 },
+  { bytes: 256, items: 16, tools: 2, processes: 4 },
+  { bytes: 128, items: 8, tools: 1, processes: 2 },
   // Not below 66: digests and ids stay whole.
-  { bytes: 72, items: 2, processes: 1 },
-  { bytes: 72, items: 1, processes: 0 },
+  { bytes: 72, items: 2, tools: 1, processes: 1 },
+  { bytes: 72, items: 1, tools: 0, processes: 0, derived: KEPT_DERIVED },
 ]
 
 interface Step {
   readonly bytes: number
   readonly items: number
+  readonly tools: number
   readonly processes: number
+  /** Keys of what is derived; all where nothing is said. */
+  readonly derived?: ReadonlySet<string>
 }
 const ELLIPSIS = '…'
 
@@ -57,6 +72,13 @@ function cut(value: unknown, step: Step): unknown {
 
 function cutField(key: string, value: unknown, step: Step): unknown {
   if (key === 'detail') return cutDetail(value as object, step)
+  if (key === 'tools' || key === 'toolsOffered') return cut(value, { ...step, items: step.tools })
+  if (key === 'derived' && step.derived !== undefined) {
+    return cut(
+      Object.fromEntries(Object.entries(value as object).filter(([name]) => step.derived!.has(name))),
+      step,
+    )
+  }
   if (key === 'agent') return cut(fewerProcesses(value as Agent, step.processes), step)
   return cut(value, step)
 }

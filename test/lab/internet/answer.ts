@@ -16,7 +16,7 @@ export interface SiteRequest {
 export interface Answer {
   readonly status: number
   readonly fields: readonly (readonly [name: string, value: string])[]
-  readonly body: Buffer | readonly string[]
+  readonly body: Buffer | readonly (string | Buffer)[]
   /** What is said on the WebSocket that a 101 opens. */
   readonly talk?: Talk
 }
@@ -81,6 +81,23 @@ export function parseObject(content: Buffer): Record<string, unknown> | undefine
   } catch {
     return undefined
   }
+}
+
+/**
+ * The tool that the request makes the model call, as all its makers have it: `tool_choice` says so, and the first tool
+ * offered is taken.
+ */
+export function forcedTool(asked: Record<string, unknown>): string | undefined {
+  const choice = isObject(asked.tool_choice) ? asked.tool_choice.type : asked.tool_choice
+  if (choice !== 'required' && choice !== 'any') return undefined
+  const tool: unknown = Array.isArray(asked.tools) ? asked.tools[0] : undefined
+  const named = isObject(tool) && isObject(tool.function) ? tool.function : tool
+  return isObject(named) && typeof named.name === 'string' ? named.name : undefined
+}
+
+/** An event of a stream as it goes onto the wire. */
+export function bytesOf(event: string | Buffer): Buffer {
+  return typeof event === 'string' ? Buffer.from(event) : event
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

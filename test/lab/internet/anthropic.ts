@@ -7,6 +7,7 @@ import {
   type Answer,
   countTokens,
   echo,
+  forcedTool,
   jsonAnswer,
   lastText,
   parseObject,
@@ -72,21 +73,29 @@ function message(request: SiteRequest, asked: Record<string, unknown>, model: st
     usage: usage(output),
   })
   const output = countTokens(text)
+  const tool = forcedTool(asked)
+  const block =
+    tool === undefined
+      ? { type: 'text', text: '' }
+      : { type: 'tool_use', id: `toolu_01${idOf(request)}`, name: tool, input: {} }
+  const stop = tool === undefined ? 'end_turn' : 'tool_use'
   if (asked.stream !== true) {
-    return jsonAnswer(200, whole([{ type: 'text', text }], 'end_turn', output), headers(request))
+    const content = tool === undefined ? { ...block, text } : { ...block, input: { said: 'yes' } }
+    return jsonAnswer(200, whole([content], stop, output), headers(request))
   }
   const event = (type: string, fields: object = {}) => serverSentEvent({ type, ...fields }, type)
   return streamAnswer(
     [
       event('message_start', { message: whole([], null, 1) }),
-      event('content_block_start', { index: 0, content_block: { type: 'text', text: '' } }),
+      event('content_block_start', { index: 0, content_block: block }),
       event('ping'),
-      ...tokensOf(text).map((piece) =>
-        event('content_block_delta', { index: 0, delta: { type: 'text_delta', text: piece } }),
-      ),
+      ...(tool === undefined
+        ? tokensOf(text).map((piece) => ({ type: 'text_delta', text: piece }))
+        : [{ type: 'input_json_delta', partial_json: '{"said":"yes"}' }]
+      ).map((delta) => event('content_block_delta', { index: 0, delta })),
       event('content_block_stop', { index: 0 }),
       event('message_delta', {
-        delta: { stop_reason: 'end_turn', stop_sequence: null },
+        delta: { stop_reason: stop, stop_sequence: null },
         usage: {
           input_tokens: input,
           cache_creation_input_tokens: 0,

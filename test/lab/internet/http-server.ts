@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { messageOf } from '../../../daemon/base/errors.ts'
-import { type Answer, jsonAnswer, type SiteHandler, type Talk } from './answer.ts'
+import { type Answer, bytesOf, jsonAnswer, type SiteHandler, type Talk } from './answer.ts'
 import { type Behaviour, parseBehaviour } from './behaviour.ts'
 import { ByteReader } from './byte-reader.ts'
 import { type HttpBody, type HttpHead, readBody, readHead } from './http-request.ts'
@@ -147,8 +147,11 @@ function frame(made: Answer, request: HttpHead, behaviour: Behaviour): { head: B
   if (behaviour.location !== undefined) fields.push(['Location', behaviour.location])
   let contents: Buffer[]
   if (Buffer.isBuffer(made.body)) contents = [compress ? gzipSync(made.body) : made.body]
-  else if (compress) contents = [gzipSync(made.body.join(''))]
-  else contents = made.body.map((event) => Buffer.from(behaviour.stamp ? stampable(event) : event))
+  else if (compress) contents = [gzipSync(Buffer.concat(made.body.map(bytesOf)))]
+  else
+    contents = made.body.map((event) =>
+      bytesOf(behaviour.stamp && typeof event === 'string' ? stampable(event) : event),
+    )
 
   let pieces = contents
   if (behaviour.framing === 'close') fields.push(['Connection', 'close'])

@@ -7,7 +7,7 @@ import {
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { messageOf } from '../../../daemon/base/errors.ts'
-import type { Answer, SiteHandler } from './answer.ts'
+import { type Answer, bytesOf, type SiteHandler } from './answer.ts'
 import { parseBehaviour } from './behaviour.ts'
 import { answerGrpc } from './grpc-echo.ts'
 import type { WireLogWriter } from './wire-log-writer.ts'
@@ -75,7 +75,7 @@ async function answer(stream: ServerHttp2Stream, { status, fields, body }: Answe
   const headers: OutgoingHttpHeaders = { ':status': status }
   for (const [name, value] of fields) headers[name.toLowerCase()] = value
   stream.respond(headers)
-  const pieces = Buffer.isBuffer(body) ? [body] : body.map((event) => Buffer.from(event))
+  const pieces = Buffer.isBuffer(body) ? [body] : body.map(bytesOf)
   for (const piece of pieces) {
     await new Promise<void>((done, failed) => {
       stream.write(piece, (error) => (error ? failed(error) : done()))

@@ -7,7 +7,7 @@ import {
   type Answer,
   countTokens,
   echo,
-  isObject,
+  forcedTool,
   jsonAnswer,
   lastText,
   parseObject,
@@ -16,7 +16,9 @@ import {
   streamAnswer,
   tokensOf,
 } from './answer.ts'
+import { chatCompletion } from './chat-completions.ts'
 import { realtimeTalk, responsesTalk } from './openai-sessions.ts'
+import { idOf } from './serial.ts'
 import { acceptWebSocket } from './web-socket.ts'
 
 const CREATED = 1_760_000_000
@@ -54,7 +56,7 @@ export function openai(request: SiteRequest): Answer {
   }
   switch (request.path) {
     case '/v1/chat/completions':
-      return chatCompletion(request, asked, asked.model)
+      return chatCompletion(request, asked, asked.model, headers(request))
     case '/v1/responses':
       return response(request, asked, asked.model)
     case '/v1/embeddings':
@@ -71,55 +73,10 @@ function session(request: SiteRequest): Answer | undefined {
   return request.path === '/v1/responses' ? acceptWebSocket(request, responsesTalk()) : undefined
 }
 
-function chatCompletion(request: SiteRequest, asked: Record<string, unknown>, model: string): Answer {
-  const text = echo(lastText(asked.messages), request.behaviour)
-  const prompt = countTokens(JSON.stringify(asked.messages ?? ''))
-  const completion = countTokens(text)
-  const usage = {
-    prompt_tokens: prompt,
-    completion_tokens: completion,
-    total_tokens: prompt + completion,
-    prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
-    completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0 },
-  }
-  const common = { id: `chatcmpl-${idOf(request)}`, created: CREATED, model, service_tier: 'default' }
-  if (asked.stream !== true) {
-    const message = { role: 'assistant', content: text, refusal: null, annotations: [] }
-    const choice = { index: 0, message, logprobs: null, finish_reason: 'stop' }
-    return jsonAnswer(
-      200,
-      { ...common, object: 'chat.completion', choices: [choice], usage, system_fingerprint: 'fp_lab' },
-      headers(request),
-    )
-  }
-  const options = asked.stream_options
-  const includeUsage = isObject(options) && options.include_usage === true
-  const chunk = (choices: unknown[], reported: unknown = null) =>
-    serverSentEvent({
-      ...common,
-      object: 'chat.completion.chunk',
-      system_fingerprint: 'fp_lab',
-      choices,
-      ...(includeUsage ? { usage: reported } : {}),
-    })
-  const delta = (content: object, finish: string | null = null) =>
-    chunk([{ index: 0, delta: content, logprobs: null, finish_reason: finish }])
-  return streamAnswer(
-    [
-      delta({ role: 'assistant', content: '', refusal: null }),
-      ...tokensOf(text).map((content) => delta({ content })),
-      delta({}, 'stop'),
-      ...(includeUsage ? [chunk([], usage)] : []),
-      serverSentEvent('[DONE]'),
-    ],
-    headers(request),
-  )
-}
-
 function response(request: SiteRequest, asked: Record<string, unknown>, model: string): Answer {
   const text = echo(lastText(asked.input), request.behaviour)
   const input = countTokens(JSON.stringify(asked.input ?? ''))
-  const output = countTokens(text)
+  const written = countTokens(text)
   const part = (content: string) => ({ type: 'output_text', annotations: [], logprobs: [], text: content })
   const itemId = `msg_${idOf(request)}`
   const item = (status: string, content: unknown[]) => ({
@@ -150,26 +107,48 @@ function response(request: SiteRequest, asked: Record<string, unknown>, model: s
   const usage = {
     input_tokens: input,
     input_tokens_details: { cached_tokens: 0 },
-    output_tokens: output,
+    output_tokens: written,
     output_tokens_details: { reasoning_tokens: 0 },
-    total_tokens: input + output,
+    total_tokens: input + written,
   }
-  const completed = whole('completed', [item('completed', [part(text)])], usage)
+  const tool = forcedTool(asked)
+  const call = (status: string, written: string) => ({
+    id: `fc_${idOf(request)}`,
+    type: 'function_call',
+    status,
+    arguments: written,
+    call_id: `call_${idOf(request)}`,
+    name: tool,
+  })
+  const output = tool === undefined ? item('completed', [part(text)]) : call('completed', '{"said":"yes"}')
+  const completed = whole('completed', [output], usage)
   if (asked.stream !== true) return jsonAnswer(200, completed, headers(request))
   let sequence = 0
   const event = (type: string, fields: object) =>
     serverSentEvent({ type, sequence_number: sequence++, ...fields }, type)
   const at = { item_id: itemId, output_index: 0, content_index: 0 }
+  const textEvents = () => [
+    event('response.output_item.added', { output_index: 0, item: item('in_progress', []) }),
+    event('response.content_part.added', { ...at, part: part('') }),
+    ...tokensOf(text).map((delta) => event('response.output_text.delta', { ...at, delta, logprobs: [] })),
+    event('response.output_text.done', { ...at, text, logprobs: [] }),
+    event('response.content_part.done', { ...at, part: part(text) }),
+  ]
+  const callEvents = () => [
+    event('response.output_item.added', { output_index: 0, item: call('in_progress', '') }),
+    event('response.function_call_arguments.delta', {
+      ...{ item_id: call('', '').id, output_index: 0, delta: '{"said":"yes"}' },
+    }),
+    event('response.function_call_arguments.done', {
+      ...{ item_id: call('', '').id, output_index: 0, name: tool, arguments: '{"said":"yes"}' },
+    }),
+  ]
   return streamAnswer(
     [
       event('response.created', { response: whole('in_progress', [], null) }),
       event('response.in_progress', { response: whole('in_progress', [], null) }),
-      event('response.output_item.added', { output_index: 0, item: item('in_progress', []) }),
-      event('response.content_part.added', { ...at, part: part('') }),
-      ...tokensOf(text).map((delta) => event('response.output_text.delta', { ...at, delta, logprobs: [] })),
-      event('response.output_text.done', { ...at, text, logprobs: [] }),
-      event('response.content_part.done', { ...at, part: part(text) }),
-      event('response.output_item.done', { output_index: 0, item: item('completed', [part(text)]) }),
+      ...(tool === undefined ? textEvents() : callEvents()),
+      event('response.output_item.done', { output_index: 0, item: output }),
       event('response.completed', { response: completed }),
     ],
     headers(request),
@@ -211,11 +190,6 @@ function failure(
 ): Answer {
   const retry = status === 429 ? ([['retry-after', '1']] as const) : []
   return jsonAnswer(status, { error: { message, type, param: null, code } }, [...headers(request), ...retry])
-}
-
-/** The same request gets the same id, so that two ways of asking can be compared byte for byte. */
-function idOf(request: SiteRequest): string {
-  return createHash('sha256').update(request.content).digest('base64url').replace(/[-_]/g, 'x').slice(0, 29)
 }
 
 function headers(request: SiteRequest): Answer['fields'] {

@@ -18,13 +18,15 @@ import type { Pki } from './certificates.ts'
 import type { DnsServer } from './dns-server.ts'
 import { dnsOverHttps, listenForDot } from './encrypted-resolver.ts'
 import { exampleSite } from './example-site.ts'
+import { gemini } from './gemini.ts'
 import { listenAround } from './listening-posts.ts'
+import { mistral } from './mistral.ts'
 import { openai } from './openai.ts'
 import { startRelay } from './relay.ts'
 import { WebSite } from './web-site.ts'
 import type { WireLogWriter } from './wire-log-writer.ts'
 
-const handlers: readonly SiteHandler[] = [azure, bedrock, openai, exampleSite, azure, azure]
+const handlers: readonly SiteHandler[] = [azure, bedrock, openai, exampleSite, azure, azure, gemini, mistral]
 /** Who wants to see a client certificate. */
 const asked = new Map([
   [MUTUAL, 'required'],
