@@ -1,7 +1,14 @@
 /** Why a command can not do its work, before it began. */
 import { AnchorError, messageOf } from '../daemon/base/errors.ts'
 
-type CliErrorCode = 'NOT_ROOT' | 'NO_EVIDENCE' | 'NO_VERIFIER_KEY' | 'NO_ENDPOINT' | 'FILE_UNUSABLE'
+type CliErrorCode =
+  | 'NOT_ROOT'
+  | 'NO_EVIDENCE'
+  | 'NO_VERIFIER_KEY'
+  | 'NO_ENDPOINT'
+  | 'FILE_UNUSABLE'
+  | 'NOT_CONFIRMED'
+  | 'ERASURE_FAILED'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -44,6 +51,22 @@ export class FileUnusable extends CliError {
       what === 'read' ? 'Name a file that is there.' : 'Name a file in a directory that is there.',
       cause,
     )
+  }
+}
+
+export class NotConfirmed extends CliError {
+  constructor(word: string) {
+    super(
+      'NOT_CONFIRMED',
+      'nothing was done: it was not confirmed',
+      `Type "${word}" when asked, or give --yes.`,
+    )
+  }
+}
+
+export class ErasureFailed extends CliError {
+  constructor(message: string, remedy: string, cause?: unknown) {
+    super('ERASURE_FAILED', message, remedy, cause)
   }
 }
 

@@ -4,11 +4,12 @@
  * Threat model: the directory's mode lets only root and the recorder's own account connect; who it was stands in the
  * record by the kernel's word and not by the client's.
  */
-import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { z } from 'zod'
 import type { Eraser } from '../recorder/erasure/erasure-record.ts'
 import { ErasedIds, type ErasureAnswer } from '../recorder/messages.ts'
+import { loginUid } from './login-uid.ts'
 
 export interface AdminServer {
   close(): Promise<void>
@@ -83,18 +84,9 @@ function requestIn(line: string): z.infer<typeof Request> | undefined {
   }
 }
 
-/** uid of login; 4294967295 where nobody logged in (proc(5), audit). */
-const NOBODY = 0xffff_ffff
-
 async function eraserBehind(socket: Socket): Promise<Eraser> {
   // Its system calls are worth loading for this only.
   const { peerOf } = await import('./peer.ts')
   const { pid, uid } = peerOf(socket)
-  try {
-    const login = Number(readFileSync(`/proc/${pid}/loginuid`, 'utf8'))
-    if (login !== NOBODY) return { uid, loginUid: login }
-  } catch {
-    // A kernel without audit.
-  }
-  return { uid }
+  return { uid, loginUid: loginUid(pid) }
 }

@@ -75,7 +75,7 @@ async function receive(raw: unknown): Promise<void> {
   } else if (message.type === 'stop') await stop()
   else if (recorder === undefined) log(`recorder: ${message.type} before start; dropped`)
   else if (message.type === 'supervisor') (await recorder).supervisor(message.state)
-  else if (message.type === 'erase') (await recorder).erase(message.ids, { uid: message.uid }, send)
+  else if (message.type === 'erase') (await recorder).erase(message.ids, message, send)
   else (await recorder).take(message)
 }
 

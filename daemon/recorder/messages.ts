@@ -68,6 +68,8 @@ const sighting = {
     .optional(),
 }
 
+const Uid = z.int().nonnegative()
+
 /** Of the records whose content is to be erased by one request. */
 export const ErasedIds = z.array(z.uuid().toLowerCase()).min(1).max(1000)
 
@@ -95,7 +97,7 @@ export const FromSupervisor = z.discriminatedUnion('type', [
   /** What the supervisor knows of itself; shown in the status document as `supervisor`. */
   z.strictObject({ type: z.literal('supervisor'), state: z.unknown() }),
   /** For who runs a recorder of their own while no gateway does; else by admin.sock. */
-  z.strictObject({ type: z.literal('erase'), ids: ErasedIds, uid: z.int().nonnegative() }),
+  z.strictObject({ type: z.literal('erase'), ids: ErasedIds, uid: Uid, loginUid: Uid.optional() }),
   z.strictObject({ type: z.literal('stop') }),
 ])
 export type FromSupervisor = z.infer<typeof FromSupervisor>

@@ -35,6 +35,7 @@ export interface Amount {
 export type Expiry = 'age' | 'size' | 'disk'
 
 export function erasedRecord(ids: readonly string[], by: Eraser, parts: number): AuditRecord {
+  // Named one by one: who asks over IPC gives its whole message.
   const login = by.loginUid === undefined ? {} : { loginUid: by.loginUid }
   return audit(ERASED, { records: ids.join(' '), count: ids.length, parts, uid: by.uid, ...login })
 }
