@@ -17,8 +17,25 @@ import type { Evidence } from './evidence.ts'
 type Result = Extract<ErasureAnswer, { type: 'erased' }>['result']
 type Progress = Extract<ErasureAnswer, { type: 'erasing' }>['progress']
 
+/** Ids in one request: at most a thousand are taken. */
+const AT_ONCE = 500
+
 /** @throws CliError ERASURE_FAILED */
 export async function eraseRecords(
+  evidence: Evidence,
+  ids: readonly string[],
+  progress: (state: Progress) => void,
+): Promise<Result> {
+  const result: Result = { erased: [], skipped: [] }
+  for (let at = 0; at < ids.length; at += AT_ONCE) {
+    const { erased, skipped } = await eraseSome(evidence, ids.slice(at, at + AT_ONCE), progress)
+    result.erased.push(...erased)
+    result.skipped.push(...skipped)
+  }
+  return result
+}
+
+async function eraseSome(
   evidence: Evidence,
   ids: readonly string[],
   progress: (state: Progress) => void,

@@ -12,7 +12,9 @@ import { parseLeaf, storedParts } from '../../daemon/recorder/index/row.ts'
 import { openIndex } from '../../daemon/recorder/index-reader.ts'
 import { recoverJournal } from '../../daemon/recorder/intake/recover.ts'
 import { damage, faulty, journalled, listen } from './recorder-finaliser-fixture.ts'
+import { FakeProxy, startMessage, temporaryDirectory } from './recorder-fixtures.ts'
 import { plaintext } from './recorder-plaintext.ts'
+import { startRecorder } from './recorder-process.ts'
 
 t.setTimeout(180_000)
 
@@ -267,4 +269,43 @@ t.test('the journal’s copy is blanked beside what goes on', async (t) => {
   const { exchanges, cuts } = recoverJournal(options.journal, start.bodyKey)
   t.same([...exchanges.keys()], ids.slice(1))
   t.same(cuts, [])
+})
+
+t.test('killed at any moment of an erasure, the recorder finishes it with its next start', async (t) => {
+  const start = startMessage(temporaryDirectory())
+  let running = await startRecorder(start)
+  const ids: string[] = []
+  let pending = 0
+  for (let round = 0; round < 8; round++) {
+    const proxy = await FakeProxy.connect(start.socket)
+    for (let i = 0; i < 4; i++) {
+      const sent = await proxy.request({ body: Buffer.from(`${round}/${i} ${own[i]}`) })
+      proxy.respond(sent.exchange)
+      ids.push(sent.id)
+    }
+    await running.state(({ records }) => Number(records) >= ids.length)
+    const doomed = ids.slice(-4, -2)
+    running.child.send({ type: 'erase', ids: doomed, uid: 0 })
+    // From before the record of it to after the last step, a little later with each round.
+    await new Promise((resolve) => setTimeout(resolve, round * 30))
+    proxy.socket.destroy()
+    await running.kill()
+    running = await startRecorder(start)
+    await running.state(({ pending: waiting }) => waiting === 0)
+    const index = openIndex(start.stateDir)
+    const gone = doomed.map((id) => index.gone(index.get(id)!) !== undefined)
+    index.close()
+    t.equal(gone[0], gone[1], 'both or none')
+    if (!gone[0]) pending++
+    const left = plaintext(start.stateDir, start.bodyKey)
+    for (const i of [0, 1]) {
+      const there = left.includes(`${round}/${i} own words`)
+      t.equal(there, !gone[0], `round ${round}: ${gone[0] ? 'erased, and gone' : 'not erased, and there'}`)
+    }
+    t.ok(left.includes(`${round}/3 own words`))
+    t.same(await damage(start), [])
+  }
+  t.comment(`killed ${pending} times of 8 before the log had it`)
+  t.ok(pending < 8)
+  t.equal(await running.stop(), 0)
 })
