@@ -271,6 +271,25 @@ t.test('the journal’s copy is blanked beside what goes on', async (t) => {
   t.same(cuts, [])
 })
 
+t.test('an index that lost what it had learned of an erasure learns it again', async (t) => {
+  const made = await recorded()
+  const { ids, start } = made
+  const file = path.join(start.stateDir, 'index.sqlite')
+  await made.finaliser.close()
+  const old = readFileSync(file)
+  const first = await made.open()
+  await made.erase(first, [ids[0]!])
+  await first.close()
+  writeFileSync(file, old)
+  const second = await made.open()
+  t.same(await damage(start), [])
+  allReadBut(t, made, [ids[0]!])
+  await made.erase(second, [ids[1]!])
+  await second.close()
+  allReadBut(t, made, [ids[0]!, ids[1]!])
+  t.same(await damage(start), [])
+})
+
 t.test('killed at any moment of an erasure, the recorder finishes it with its next start', async (t) => {
   const start = startMessage(temporaryDirectory())
   let running = await startRecorder(start)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdirSync, rmSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { realFileSystem } from '../../daemon/base/durable.ts'
@@ -114,6 +114,20 @@ t.test(
     t.same(await damage(start), [])
   },
 )
+
+t.test('an index that lost what it had learned of the retention learns it again', async (t) => {
+  const { finaliser, look, start, reopen } = await recorded()
+  const file = path.join(start.stateDir, 'index.sqlite')
+  await finaliser.close()
+  const old = readFileSync(file)
+  const next = await reopen()
+  t.ok(await expireOne(next, { maxSize: 1, whenDiskFull: 'refuse' }, { now: Date.now(), diskShort: false }))
+  await next.close()
+  writeFileSync(file, old)
+  await (await reopen()).close()
+  t.same(await damage(start), [])
+  t.same(look().reads, [false, true, true, true, true, true])
+})
 
 t.test('content goes early for a disk that is nearly full only where the settings say so', async (t) => {
   const { finaliser, look } = await recorded()

@@ -21,13 +21,17 @@ export async function* checkPacks(
 ): AsyncGenerator<Damage> {
   const known = (database && position(database)) ?? { pack: 0, offset: 0 }
   const there = new Set(sealedNumbers(path.join(dir, 'packs'), 'pack'))
-  if (known.pack > 0 && !there.has(known.pack)) yield { file: INDEX_FILE, what: noSuchPosition(known) }
+  // Which of the two is wrong nothing tells where a pack isn't there that the index speaks of.
+  if (known.pack > 0 && !there.has(known.pack)) {
+    yield { file: INDEX_FILE, what: noSuchPosition(known) }
+    yield { file: `packs/${sealedName('pack', known.pack)}`, what: 'the pack is missing' }
+  }
   for (const { pack } of database?.prepare('SELECT DISTINCT pack FROM place').all() ?? []) {
     if (there.has(Number(pack)) || existsSync(goingPath(path.join(dir, 'packs'), 'pack', Number(pack))))
       continue
     const file = `packs/${sealedName('pack', Number(pack))}`
-    if (Number(pack) <= known.pack) yield { file, what: 'the pack is missing' }
-    else yield { file: INDEX_FILE, what: `it has places in ${file}, which there never was` }
+    yield { file: INDEX_FILE, what: `it has places in ${file}, which is not there` }
+    if (Number(pack) < known.pack) yield { file, what: 'the pack is missing' }
   }
   for (const number of there) yield* checkPack(dir, number, keys, database, known)
 }

@@ -4,7 +4,9 @@
  */
 import { setImmediate as otherWork } from 'node:timers/promises'
 import type { FileSystem } from '../../base/durable.ts'
+import { expiredBefore } from '../index/erased.ts'
 import type { IndexWriter } from '../index/index-writer.ts'
+import { sealedNumbers } from '../sealed/files.ts'
 import { goingNumbers, setAside, shredAside } from '../sealed/going.ts'
 
 export interface PackFiles {
@@ -25,6 +27,17 @@ export async function finishDrops(files: PackFiles): Promise<void> {
   for (const pack of goingNumbers(files.dir)) await finishDrop(files, pack)
 }
 
+/**
+ * Forgets packs that went by the retention, in an index that lost its last commits. One that is missing otherwise
+ * stays in it, so that its loss is told.
+ */
+export async function forgetExpired({ dir, index }: PackFiles): Promise<void> {
+  const before = expiredBefore(index.database)
+  const there = new Set(sealedNumbers(dir, 'pack'))
+  const gone = [...index.packs()].filter(({ pack, last }) => !there.has(pack) && last < before)
+  for (const { pack } of gone) await removePlaces(index, pack)
+}
+
 /** Of a pack that was set aside; records may come in meanwhile. */
 export async function finishDrop({ dir, fs, index }: PackFiles, pack: number): Promise<void> {
   await removePlaces(index, pack)
@@ -34,7 +47,7 @@ export async function finishDrop({ dir, fs, index }: PackFiles, pack: number): P
 }
 
 /** In slices of the keys, which are evenly spread: a large index must not hold up the records that come in. */
-async function removePlaces(index: IndexWriter, pack: number): Promise<void> {
+export async function removePlaces(index: IndexWriter, pack: number): Promise<void> {
   const remove = index.database.prepare('DELETE FROM place WHERE key >= ? AND key < ? AND pack = ?')
   for (let first = 0; first < 256; first++) {
     // 33 bytes are behind every key of 32 that begins so.

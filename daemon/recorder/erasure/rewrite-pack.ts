@@ -16,7 +16,7 @@ import type { IndexWriter } from '../index/index-writer.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { SealedReader } from '../sealed/sealed-reader.ts'
 import { SealedWriter } from '../sealed/sealed-writer.ts'
-import { dropPack, type PackFiles } from './drop-pack.ts'
+import { dropPack, type PackFiles, removePlaces } from './drop-pack.ts'
 
 export interface RewriteFiles extends PackFiles {
   readonly keys: BodyKeys
@@ -65,9 +65,13 @@ export async function finishRewrites(files: RewriteFiles): Promise<void> {
     const reader = new SealedReader(path.join(dir, sealedName('pack', stead)), keys.seal, 'pack', stead)
     const pack = steadOf(reader)
     reader.close()
-    if (pack === undefined || !packs.has(pack)) continue
+    if (pack === undefined) continue
+    // An index that lost its last commits may know the old pack alone.
+    const known = [...files.index.packs()].some((each) => each.pack === pack)
+    if (!packs.has(pack) && !known) continue
     await takeOver(files, pack, stead)
-    await dropPack(files, pack)
+    if (packs.has(pack)) await dropPack(files, pack)
+    else await removePlaces(files.index, pack)
   }
 }
 

@@ -9,7 +9,7 @@ import { ed25519Signer } from '../../ledger/note.ts'
 import { type BodyKeys, bodyKeys } from '../bodies/keys.ts'
 import { PackStore, scanPlaces } from '../bodies/pack-store.ts'
 import type { Place } from '../bodies/place.ts'
-import { finishDrops } from '../erasure/drop-pack.ts'
+import { finishDrops, forgetExpired } from '../erasure/drop-pack.ts'
 import { removeErased } from '../erasure/erase.ts'
 import { finishRewrites } from '../erasure/rewrite-pack.ts'
 import { RecorderError } from '../errors.ts'
@@ -76,6 +76,7 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
     // Manifests before the records that name them.
     addPlaces(index, packDirectory, keys)
     addRecords(index, ledgerDirectory, ledger.size)
+    await forgetExpired(files)
     const packs = await PackStore.open({ ...files, packMs, packBytes }, index.position())
     const unfinished = await finishErasure({ index, packs }, files)
     return { keys, ledger, packs, index, dir: packDirectory, fs, unfinished }

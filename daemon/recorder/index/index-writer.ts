@@ -27,9 +27,10 @@ export class IndexWriter implements PlaceIndex {
       `INSERT OR IGNORE INTO record VALUES (:leaf, :id, :time, :kind, :provider, :uid, :model, :status,
         :outcome, :input_tokens, :output_tokens, :bytes)`,
     )
-    // One that is there already may have its record.
+    // A manifest that is there already, in this pack or in the one that it was taken from, may have its record.
     this.#insertPlace = database.prepare(
-      `INSERT INTO place VALUES (?, ?, ?, ?, ?)
+      `INSERT INTO place VALUES (:key, :pack, :offset, :length, ifnull(
+          (SELECT max(leaf) FROM place WHERE key = :key), :leaf))
         ON CONFLICT DO UPDATE SET "offset" = excluded."offset", length = excluded.length`,
     )
     this.#claim = database.prepare('UPDATE place SET leaf = ? WHERE key = ?')
@@ -91,6 +92,19 @@ export class IndexWriter implements PlaceIndex {
     return (row as unknown as PackPosition | undefined) ?? { pack: 0, offset: 0 }
   }
 
+  /** Packs with a part that is told of, ascending, each with the newest leaf of its parts. */
+  *packs(): Generator<{ pack: number; last: number }> {
+    const next = this.database.prepare(
+      'SELECT min(pack) AS pack FROM place WHERE leaf IS NOT NULL AND pack > ?',
+    )
+    const last = this.database.prepare(
+      'SELECT max(leaf) AS last FROM place WHERE pack = ? AND leaf IS NOT NULL',
+    )
+    for (let pack = next.get(-1)?.pack; typeof pack === 'number'; pack = next.get(pack)?.pack) {
+      yield { pack, last: Number(last.get(pack)?.last) }
+    }
+  }
+
   has(id: string): boolean {
     return this.#findRecord.get(id) !== undefined
   }
@@ -138,7 +152,7 @@ export class IndexWriter implements PlaceIndex {
   }
 
   #addPlace({ key, pack, offset, length, manifest }: Place): void {
-    this.#insertPlace.run(key, pack, offset, length, manifest ? UNCLAIMED : null)
+    this.#insertPlace.run({ key, pack, offset, length, leaf: manifest ? UNCLAIMED : null })
   }
 
   #addLeaf({ row, digests, erasure }: IndexedLeaf): void {
