@@ -126,3 +126,12 @@ export async function damage(start: { stateDir: string; bodyKey: Buffer; verifie
   }
   return found
 }
+
+/** Runs it for each number below `count`, four at a time: it waits for the disk more than it works. */
+export async function forEach(count: number, run: (i: number) => Promise<void>): Promise<void> {
+  let next = 0
+  const worker = async () => {
+    while (next < count) await run(next++)
+  }
+  await Promise.all([worker(), worker(), worker(), worker()])
+}

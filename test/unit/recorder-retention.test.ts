@@ -8,11 +8,14 @@ import { eraseContent } from '../../daemon/recorder/erasure/erase.ts'
 import { Finaliser } from '../../daemon/recorder/finalise/finaliser.ts'
 import { parseLeaf, storedParts } from '../../daemon/recorder/index/row.ts'
 import { openIndex } from '../../daemon/recorder/index-reader.ts'
+import { FrameType } from '../../daemon/recorder/protocol.ts'
 import { reserveOf, shortOf, spaceHealth, spaceState } from '../../daemon/recorder/retention/free-space.ts'
 import { packLimits } from '../../daemon/recorder/retention/keeper.ts'
 import { dueFor, expireOne, type RetentionLimits } from '../../daemon/recorder/retention/retention.ts'
-import { damage, faulty, journalled, listen } from './recorder-finaliser-fixture.ts'
+import { damage, faulty, forEach, journalled, listen } from './recorder-finaliser-fixture.ts'
+import { FakeProxy, startMessage, temporaryDirectory } from './recorder-fixtures.ts'
 import { plaintext } from './recorder-plaintext.ts'
+import { startRecorder } from './recorder-process.ts'
 
 t.setTimeout(120_000)
 
@@ -163,7 +166,7 @@ t.test('whatever call of the disk fails, the next start finishes what the log sa
   const used = counter.state.calls - before
   await probe.finaliser.close()
   t.ok(used > 10, `${used} calls`)
-  for (let fail = 0; fail < used; fail++) {
+  await forEach(used, async (fail) => {
     const { fs, state } = faulty()
     const made = await recorded(fs)
     state.at = state.calls + fail
@@ -182,8 +185,35 @@ t.test('whatever call of the disk fails, the next start finishes what the log sa
     }
     const left = plaintext(made.start.stateDir, made.start.bodyKey)
     if (left.includes(contents[0]!.subarray(0, 60))) t.fail(`${label}: content is left`)
-  }
+  })
   t.pass()
+})
+
+t.test('the recorder keeps to its limits by itself, while it records', async (t) => {
+  const start = {
+    ...startMessage(temporaryDirectory()),
+    retention: { maxSize: 100_000, whenDiskFull: 'refuse' },
+  }
+  const running = await startRecorder(start)
+  const proxy = await FakeProxy.connect(start.socket)
+  let sent = 0
+  const expired = () => {
+    const index = openIndex(start.stateDir)
+    const found = index.list({ kind: 'audit' }).map(({ bytes }) => parseLeaf(bytes))
+    index.close()
+    return found
+  }
+  while (expired().length === 0) {
+    const call = await proxy.request({ body: Buffer.from(randomBytes(20_000).toString('base64')) })
+    t.equal(call.reply.type, FrameType.Durable)
+    proxy.respond(call.exchange)
+    sent++
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  t.match(expired()[0], { event: 'content-expired', detail: { reason: 'size' } })
+  await running.state(({ records }) => Number(records) > sent)
+  t.equal(await running.stop(), 0)
+  t.same(await damage(start), [])
 })
 
 t.test('why a pack is due, and how large packs may grow for it', async (t) => {

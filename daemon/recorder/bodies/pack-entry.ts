@@ -16,6 +16,7 @@ import { MAX_CHUNK } from './split.ts'
 const CHUNK = 1
 const MANIFEST = 2
 const STEAD = 3
+export const STEAD_SIZE = 5
 const KEY = 32
 export const SALT = 32
 export const ID = 32
@@ -85,7 +86,7 @@ export function packEntryKey(plain: Buffer): { key: Buffer; manifest: boolean } 
 
 /** @throws RecorderError DAMAGED where the plaintext is no pack entry. */
 export function parsePackEntry(plain: Buffer): PackEntry {
-  if (plain[0] === STEAD && plain.length === 5) return { kind: 'stead', pack: plain.readUInt32BE(1) }
+  if (plain[0] === STEAD && plain.length === STEAD_SIZE) return { kind: 'stead', pack: plain.readUInt32BE(1) }
   const key = plain.subarray(1, 1 + KEY)
   const body = plain.subarray(1 + KEY)
   try {

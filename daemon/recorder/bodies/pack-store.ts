@@ -6,17 +6,27 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import { type FileSystem, removeFile } from '../../base/durable.ts'
+import { RecorderError } from '../errors.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
-import { FILE_HEADER } from '../sealed/format.ts'
+import { ENTRY_OVERHEAD, FILE_HEADER } from '../sealed/format.ts'
 import { SealedReader } from '../sealed/sealed-reader.ts'
 import { SealedWriter } from '../sealed/sealed-writer.ts'
 import { type BodyKeys, chunkId } from './keys.ts'
-import { chunkEntry, type Manifest, manifestEntry, packEntryKey, parsePackEntry } from './pack-entry.ts'
+import {
+  chunkEntry,
+  type Manifest,
+  manifestEntry,
+  packEntryKey,
+  parsePackEntry,
+  STEAD_SIZE,
+} from './pack-entry.ts'
 import type { PackPosition, Place, PlaceIndex } from './place.ts'
 
 const MAX_PACK = 256 << 20
 /** How long one pack is written to: what goes by age goes by packs. */
 const MAX_PACK_MS = 24 * 3600_000
+/** In the file, the seal's overhead included. */
+const STEAD_ENTRY = ENTRY_OVERHEAD + STEAD_SIZE
 /** Sealed bytes held back before they are written. */
 const FLUSH_AT = 1 << 20
 
@@ -202,13 +212,16 @@ function wholeLength({ dir, keys }: PackStoreOptions, number: number, from: numb
   }
 }
 
-/** The pack in whose stead this one stands. */
+/** The pack in whose stead this one stands. Reads its first entry only, and that where it has the length of one that says so. */
 export function steadOf(reader: SealedReader): number | undefined {
-  // With another's header nothing opens: not worth reading to the end.
-  const first = reader.headerIntact ? reader.scan().next().value : undefined
-  if (first === undefined || !('plain' in first)) return undefined
-  const entry = parsePackEntry(first.plain)
-  return entry.kind === 'stead' ? entry.pack : undefined
+  if (!reader.headerIntact || reader.size < FILE_HEADER + STEAD_ENTRY) return undefined
+  try {
+    const entry = parsePackEntry(reader.entry(FILE_HEADER, STEAD_ENTRY))
+    return entry.kind === 'stead' ? entry.pack : undefined
+  } catch (error) {
+    if (error instanceof RecorderError) return undefined
+    throw error
+  }
 }
 
 /** Places of everything in the packs from `position` on, in the order it was written, up to the pack `last`. */

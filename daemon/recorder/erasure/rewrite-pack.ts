@@ -61,14 +61,13 @@ export async function finishRewrites(files: RewriteFiles): Promise<void> {
   const { dir, keys, fs } = files
   await removeDirectory(makingDirectory(dir), fs)
   const packs = new Set(sealedNumbers(dir, 'pack'))
+  // An index that lost its last commits may know a pack that is no more, and not the one in its stead.
+  const known = new Set([...files.index.packs()].map(({ pack }) => pack))
   for (const stead of packs) {
     const reader = new SealedReader(path.join(dir, sealedName('pack', stead)), keys.seal, 'pack', stead)
     const pack = steadOf(reader)
     reader.close()
-    if (pack === undefined) continue
-    // An index that lost its last commits may know the old pack alone.
-    const known = [...files.index.packs()].some((each) => each.pack === pack)
-    if (!packs.has(pack) && !known) continue
+    if (pack === undefined || !(packs.has(pack) || known.has(pack))) continue
     await takeOver(files, pack, stead)
     if (packs.has(pack)) await dropPack(files, pack)
     else await removePlaces(files.index, pack)
