@@ -61,7 +61,11 @@ async function bodyFindings(evidence: Evidence, row: Row, record: LogRecord): Pr
   if (parts.length === 0) return []
   const erased = evidence.index.gone(row)
   if (erased !== undefined) {
-    const detail = `${goneText(erased)}: the digests in the record stand`
+    const left = parts.some(({ part }) => evidence.index.holds(part.digest))
+    const state = left
+      ? 'its removal is not finished, see agent-anchor status'
+      : 'the digests in the record stand'
+    const detail = `${goneText(erased)}: ${state}`
     return [{ check: 'body', result: 'not-checked', detail }]
   }
   const bodies = openBodies(evidence.paths.recorderState, await evidence.bodyKey())

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { RecorderError } from './errors.ts'
-import { INDEX_FILE, openIndexDatabase, readable } from './index/database.ts'
+import { INDEX_FILE, openIndexDatabase, placeOf, readable } from './index/database.ts'
 import { goneBy } from './index/erased.ts'
 import { parseLeaf, type Row } from './index/row.ts'
 import type { AuditRecord } from './record.ts'
@@ -33,6 +33,8 @@ export interface RecordIndex {
   get(idOrPrefix: string): Row | undefined
   /** The audit record that says why the content of a record is gone; undefined where it isn't. */
   gone(record: Pick<Row, 'id' | 'leaf'>): AuditRecord | undefined
+  /** Whether a part has a place in a pack. @param digest hex */
+  holds(digest: string): boolean
   stats(): IndexStats
   close(): void
 }
@@ -51,6 +53,7 @@ export function openIndex(dir: string): RecordIndex {
       list: () => [],
       get: () => undefined,
       gone: () => undefined,
+      holds: () => false,
       stats: () => ({ records: 0, byKind: {}, newest: undefined }),
       close: () => {},
     }
@@ -59,6 +62,7 @@ export function openIndex(dir: string): RecordIndex {
     list: (filter = {}) => readable(file, () => list(database, filter)),
     get: (idOrPrefix) => readable(file, () => get(database, idOrPrefix)),
     gone: (record) => readable(file, () => gone(database, record)),
+    holds: (digest) => readable(file, () => placeOf(database, Buffer.from(digest, 'hex')) !== undefined),
     stats: () => readable(file, () => stats(database)),
     close: () => database.close(),
   }

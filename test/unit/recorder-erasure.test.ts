@@ -222,6 +222,14 @@ t.test('a damaged pack is not written anew: what else it holds may come back fro
   t.ok(readFileSync(pack).equals(bytes), 'it stands')
   const damaged = await made.open()
   t.match(damaged.health(), [{ code: 'recorder.erasure', severity: 'error' }])
+  await t.rejects(
+    made.erase(damaged, [ids[0]!]),
+    { code: 'DAMAGED' },
+    'asked again, it is not said to be done',
+  )
+  const index = openIndex(start.stateDir)
+  t.ok(index.holds(partsOf(made, ids[0]!)[1]!.digest), 'and the index says that it is there')
+  index.close()
   await damaged.close()
   writeFileSync(pack, whole)
   const restored = await made.open()

@@ -5,20 +5,12 @@
 
 import { encodeRecord } from '../finalise/fit.ts'
 import type { Stores } from '../finalise/stores.ts'
-import { UNCLAIMED } from '../index/database.ts'
 import { expiredBefore } from '../index/erased.ts'
 import type { IndexWriter } from '../index/index-writer.ts'
 import { indexedLeaf, parseLeaf, storedParts } from '../index/row.ts'
-import { sealedNumbers } from '../sealed/files.ts'
-import { dropPack } from './drop-pack.ts'
 import { type Eraser, erasedRecord, MOST_IDS } from './erasure-record.ts'
-import { type RewriteFiles, rewritePack } from './rewrite-pack.ts'
-
-export interface ErasureProgress {
-  /** Packs written anew, of how many. */
-  readonly done: number
-  readonly of: number
-}
+import { type ErasureProgress, removeErased } from './remove-erased.ts'
+import type { RewriteFiles } from './rewrite-pack.ts'
 
 export interface ErasureResult {
   readonly erased: string[]
@@ -55,27 +47,9 @@ export async function eraseContent(
     const bytes = encodeRecord(record)
     index.add([indexedLeaf(Number(await ledger.append(bytes)), bytes, record)])
   }
-  if (wanted.length > 0) await removeErased(stores, files, progress)
+  // Also where all were erased before: an attempt that a damaged pack stopped is taken up again.
+  await removeErased(stores, files, progress)
   return { erased: wanted.map(({ id }) => id), skipped }
-}
-
-/** Takes from the packs whatever belongs to erased records or to none. Does nothing where nothing is left of the former. */
-export async function removeErased(
-  { index, packs }: Pick<Stores, 'index' | 'packs'>,
-  files: RewriteFiles,
-  progress: (state: ErasureProgress) => void = () => {},
-): Promise<void> {
-  const concerned = packsToRewrite(index, files.dir)
-  if (concerned.length === 0) return
-  const { active, empty } = packs
-  const first = await packs.reserve(concerned.length)
-  index.add([], await packs.commit())
-  for (const [done, pack] of concerned.entries()) {
-    progress({ done, of: concerned.length })
-    await rewritePack(files, pack, first + done)
-  }
-  if (empty) await dropPack(files, active)
-  progress({ done: concerned.length, of: concerned.length })
 }
 
 /** How many parts there are to be erased, or why none. */
@@ -86,22 +60,4 @@ function contentOf(index: IndexWriter, id: string): number | SkipReason {
   const parts = storedParts(parseLeaf(row.bytes)).length
   if (parts === 0) return 'no content was kept'
   return Number(row.leaf) < expiredBefore(index.database) ? 'gone by the retention' : parts
-}
-
-/**
- * Those with a part that no record names (what an error left of an exchange that was begun again, perhaps of an erased
- * one), and those with a part of an erased record: these last, so that a crash leaves one as long as work is left.
- */
-function packsToRewrite(index: IndexWriter, dir: string): number[] {
-  const erased = index.database.prepare(
-    `SELECT 1 FROM place JOIN record USING (leaf) JOIN erased USING (id) WHERE pack = ? AND place.leaf > ${UNCLAIMED} LIMIT 1`,
-  )
-  const unclaimed = index.database.prepare(
-    `SELECT 1 FROM place WHERE pack = ? AND leaf = ${UNCLAIMED} LIMIT 1`,
-  )
-  const all = sealedNumbers(dir, 'pack')
-  const withErased = all.filter((pack) => erased.get(pack) !== undefined)
-  if (withErased.length === 0) return []
-  const others = all.filter((pack) => !withErased.includes(pack) && unclaimed.get(pack) !== undefined)
-  return [...others, ...withErased]
 }
