@@ -8,6 +8,8 @@ type CliErrorCode =
   | 'NO_ENDPOINT'
   | 'FILE_UNUSABLE'
   | 'NO_EXCHANGE'
+  | 'NOT_CONFIRMED'
+  | 'ERASURE_FAILED'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -50,6 +52,22 @@ export class FileUnusable extends CliError {
       what === 'read' ? 'Name a file that is there.' : 'Name a file in a directory that is there.',
       cause,
     )
+  }
+}
+
+export class NotConfirmed extends CliError {
+  constructor(word: string) {
+    super(
+      'NOT_CONFIRMED',
+      'nothing was done: it was not confirmed',
+      `Type "${word}" when asked, or give --yes.`,
+    )
+  }
+}
+
+export class ErasureFailed extends CliError {
+  constructor(message: string, remedy: string, cause?: unknown) {
+    super('ERASURE_FAILED', message, remedy, cause)
   }
 }
 

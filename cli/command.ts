@@ -12,7 +12,7 @@ export interface GlobalOptions {
 /** Version of every `--json` document; raised when a field changes its meaning or goes away. */
 export const SCHEMA_VERSION = 1
 
-/** Adds itself to the program; its action answers with the exit code. */
+/** Adds itself to the program, or to the command that it is a part of; its action answers with the exit code. */
 export type Register = (
   program: Command,
   act: (

@@ -11,11 +11,13 @@ import type { Finding } from '../daemon/receipt/findings.ts'
 import { type AskChain, verifyReceipt } from '../daemon/receipt/verify.ts'
 import { openBodies } from '../daemon/recorder/body-reader.ts'
 import { checkRecorder } from '../daemon/recorder/fsck.ts'
+import type { Row } from '../daemon/recorder/index/row.ts'
 import type { LogRecord } from '../daemon/recorder/record.ts'
 import { checkState } from '../daemon/supervisor/check-state.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
 import { said } from './error-text.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
+import { goneText } from './gone-text.ts'
 import { storedParts } from './parts.ts'
 
 /** About the question and not about what is stored: for who asks. */
@@ -49,13 +51,23 @@ async function recordFindings(evidence: Evidence, id: string, askChain?: AskChai
       detail: 'index.sqlite holds other bytes than the ledger for it',
     })
   }
-  if (verification.record !== undefined) findings.push(...(await bodyFindings(evidence, verification.record)))
+  if (verification.record !== undefined)
+    findings.push(...(await bodyFindings(evidence, row, verification.record)))
   return findings
 }
 
-async function bodyFindings(evidence: Evidence, record: LogRecord): Promise<Finding[]> {
+async function bodyFindings(evidence: Evidence, row: Row, record: LogRecord): Promise<Finding[]> {
   const parts = storedParts(record)
   if (parts.length === 0) return []
+  const erased = evidence.index.gone(row)
+  if (erased !== undefined) {
+    const left = parts.some(({ part }) => evidence.index.holds(part.digest))
+    const state = left
+      ? 'its removal is not finished, see agent-anchor status'
+      : 'the digests in the record stand'
+    const detail = `${goneText(erased)}: ${state}`
+    return [{ check: 'body', result: 'not-checked', detail }]
+  }
   const bodies = openBodies(evidence.paths.recorderState, await evidence.bodyKey())
   try {
     return parts.map(({ name, part }): Finding => {

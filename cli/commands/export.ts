@@ -2,10 +2,13 @@
 import { writeFile } from 'node:fs/promises'
 import { buildReceipt } from '../../daemon/receipt/build.ts'
 import { formatReceipt } from '../../daemon/receipt/receipt.ts'
+import { parseLeaf } from '../../daemon/recorder/index/row.ts'
 import { FileUnusable } from '../cli-error.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { findRecord, openEvidence, sourcesOf } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
+import { goneText } from '../gone-text.ts'
+import { storedParts } from '../parts.ts'
 
 export const exportReceipt: Register = (program, act) =>
   program
@@ -25,8 +28,15 @@ export const exportReceipt: Register = (program, act) =>
           await writeFile(output, formatReceipt(receipt), { mode: 0o600 }).catch((error: unknown) => {
             throw new FileUnusable('write', output, error)
           })
-          if (options.json) printJson({ id: row.id, output, anchors: receipt.anchors.length })
-          else print(`${output}: receipt of ${row.id}, ${receipt.anchors.length} anchor(s)`)
+          const stored = storedParts(parseLeaf(row.bytes)).length > 0
+          const erased = stored ? evidence.index.gone(row) : undefined
+          const anchors = receipt.anchors.length
+          if (options.json) {
+            printJson({ id: row.id, output, anchors, ...(erased && { erased: erased.time }) })
+          } else {
+            const gone = erased === undefined ? '' : `; its content: ${goneText(erased)}`
+            print(`${output}: receipt of ${row.id}, ${anchors} anchor(s)${gone}`)
+          }
         }
         return ExitCode.healthy
       }),

@@ -5,6 +5,7 @@ import { print, printJson, type Register } from '../command.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { table } from '../terminal.ts'
+import { recordsErase } from './records-erase.ts'
 
 interface Options {
   readonly limit: number
@@ -26,8 +27,8 @@ const atLeastOne = (text: string): number => {
 
 const KINDS = LogRecord.options.map(({ shape }) => shape.kind.value)
 
-export const records: Register = (program, act) =>
-  program
+export const records: Register = (program, act) => {
+  const command = program
     .command('records')
     .description('list what was recorded, newest first')
     .option('-n, --limit <count>', 'how many', atLeastOne, 20)
@@ -63,6 +64,8 @@ export const records: Register = (program, act) =>
         return ExitCode.healthy
       }),
     )
+  recordsErase(command, act)
+}
 
 interface Told {
   readonly agent?: Agent

@@ -4,6 +4,7 @@ import { LogRecord } from '../../daemon/recorder/record.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
+import { goneText } from '../gone-text.ts'
 import { storedParts } from '../parts.ts'
 import { printable, table } from '../terminal.ts'
 
@@ -30,8 +31,13 @@ export const show: Register = (program, act) =>
         const row = findRecord(evidence, id as string)
         const record = LogRecord.parse(JSON.parse(Buffer.from(row.bytes).toString('utf8')))
         const wanted = (options as { bodies?: boolean }).bodies === true
-        const bodies = wanted ? openBodies(evidence.paths.recorderState, await evidence.bodyKey()) : undefined
-        const parts = storedParts(record).map(({ name, part }) => ({
+        const stored = storedParts(record)
+        const erased = stored.length > 0 ? evidence.index.gone(row) : undefined
+        const bodies =
+          wanted && erased === undefined
+            ? openBodies(evidence.paths.recorderState, await evidence.bodyKey())
+            : undefined
+        const parts = stored.map(({ name, part }) => ({
           name,
           bytes: bodies?.read(part.digest).bytes,
         }))
@@ -40,10 +46,14 @@ export const show: Register = (program, act) =>
           const contents = Object.fromEntries(
             parts.map(({ name, bytes }) => [name, bytes?.toString('base64')]),
           )
-          printJson({ leaf: row.leaf, record, ...(wanted ? { bodies: contents } : {}) })
+          const gone = erased && {
+            erased: { id: erased.id, time: erased.time, event: erased.event, ...erased.detail },
+          }
+          printJson({ leaf: row.leaf, record, ...gone, ...(wanted ? { bodies: contents } : {}) })
           return ExitCode.healthy
         }
-        print(table([['leaf', String(row.leaf)], ...flatten(record)]))
+        const gone = erased === undefined ? [] : [['content', goneText(erased)]]
+        print(table([['leaf', String(row.leaf)], ...gone, ...flatten(record)]))
         for (const { name, bytes } of parts) {
           if (bytes === undefined) continue
           print(`\n── ${name} (${bytes.length} bytes)`)

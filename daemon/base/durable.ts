@@ -150,6 +150,47 @@ export async function removeFile(path: string, fs: FileSystem = realFileSystem):
   await syncDirectory(dirname(path), fs)
 }
 
+/** Gives a file another name, durably, in the same or another directory of the file system; it replaces what is there. */
+export async function moveFile(from: string, to: string, fs: FileSystem = realFileSystem): Promise<void> {
+  try {
+    await fs.rename(from, to)
+  } catch (error) {
+    throw failure('rename', from, error)
+  }
+  await syncDirectory(dirname(to), fs)
+  if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from), fs)
+}
+
+/** Replaces bytes of a file where they stand, durably; false where there is no such file. */
+export async function overwriteFile(
+  path: string,
+  bytes: Buffer,
+  position: number,
+  fs: FileSystem = realFileSystem,
+): Promise<boolean> {
+  try {
+    const file = await fs.open(path, O_WRONLY)
+    try {
+      await writeFully(file, [bytes], position)
+      await file.datasync()
+    } finally {
+      await file.close()
+    }
+    return true
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false
+    throw failure('overwrite', path, error)
+  }
+}
+
+/**
+ * Removes a file whose first `head` bytes are needed to read the rest: they are overwritten in place before the name
+ * goes, so that the blocks which the file system gives free say nothing more. One that is gone already is fine.
+ */
+export async function shredFile(path: string, head: number, fs: FileSystem = realFileSystem): Promise<void> {
+  if (await overwriteFile(path, Buffer.alloc(head), 0, fs)) await removeFile(path, fs)
+}
+
 /** Removes a directory of plain files durably; one that is gone already is fine. */
 export async function removeDirectory(path: string, fs: FileSystem = realFileSystem): Promise<void> {
   try {

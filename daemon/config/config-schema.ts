@@ -71,6 +71,20 @@ const chainName = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a chain name is of lower-case letters, digits and `-`, 32 at most')
 
+/** As written; in milliseconds. An hour at least: what goes by age goes by packs of a tenth of it. */
+const duration = measure(
+  { h: 3_600_000, d: 86_400_000 },
+  3_600_000,
+  'an age is a whole number of hours or days: `48h`, `90d`',
+)
+
+/** As written; in bytes. */
+const byteSize = measure(
+  { MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 },
+  2 ** 20,
+  'a size is a whole number of MiB, GiB or TiB: `512MiB`, `50GiB`',
+)
+
 const rpcUrl = z.string().max(2048).refine(isHttpUrl, 'this must be an http:// or https:// URL')
 
 const Chain = z.discriminatedUnion('kind', [
@@ -145,6 +159,15 @@ export const ConfigSchema = z
     recording: z
       .strictObject({ durability: z.enum(['before-forward', 'async']).default('before-forward') })
       .prefault({}),
+    /** Of the content of records; the records themselves stay. */
+    retention: z
+      .strictObject({
+        maxAge: duration.exactOptional(),
+        maxSize: byteSize.exactOptional(),
+        whenDiskFull: z.enum(['refuse', 'expire']).default('refuse'),
+        reserve: byteSize.exactOptional(),
+      })
+      .prefault({}),
     ledger: z
       .strictObject({
         origin: origin.exactOptional(),
@@ -165,6 +188,16 @@ export const ConfigSchema = z
       .default([{ name: 'development', kind: 'development' }]),
   })
   .superRefine(separateDirectories)
+
+function measure(units: Readonly<Record<string, number>>, least: number, message: string) {
+  return z.string().transform((text, context) => {
+    const [, number, unit] = /^([0-9]{1,6}) ?([A-Za-z]+)$/.exec(text) ?? []
+    const value = Number(number) * ((unit && Object.hasOwn(units, unit) && units[unit]) || Number.NaN)
+    if (value >= least) return value
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  })
+}
 
 function differentPorts(ports: Readonly<Record<string, number>>, context: z.RefinementCtx): void {
   const owners = new Map<number, string>()

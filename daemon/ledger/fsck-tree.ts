@@ -11,6 +11,7 @@ import { edgeRoot, splitHashes } from './right-edge.ts'
 import {
   edgeAt,
   MAX_LEVEL,
+  parseTilePath,
   TILE_HEIGHT,
   TILE_WIDTH,
   type TileAddress,
@@ -149,7 +150,7 @@ function load({ dir }: CheckedTree, address: TileAddress): Loaded {
   const file = readTileFile(dir, address)
   if (file === undefined) return { path: tilePath(address), hashes: undefined, what: 'the tile is missing' }
   const { path, bytes } = file
-  const length = (path === tilePath(address) ? address.width : TILE_WIDTH) * HASH_SIZE
+  const length = parseTilePath(path).width * HASH_SIZE
   if (bytes.length !== length) {
     return { path, hashes: undefined, what: `the tile has ${bytes.length} bytes instead of ${length}` }
   }

@@ -28,6 +28,14 @@ export function partialsPath(level: TileAddress['level'], index: bigint): string
   return `tile/${level}/${indexPath(index)}.p`
 }
 
+/** Widths of partial tiles by their files' names, ascending. */
+export function widthsOf(names: readonly string[]): number[] {
+  return names
+    .filter((name) => /^[1-9][0-9]{0,2}$/.test(name))
+    .map(Number)
+    .sort((a, b) => a - b)
+}
+
 /** 1234067 → `x001/x234/067`. */
 function indexPath(index: bigint): string {
   const digits = index.toString()

@@ -1,12 +1,22 @@
 /** Reads hashes and entries back from the tiles of a directory. Read-only, without locks, one tile at a time. */
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BundleEntry, decodeBundle } from './entry-bundle.ts'
 import { LedgerError, RESTORE } from './errors.ts'
-import { readIfPresent } from './files.ts'
+import { isAbsent, readIfPresent } from './files.ts'
 import { HASH_SIZE, rootOf } from './merkle.ts'
 import type { NodeSource } from './merkle-path.ts'
 import { splitHashes } from './right-edge.ts'
-import { TILE_HEIGHT, TILE_WIDTH, type TileAddress, tilePath, widthAt } from './tile-path.ts'
+import {
+  parseTilePath,
+  partialsPath,
+  TILE_HEIGHT,
+  TILE_WIDTH,
+  type TileAddress,
+  tilePath,
+  widthAt,
+  widthsOf,
+} from './tile-path.ts'
 
 export interface StoredTile {
   /** Relative to the log's directory. */
@@ -16,15 +26,33 @@ export interface StoredTile {
 
 /**
  * The file that holds a tile of a tree of `size` leaves; undefined if there is none.
- * Partial tiles go once the full tile exists, so where one is missing the full one is asked, in this order.
+ * Older partial tiles go while wider ones are written, and all of them once the full tile exists: so where one is
+ * missing the wider ones are asked, which begin with the same, and last the full one, in this order.
  */
 export function readTileFile(dir: string, address: TileAddress): StoredTile | undefined {
-  for (const width of new Set([address.width, TILE_WIDTH])) {
+  const read = (width: number): StoredTile | undefined => {
     const path = tilePath({ ...address, width })
     const bytes = readIfPresent(join(dir, path))
-    if (bytes !== undefined) return { path, bytes }
+    return bytes && { path, bytes }
+  }
+  const exact = read(address.width)
+  if (exact !== undefined || address.width === TILE_WIDTH) return exact
+  const wider = partialWidths(dir, address).filter((width) => width > address.width)
+  for (const width of [...wider, TILE_WIDTH]) {
+    const found = read(width)
+    if (found !== undefined) return found
   }
   return undefined
+}
+
+/** Of the partial tiles that are there, ascending. */
+function partialWidths(dir: string, { level, index }: TileAddress): number[] {
+  try {
+    return widthsOf(readdirSync(join(dir, partialsPath(level, index))))
+  } catch (error) {
+    if (isAbsent(error)) return []
+    throw error
+  }
 }
 
 /**
@@ -33,7 +61,7 @@ export function readTileFile(dir: string, address: TileAddress): StoredTile | un
  */
 export function readTile(dir: string, address: TileAddress): Buffer[] {
   const { path, bytes } = present(dir, address)
-  const width = path === tilePath(address) ? address.width : TILE_WIDTH
+  const { width } = parseTilePath(path)
   if (bytes.length !== width * HASH_SIZE) {
     throw new LedgerError(
       'TILE_DAMAGED',

@@ -5,7 +5,7 @@ import { messageOf } from '../base/errors.ts'
 import { bodyKeys, chunkId } from './bodies/keys.ts'
 import { FORM, ID, type Manifest, type PackEntry, parsePackEntry } from './bodies/pack-entry.ts'
 import { scanPlaces } from './bodies/pack-store.ts'
-import type { Place } from './bodies/place.ts'
+import type { Span } from './bodies/place.ts'
 import { RecorderError } from './errors.ts'
 import { INDEX_FILE, openIndexDatabase, placeOf, readable } from './index/database.ts'
 import { sealedName } from './sealed/files.ts'
@@ -29,6 +29,8 @@ export interface Bodies {
   close(): void
 }
 
+type KeyedEntry = Exclude<PackEntry, { kind: 'stead' }>
+
 /** @param dir the recorder's directory */
 export function openBodies(dir: string, bodyKey: Buffer): Bodies {
   const packs = path.join(dir, 'packs')
@@ -36,9 +38,9 @@ export function openBodies(dir: string, bodyKey: Buffer): Bodies {
   const readers = new Map<number, SealedReader>()
   const indexFile = path.join(dir, INDEX_FILE)
   const database = openIndexDatabase(indexFile)
-  let scanned: Map<string, Omit<Place, 'key'>> | undefined
+  let scanned: Map<string, Span> | undefined
 
-  function place(key: Buffer): Omit<Place, 'key'> {
+  function place(key: Buffer): Span {
     const known = database && readable(indexFile, () => placeOf(database, key))
     if (known !== undefined) return known
     // The index is only an index: what it doesn't know may still be in the packs.
@@ -50,12 +52,23 @@ export function openBodies(dir: string, bodyKey: Buffer): Bodies {
     throw new RecorderError(
       'NOT_FOUND',
       `nothing is stored under ${key.toString('hex')}`,
-      'It was erased, or never kept (see `stored` in the record), or its pack is missing.',
+      'Its pack is missing, or it was never kept (see `stored` in the record).',
     )
   }
 
-  function entry(key: Buffer): PackEntry {
-    const { pack, offset, length } = place(key)
+  function entry(key: Buffer): KeyedEntry {
+    const found = place(key)
+    try {
+      return entryAt(key, found)
+    } catch (error) {
+      // A pack that is written anew for an erasure takes its entries elsewhere.
+      const now = place(key)
+      if (now.pack === found.pack) throw error
+      return entryAt(key, now)
+    }
+  }
+
+  function entryAt(key: Buffer, { pack, offset, length }: Span): KeyedEntry {
     const file = `packs/${sealedName('pack', pack)}`
     try {
       let reader = readers.get(pack)
@@ -64,7 +77,7 @@ export function openBodies(dir: string, bodyKey: Buffer): Bodies {
         readers.set(pack, reader)
       }
       const found = parsePackEntry(reader.entry(offset, length))
-      if (found.key.equals(key)) return found
+      if (found.kind !== 'stead' && found.key.equals(key)) return found
     } catch (cause) {
       throw damaged(`${file}: ${messageOf(cause)}`, cause)
     }

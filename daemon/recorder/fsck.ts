@@ -24,12 +24,17 @@ export async function* checkRecorder(dir: string, bodyKey: Buffer): AsyncGenerat
   yield* checkJournal(dir, bodyKey)
   const bad = await walDamage(path.join(dir, INDEX_WAL))
   if (bad !== undefined) yield { file: INDEX_WAL, ...bad }
+  const packs = packNames(dir)
   const asleep = !existsSync(path.join(dir, INDEX_WAL))
   const found = await gathered(checkIndexed(dir, bodyKey))
-  // A recorder that started meanwhile wrote to a file that was read as one that nobody writes to.
+  // A recorder that started meanwhile wrote to a file that was read as one that nobody writes to; an erasure or the
+  // retention took packs away between two looks.
   const woken = asleep && existsSync(path.join(dir, INDEX_WAL))
-  yield* found.length > 0 && woken ? await gathered(checkIndexed(dir, bodyKey)) : found
+  const moved = packs !== packNames(dir)
+  yield* found.length > 0 && (woken || moved) ? await gathered(checkIndexed(dir, bodyKey)) : found
 }
+
+const packNames = (dir: string) => sealedNumbers(path.join(dir, 'packs'), 'pack').join()
 
 async function gathered(damages: AsyncIterable<Damage>): Promise<Damage[]> {
   const list: Damage[] = []

@@ -2,8 +2,10 @@
 import path from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { RecorderError } from './errors.ts'
-import { INDEX_FILE, openIndexDatabase, readable } from './index/database.ts'
-import type { Row } from './index/row.ts'
+import { INDEX_FILE, openIndexDatabase, placeOf, readable } from './index/database.ts'
+import { goneBy } from './index/erased.ts'
+import { parseLeaf, type Row } from './index/row.ts'
+import type { AuditRecord } from './record.ts'
 
 export interface ListFilter {
   /** At most so many, newest first. Default 50. */
@@ -29,6 +31,10 @@ export interface RecordIndex {
    * @throws RecorderError AMBIGUOUS where several ids begin so.
    */
   get(idOrPrefix: string): Row | undefined
+  /** The audit record that says why the content of a record is gone; undefined where it isn't. */
+  gone(record: Pick<Row, 'id' | 'leaf'>): AuditRecord | undefined
+  /** Whether a part has a place in a pack. @param digest hex */
+  holds(digest: string): boolean
   stats(): IndexStats
   close(): void
 }
@@ -46,6 +52,8 @@ export function openIndex(dir: string): RecordIndex {
     return {
       list: () => [],
       get: () => undefined,
+      gone: () => undefined,
+      holds: () => false,
       stats: () => ({ records: 0, byKind: {}, newest: undefined }),
       close: () => {},
     }
@@ -53,6 +61,8 @@ export function openIndex(dir: string): RecordIndex {
   return {
     list: (filter = {}) => readable(file, () => list(database, filter)),
     get: (idOrPrefix) => readable(file, () => get(database, idOrPrefix)),
+    gone: (record) => readable(file, () => gone(database, record)),
+    holds: (digest) => readable(file, () => placeOf(database, Buffer.from(digest, 'hex')) !== undefined),
     stats: () => readable(file, () => stats(database)),
     close: () => database.close(),
   }
@@ -86,6 +96,14 @@ function get(database: DatabaseSync, idOrPrefix: string): Row | undefined {
     `several records begin with ${idOrPrefix}`,
     'Give more characters of the id.',
   )
+}
+
+function gone(database: DatabaseSync, { id, leaf }: Pick<Row, 'id' | 'leaf'>): AuditRecord | undefined {
+  const by = goneBy(database, id, leaf)
+  if (by === undefined) return undefined
+  const row = database.prepare('SELECT bytes FROM record WHERE leaf = ?').get(by)
+  const record = row?.bytes instanceof Uint8Array ? parseLeaf(row.bytes) : undefined
+  return record?.kind === 'audit' ? record : undefined
 }
 
 function stats(database: DatabaseSync): IndexStats {

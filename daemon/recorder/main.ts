@@ -76,6 +76,7 @@ async function receive(raw: unknown): Promise<void> {
   else if (recorder === undefined) log(`recorder: ${message.type} before start; dropped`)
   else if (message.type === 'policy') (await recorder).policy(message.policy)
   else if (message.type === 'supervisor') (await recorder).supervisor(message.state)
+  else if (message.type === 'erase') (await recorder).erase(message.ids, message, send)
   else (await recorder).take(message)
 }
 

@@ -20,8 +20,8 @@ const Start = z.strictObject({
   type: z.literal('start'),
   /** The recorder's own directory, `…/recorder`. */
   stateDir: z.string().min(1),
-  /** Path of recorder.sock; its directory's mode says who may connect. */
-  socket: z.string().min(1),
+  /** Path of recorder.sock; its directory's mode says who may connect. Where absent nothing is taken in. */
+  socket: z.string().min(1).optional(),
   bodyKey: Key,
   /** Ed25519 seed. */
   logKey: Key,
@@ -32,6 +32,16 @@ const Start = z.strictObject({
   statusSocket: z.string().min(1).optional(),
   /** In force: what is kept, and who is called what. All is kept where absent. */
   policy: Policy.optional(),
+  /** Path of admin.sock; none where absent. */
+  adminSocket: z.string().min(1).optional(),
+  retention: z
+    .strictObject({
+      maxAgeMs: z.number().positive().optional(),
+      maxSize: z.number().positive().optional(),
+      whenDiskFull: z.enum(['refuse', 'expire']),
+      reserve: z.number().nonnegative().optional(),
+    })
+    .default({ whenDiskFull: 'refuse' }),
   /** Handed to the chain-writer's thread as it is; no chain-writer where absent. */
   chain: z.record(z.string(), z.unknown()).optional(),
 })
@@ -69,6 +79,11 @@ const sighting = {
     .optional(),
 }
 
+const Uid = z.int().nonnegative()
+
+/** Of the records whose content is to be erased by one request. */
+export const ErasedIds = z.array(z.uuid().toLowerCase()).min(1).max(1000)
+
 export const FromSupervisor = z.discriminatedUnion('type', [
   Start,
   z.strictObject({
@@ -94,6 +109,8 @@ export const FromSupervisor = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('supervisor'), state: z.unknown() }),
   /** Another policy is in force. */
   z.strictObject({ type: z.literal('policy'), policy: Policy }),
+  /** For who runs a recorder of their own while no gateway does; else by admin.sock. */
+  z.strictObject({ type: z.literal('erase'), ids: ErasedIds, uid: Uid, loginUid: Uid.optional() }),
   z.strictObject({ type: z.literal('stop') }),
 ])
 export type FromSupervisor = z.infer<typeof FromSupervisor>
@@ -101,6 +118,26 @@ export type FromSupervisor = z.infer<typeof FromSupervisor>
 /** Messages that become records. Times are milliseconds since the epoch. */
 export type Evidence = Extract<FromSupervisor, { type: 'audit' | 'gap' | 'refusal' | 'leak' }>
 export type Sighting = Extract<Evidence, { type: 'refusal' | 'leak' }>
+
+/** About an erasure: a step, the end, or why it failed. Lines of JSON on admin.sock, messages of the recorder over IPC. */
+export const ErasureAnswer = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('erasing'),
+    progress: z.object({ done: z.number(), of: z.number() }),
+  }),
+  z.object({
+    type: z.literal('erased'),
+    result: z.object({
+      erased: z.array(z.string()),
+      skipped: z.array(z.object({ id: z.string(), why: z.string() })),
+    }),
+  }),
+  z.object({
+    type: z.literal('erase-failed'),
+    error: z.object({ code: z.string(), message: z.string(), remedy: z.string() }),
+  }),
+])
+export type ErasureAnswer = z.infer<typeof ErasureAnswer>
 
 /** From the recorder: these messages of the supervisor's are in the log. */
 export const Recorded = z.object({ type: z.literal('recorded'), ids: z.array(z.string()) })

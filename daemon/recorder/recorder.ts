@@ -3,11 +3,13 @@ import { utimesSync } from 'node:fs'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Policy } from '../../policies/policy.ts'
+import { type AdminServer, startAdminServer } from '../admin/admin-server.ts'
 import { type StatusServer, startStatusServer } from '../admin/status-server.ts'
 import { makeDirectory, realFileSystem } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
 import { ChainThread } from './chain-thread.ts'
+import type { Eraser } from './erasure/erasure-record.ts'
 import { evidenceRecord } from './evidence.ts'
 import type { Job } from './finalise/finaliser.ts'
 import type { FinaliserState, FinaliseStart, FromFinaliser, ToFinaliser } from './finalise/thread.ts'
@@ -15,7 +17,8 @@ import { Intake, type LostSpan } from './intake/intake.ts'
 import { Journal, type Ranges } from './intake/journal.ts'
 import { type Recovered, recoverJournal } from './intake/recover.ts'
 import { IntakeServer } from './intake/server.ts'
-import type { Evidence, RecorderStart } from './messages.ts'
+import type { ErasureAnswer, Evidence, RecorderStart } from './messages.ts'
+import { readSpace, shortOf, spaceHealth, spaceState } from './retention/free-space.ts'
 
 export interface RecorderState extends Omit<FinaliserState, 'health'> {
   /** Exchanges journalled and ended that are not in the log yet. */
@@ -48,13 +51,16 @@ export class Recorder {
   readonly #pending = new Map<string, Ranges | undefined>()
   #journal!: Journal
   #intake!: Intake
-  #server!: IntakeServer
+  #server: IntakeServer | undefined
   #status: StatusServer | undefined
+  #admin: AdminServer | undefined
   #chain: ChainThread | undefined
   #timers: NodeJS.Timeout[] = []
   #finaliserState: FinaliserState = { records: 0, treeSize: '0', checkpointTime: undefined, health: [] }
   /** Ids of evidence whose sender wants to hear of it. */
   readonly #told = new Set<string>()
+  readonly #erasures: ((answer: ErasureAnswer) => void)[] = []
+  #spaceHealth: readonly Health[] = []
   #supervisor: unknown
   #said = ''
   #stopped = false
@@ -62,9 +68,11 @@ export class Recorder {
 
   private constructor(start: RecorderStart, events: RecorderEvents) {
     this.#events = events
-    const { stateDir: dir, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs, policy } = start
+    const { stateDir: dir, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs } = start
     const journal = path.join(dir, 'journal')
-    const workerData = { dir, journal, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs, policy }
+    const { retention, policy } = start
+    const keys = { bodyKey, logKey, origin, verifierKey }
+    const workerData = { dir, journal, ...keys, checkpointIntervalMs, retention, policy }
     this.#finaliser = new Worker(new URL('./finalise/thread.ts', import.meta.url), {
       workerData: workerData satisfies FinaliseStart,
     })
@@ -93,6 +101,12 @@ export class Recorder {
     this.#send({ type: 'policy', policy })
   }
 
+  /** Erases the content of records; `answered` hears of each step, and last of the end. */
+  erase(ids: readonly string[], by: Eraser, answered: (answer: ErasureAnswer) => void): void {
+    this.#erasures.push(answered)
+    this.#send({ type: 'erase', ids, by })
+  }
+
   /** What the status document says of the supervisor. */
   supervisor(state: unknown): void {
     this.#supervisor = state
@@ -101,7 +115,8 @@ export class Recorder {
   /** @returns false where something waits in the journal for the next start. */
   async stop(): Promise<boolean> {
     for (const timer of this.#timers) clearInterval(timer)
-    await this.#server.close()
+    await this.#admin?.close()
+    await this.#server?.close()
     await this.#intake.drain()
     await this.#whenIdle(STOP_MS)
     this.#stopped = true
@@ -136,15 +151,24 @@ export class Recorder {
     this.#intake = new Intake(this.#journal, {
       finalise: (request) => this.#post({ type: 'exchange', request }),
       lost: (span) => this.#lost(span),
-      pause: (paused) => this.#server.pause(paused),
+      pause: (paused) => this.#server?.pause(paused),
     })
     if (start.chain !== undefined) this.#chain = new ChainThread(start.chain, this.#events.log)
-    this.#server = await IntakeServer.listen(start.socket, this.#intake, this.#events.log)
+    const { stateDir, retention, socket, adminSocket } = start
+    const watchSpace = () => this.#watchSpace(stateDir, retention.reserve)
+    watchSpace()
+    if (socket !== undefined) {
+      this.#server = await IntakeServer.listen(socket, this.#intake, this.#events.log)
+    }
+    if (adminSocket !== undefined) {
+      this.#admin = await startAdminServer(adminSocket, (...asked) => this.erase(...asked))
+    }
     if (start.statusSocket !== undefined) {
       const document = () => ({ ...this.#state(), supervisor: this.#supervisor })
       this.#status = await startStatusServer(start.statusSocket, document)
     }
     this.#timers = [
+      setInterval(watchSpace, STATE_MS),
       setInterval(() => this.#sayState(), STATE_MS),
       setInterval(() => this.#stayAlive(), ALIVE_MS),
     ]
@@ -165,7 +189,14 @@ export class Recorder {
     if (message.type === 'done') this.#done(message.ids)
     else if (message.type === 'checkpoint') this.#chain?.checkpoint(message)
     else if (message.type === 'state') this.#finaliserState = message.state
-    else this.#events.log(message.line)
+    else if (message.type === 'log') this.#events.log(message.line)
+    else this.#erasing(message)
+  }
+
+  /** Answers come in the order of the questions. */
+  #erasing(answer: ErasureAnswer): void {
+    this.#erasures[0]?.(answer)
+    if (answer.type !== 'erasing') this.#erasures.shift()
   }
 
   #done(ids: readonly string[]): void {
@@ -218,7 +249,12 @@ export class Recorder {
       ...this.#finaliserState,
       pending: this.#pending.size,
       chain: this.#chain?.state,
-      health: [...this.#intake.health(), ...this.#finaliserState.health, ...(this.#chain?.health() ?? [])],
+      health: [
+        ...this.#spaceHealth,
+        ...this.#intake.health(),
+        ...this.#finaliserState.health,
+        ...(this.#chain?.health() ?? []),
+      ],
     }
   }
 
@@ -228,6 +264,17 @@ export class Recorder {
     if (text === this.#said) return
     this.#said = text
     this.#events.state(JSON.parse(text) as RecorderState)
+  }
+
+  /** Before the disk is full: what has begun must still find room. */
+  #watchSpace(dir: string, reserve: number | undefined): void {
+    try {
+      const space = readSpace(dir)
+      this.#spaceHealth = spaceHealth(space, reserve)
+      this.#intake.refuse(spaceState(space, reserve) === 'short' ? shortOf(space, reserve) : undefined)
+    } catch (error) {
+      this.#events.log(`free space: ${messageOf(error)}`)
+    }
   }
 
   /** The segment's time stamp says how long this process lived, should it be killed. */

@@ -24,6 +24,7 @@ export async function makeDirectories(
     [paths.developmentChainState, 0o700, recorder],
     [config.runtimeDir, 0o755, root],
     [paths.recorderSocketDirectory, 0o750, { uid: recorder.uid, gid: accounts.proxy.gid }],
+    [paths.adminDirectory, 0o700, recorder],
     [paths.statusDirectory, 0o755, recorder],
     [config.logDir, 0o750, root],
   ]

@@ -19,6 +19,9 @@ export interface Layout {
   readonly developmentChainState: string
   readonly recorderSocketDirectory: string
   readonly recorderSocket: string
+  /** Open to root and the recorder only: what is asked of the running gateway. */
+  readonly adminDirectory: string
+  readonly adminSocket: string
   readonly statusDirectory: string
   readonly statusSocket: string
   readonly supervisorState: string
@@ -42,6 +45,8 @@ export function layout(directories: { readonly stateDir: string; readonly runtim
     developmentChainState: join(stateDir, 'chain', 'development'),
     recorderSocketDirectory: join(runtimeDir, 'recorder'),
     recorderSocket: join(runtimeDir, 'recorder', 'recorder.sock'),
+    adminDirectory: join(runtimeDir, 'admin'),
+    adminSocket: join(runtimeDir, 'admin', 'admin.sock'),
     statusDirectory: join(runtimeDir, 'status'),
     statusSocket: join(runtimeDir, 'status', 'status.sock'),
     supervisorState: join(runtimeDir, 'supervisor.json'),

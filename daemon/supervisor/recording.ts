@@ -1,6 +1,7 @@
 /** The recorder as this gateway starts it: with its keys, its log's name, the chains, and the evidence that waited. */
 import type { Policy } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
+import type { RetentionSettings } from '../recorder/retention/keeper.ts'
 import type { Account } from './accounts.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import type { Child } from './child.ts'
@@ -8,6 +9,27 @@ import type { Identity } from './identity.ts'
 import type { Layout } from './layout.ts'
 import type { Log } from './log.ts'
 import { startRecorder } from './recorder-process.ts'
+
+/** What every recorder of this gateway's directory is told, whoever starts it. */
+export function ownRecorder(
+  config: Config,
+  paths: Layout,
+  {
+    keys,
+    logSeed,
+    origin,
+    verifierKey,
+  }: Pick<Identity, 'logSeed' | 'origin' | 'verifierKey'> & { keys: { body: Buffer } },
+) {
+  const { checkpointIntervalMs } = config.ledger
+  const stateDir = paths.recorderState
+  return { stateDir, bodyKey: keys.body, logKey: logSeed, origin, verifierKey, checkpointIntervalMs }
+}
+
+function retentionOf({ retention }: Config): RetentionSettings {
+  const { maxAge, maxSize, whenDiskFull, reserve } = retention
+  return { maxAgeMs: maxAge, maxSize, whenDiskFull, reserve }
+}
 
 export function startRecording(options: {
   readonly config: Config
@@ -36,14 +58,11 @@ export function startRecording(options: {
     },
     recorded: trail.recorded,
     start: () => ({
-      stateDir: paths.recorderState,
+      ...ownRecorder(config, paths, identity),
       socket: paths.recorderSocket,
       statusSocket: paths.statusSocket,
-      bodyKey: identity.keys.body,
-      logKey: identity.logSeed,
-      origin: identity.origin,
-      verifierKey: identity.verifierKey,
-      checkpointIntervalMs: config.ledger.checkpointIntervalMs,
+      adminSocket: paths.adminSocket,
+      retention: retentionOf(config),
       policy: options.policy(),
       chain: {
         chains,

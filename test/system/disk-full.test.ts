@@ -1,6 +1,6 @@
 /** A full disk: governed calls are refused with the reason, other traffic flows, and nothing is lost. */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import t from 'tap'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
@@ -41,9 +41,30 @@ const whole = async () =>
   (await lab.wireLog())
     .flatMap(({ exchanges }) => exchanges)
     .filter((seen) => seen.body.length >= body.length).length
+let passed = 1
 const FILLER = '/var/lib/agent-anchor/recorder/filler'
 
 t.test('works before', async (t) => t.match((await call()).stdout, /\n200$/))
+
+t.test('with less free than the reserve calls are refused before anything fails half way', async (t) => {
+  // The reserve is a fiftieth of the file system, 480 KiB here.
+  const { bavail, bsize } = statfsSync('/var/lib/agent-anchor/recorder')
+  const count = Math.floor(bavail - (300 << 10) / bsize)
+  execFileSync('dd', ['if=/dev/zero', `of=${FILLER}`, `bs=${bsize}`, `count=${count}`], {
+    env: { PATH },
+    stdio: 'ignore',
+  })
+  const end = Date.now() + 20_000
+  const noticed = async () => /governed calls are refused/.test((await gateway.cli('status')).stdout)
+  while (!(await noticed()) && Date.now() < end);
+  const refused = await call()
+  t.match(refused.stdout, /recorder_unavailable.*no space left for records.*NO_SPACE/is)
+  t.match(refused.stdout, /\n503$/)
+  t.equal((await gateway.cli('status')).code, 4)
+  rmSync(FILLER)
+  while (!/\n200$/.test((await call()).stdout) && Date.now() < end);
+  passed = await whole()
+})
 
 t.test(
   'a full disk refuses governed calls with 503 and the reason, and no whole request reaches the provider',
@@ -54,7 +75,7 @@ t.test(
     const refused = await call()
     t.match(refused.stdout, /agent_anchor_gateway.*recorder_unavailable.*(ENOSPC|no space)/is)
     t.match(refused.stdout, /\n503$/)
-    t.equal(await whole(), 1, 'the provider has the first request only')
+    t.equal(await whole(), passed, 'the provider has the requests of before only')
     const plain = await lab.run('agent1', ['curl', '-sS', '--max-time', '5', 'https://www.example.org/'])
     t.equal(plain.code, 0, 'other traffic flows')
     const status = await gateway.cli('status')

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -17,9 +18,12 @@ import {
   type FileSystem,
   lockExclusive,
   makeDirectory,
+  moveFile,
+  overwriteFile,
   realFileSystem,
   removeDirectory,
   removeFile,
+  shredFile,
   syncDirectory,
   syncFile,
   writeFileAtomic,
@@ -197,6 +201,36 @@ t.test('what a failed append left behind does not stay before the next', async (
   await file.append([Buffer.from('d')])
   await file.close()
   t.equal(readFileSync(path, 'utf8'), 'abcd')
+})
+
+t.test('a file is shredded: its head overwritten and synced before its name goes', async (t) => {
+  const dir = temporaryDirectory(t)
+  const path = join(dir, 'a')
+  writeFileSync(path, 'salt and the rest')
+  linkSync(path, join(dir, 'b'))
+  const { fs, calls } = watched()
+  await shredFile(path, 4, fs)
+  t.same(calls, ['open', 'writev', 'writev', 'datasync', 'unlink', 'open', 'sync-directory'])
+  t.equal(
+    readFileSync(join(dir, 'b'), 'latin1'),
+    '\0\0\0\0 and the rest',
+    'where the blocks are kept they say nothing',
+  )
+  t.notOk(existsSync(path))
+  await shredFile(path, 4, fs)
+})
+
+t.test('bytes are overwritten where they stand, and a file moves with both directories synced', async (t) => {
+  const dir = temporaryDirectory(t)
+  mkdirSync(join(dir, 'sub'))
+  writeFileSync(join(dir, 'a'), 'abcdef')
+  const { fs, calls } = watched()
+  t.equal(await overwriteFile(join(dir, 'a'), Buffer.from('XY'), 2, fs), true)
+  t.equal(await overwriteFile(join(dir, 'absent'), Buffer.from('XY'), 2, fs), false)
+  calls.length = 0
+  await moveFile(join(dir, 'a'), join(dir, 'sub', 'b'), fs)
+  t.same(calls, ['rename', 'open', 'sync-directory', 'open', 'sync-directory'])
+  t.equal(readFileSync(join(dir, 'sub', 'b'), 'utf8'), 'abXYef')
 })
 
 t.test('one holder has a lock: in this process, in another, and until it ends', async (t) => {

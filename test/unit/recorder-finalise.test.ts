@@ -2,133 +2,25 @@ import { randomUUIDv7 } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
-import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable.ts'
-import { checkLedger } from '../../daemon/ledger/fsck.ts'
+import { realFileSystem } from '../../daemon/base/durable.ts'
 import { openBodies } from '../../daemon/recorder/body-reader.ts'
 import { Finaliser } from '../../daemon/recorder/finalise/finaliser.ts'
-import { checkRecorder } from '../../daemon/recorder/fsck.ts'
 import { parseLeaf } from '../../daemon/recorder/index/row.ts'
 import { openIndex } from '../../daemon/recorder/index-reader.ts'
 import { type Batch, Journal } from '../../daemon/recorder/intake/journal.ts'
 import { FrameType } from '../../daemon/recorder/protocol.ts'
 import type { ExchangeRecord } from '../../daemon/recorder/record.ts'
+import { damage, faulty, journalled, listen } from './recorder-finaliser-fixture.ts'
 import {
   COMPLETE,
   openPayload,
   REQUEST_HEAD,
-  RESPONSE_BODY,
   RESPONSE_HEAD,
-  requestBody,
   startMessage,
   temporaryDirectory,
 } from './recorder-fixtures.ts'
 
 t.setTimeout(120_000)
-
-/** The real file system whose calls fail in turn: number `at` fails once, or all from `at` to `to`. */
-function faulty() {
-  const state = { calls: 0, at: Number.POSITIVE_INFINITY, to: Number.POSITIVE_INFINITY, hits: [] as string[] }
-  const call = async <T>(what: string, run: () => Promise<T>): Promise<T> => {
-    const n = state.calls++
-    if (n >= state.at && n <= state.to) {
-      state.hits.push(what)
-      const code = what.includes('sync') ? 'EIO' : 'ENOSPC'
-      throw Object.assign(new Error(`${code}: injected into ${what}`), { code })
-    }
-    return run()
-  }
-  const fs: FileSystem = {
-    ...realFileSystem,
-    rename: (from, to) => call('rename', () => realFileSystem.rename(from, to)),
-    unlink: (file) => call('unlink', () => realFileSystem.unlink(file)),
-    open: (file, flags, mode) =>
-      call('open', async () => {
-        const real = await realFileSystem.open(file, flags, mode)
-        const wrapped: OpenFile = {
-          fd: real.fd,
-          writev: (buffers, position) => call('writev', () => real.writev(buffers, position)),
-          sync: () => call('sync', () => real.sync()),
-          datasync: () => call('datasync', () => real.datasync()),
-          truncate: (length) => call('truncate', () => real.truncate(length)),
-          stat: () => real.stat(),
-          close: () => real.close(),
-        }
-        return wrapped
-      }),
-  }
-  return { fs, state }
-}
-
-async function journalled(count: number, over: Partial<ReturnType<typeof openPayload>> = {}) {
-  const start = startMessage(temporaryDirectory())
-  mkdirSync(start.stateDir)
-  const journal = path.join(start.stateDir, 'journal')
-  const writer = await Journal.open({ dir: journal, bodyKey: start.bodyKey, fs: realFileSystem }, [])
-  const json = (value: object) => Buffer.from(JSON.stringify(value))
-  const batch: Batch[] = Array.from({ length: count }, (_, i) => {
-    const open = openPayload(over)
-    const frames = [
-      [FrameType.Open, json(open)],
-      [FrameType.RequestHead, REQUEST_HEAD],
-      [FrameType.RequestBody, requestBody(`message ${i} `.repeat(200))],
-      [FrameType.RequestEnd, json({})],
-      [FrameType.ResponseHead, Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')],
-      [FrameType.ResponseHead, RESPONSE_HEAD],
-      [FrameType.ResponseBody, RESPONSE_BODY],
-      [FrameType.End, json({ ...COMPLETE, trailers: 'x-sum: 1\r\n' })],
-    ] as const
-    const time = Date.now()
-    return {
-      id: open.id,
-      ranges: [],
-      frames: frames.map(([type, payload], k) => ({ type, payload, time: time + k })),
-    }
-  })
-  await writer.write(batch, true)
-  await writer.close()
-  const requests = batch.map(({ id, ranges }) => ({ id, ranges }))
-  const { bodyKey, logKey, origin, verifierKey } = start
-  const options = {
-    dir: start.stateDir,
-    journal,
-    bodyKey,
-    logKey,
-    origin,
-    verifierKey,
-    checkpointIntervalMs: 20,
-  }
-  return { start, requests, options }
-}
-
-function listen() {
-  const done: string[] = []
-  const lines: string[] = []
-  let wake = () => {}
-  const events = {
-    done: (ids: string[]) => {
-      done.push(...ids)
-      wake()
-    },
-    checkpoint: () => {},
-    log: (line: string) => lines.push(line),
-  }
-  const until = async (count: number) => {
-    while (done.length < count) await new Promise<void>((resolve) => (wake = resolve))
-  }
-  return { done, lines, events, until }
-}
-
-async function damage(start: { stateDir: string; bodyKey: Buffer; verifierKey: string }) {
-  const found: string[] = []
-  for await (const { file, what } of checkRecorder(start.stateDir, start.bodyKey)) {
-    // The journal is this test's own and stays.
-    if (!file.startsWith('journal/')) found.push(`${file}: ${what}`)
-  }
-  for await (const { file, what } of checkLedger(path.join(start.stateDir, 'ledger'), start.verifierKey)) {
-    found.push(`${file}: ${what}`)
-  }
-  return found
-}
 
 t.test('whatever call of the disk fails, each exchange is in the log exactly once', async (t) => {
   // How many calls a run makes, after opening.

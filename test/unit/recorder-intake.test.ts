@@ -195,6 +195,34 @@ t.test('health says that the journal cannot be written, until it can', async (t)
   t.match(lost, [{ code: 'ENOSPC', count: 2 }])
 })
 
+t.test(
+  'with too little space new exchanges are refused at once, and those that are open go on',
+  async (t) => {
+    const { fs } = disk()
+    const { say, replies, intake, finalised, lost } = await intakeOn(temporaryDirectory(), fs)
+    const open = newId()
+    say(...request(1, open))
+    await intake.drain()
+    intake.refuse({ code: 'NO_SPACE', message: 'no space left for records' })
+    const [first, ...rest] = request(2, newId())
+    say(first!)
+    t.match(replies[1], { type: FrameType.Failed, exchange: 2 }, 'before its body has come')
+    t.match(JSON.parse(String(replies[1]?.payload)), { code: 'NO_SPACE' })
+    say(...rest, frame(FrameType.End, 2, COMPLETE))
+    say(frame(FrameType.ResponseBody, 1, Buffer.from('x')), frame(FrameType.End, 1, COMPLETE))
+    intake.refuse({ code: 'NO_SPACE', message: 'still' })
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    t.match(finalised, [{ id: open }])
+    t.equal(finalised.length, 1)
+    t.same(lost, [], 'the span is not over')
+    intake.refuse(undefined)
+    t.match(lost, [{ code: 'NO_SPACE', count: 1 }])
+    say(...request(3, newId()))
+    await intake.drain()
+    t.match(replies.at(-1), { type: FrameType.Durable, exchange: 3 })
+  },
+)
+
 t.test('a sync that fails is never repeated on the same file', async (t) => {
   const dir = temporaryDirectory()
   const { fs, state } = disk()

@@ -3,6 +3,7 @@
  *
  *   chunk     0x01 | id (32) | coding (1: 0 as is, 1 zstd) | bytes
  *   manifest  0x02 | digest (32) | coding (1) | form (1) | salt (32) | u64be size | content
+ *   stead     0x03 | u32be number: the pack stands in the stead of that one, less what was erased; its first entry
  *
  * Forms: 0 the content is the part's bytes (small parts); 1 it is the ids of its chunks; 2 it is the ids of
  * chunks that hold, one after the other, the ids of its chunks (parts of more than {@link LIST_IDS} chunks,
@@ -14,6 +15,8 @@ import { MAX_CHUNK } from './split.ts'
 
 const CHUNK = 1
 const MANIFEST = 2
+const STEAD = 3
+export const STEAD_SIZE = 5
 const KEY = 32
 export const SALT = 32
 export const ID = 32
@@ -37,6 +40,7 @@ export interface Manifest {
 export type PackEntry =
   | { readonly kind: 'chunk'; readonly key: Buffer; readonly bytes: Buffer }
   | { readonly kind: 'manifest'; readonly key: Buffer; readonly manifest: Manifest }
+  | { readonly kind: 'stead'; readonly pack: number }
 
 const LEVEL = { [constants.ZSTD_c_compressionLevel]: 3 }
 
@@ -68,14 +72,22 @@ export function manifestEntry(digest: Buffer, manifest: Manifest): Buffer[] {
   return [Buffer.from([MANIFEST]), digest, Buffer.from([coding, manifest.form]), manifest.salt, size, bytes]
 }
 
-/** What a pack entry is found by, without a look at the rest. */
-export function packEntryKey(plain: Buffer): Buffer {
-  return plain.subarray(1, 1 + KEY)
+export function steadEntry(pack: number): Buffer[] {
+  const number = Buffer.alloc(4)
+  number.writeUInt32BE(pack)
+  return [Buffer.from([STEAD]), number]
+}
+
+/** What a pack entry is found by, without a look at the rest; undefined for what isn't looked up. */
+export function packEntryKey(plain: Buffer): { key: Buffer; manifest: boolean } | undefined {
+  if (plain[0] === STEAD) return undefined
+  return { key: plain.subarray(1, 1 + KEY), manifest: plain[0] === MANIFEST }
 }
 
 /** @throws RecorderError DAMAGED where the plaintext is no pack entry. */
 export function parsePackEntry(plain: Buffer): PackEntry {
-  const key = packEntryKey(plain)
+  if (plain[0] === STEAD && plain.length === STEAD_SIZE) return { kind: 'stead', pack: plain.readUInt32BE(1) }
+  const key = plain.subarray(1, 1 + KEY)
   const body = plain.subarray(1 + KEY)
   try {
     if (plain[0] === CHUNK && body.length >= 1) {

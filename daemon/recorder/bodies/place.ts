@@ -6,7 +6,12 @@ export interface Place {
   readonly offset: number
   /** Bytes in the file, the seal's overhead included. */
   readonly length: number
+  /** A part's manifest, and no chunk. */
+  readonly manifest: boolean
 }
+
+/** What is needed to read the entry. */
+export type Span = Pick<Place, 'pack' | 'offset' | 'length'>
 
 /** Everything before it is in the index. */
 export interface PackPosition {
@@ -15,5 +20,5 @@ export interface PackPosition {
 }
 
 export interface PlaceIndex {
-  placeOf(key: Buffer): Omit<Place, 'key'> | undefined
+  isIn(key: Buffer, pack: number): boolean
 }

@@ -5,10 +5,11 @@ import type { Damage } from '../../ledger/damage.ts'
 import { WAL_DIRECTORY } from '../../ledger/files.ts'
 import { segmentName } from '../../ledger/wal-frame.ts'
 import { listSegments } from '../../ledger/wal-replay.ts'
-import { INDEX_FILE, placeOf, SCHEMA } from '../index/database.ts'
-import { parseLeaf, type Row, rowOf } from '../index/row.ts'
-import type { LogRecord, Part } from '../record.ts'
+import { INDEX_FILE, SCHEMA } from '../index/database.ts'
+import { parseLeaf, type Row, rowOf, storedParts } from '../index/row.ts'
+import type { LogRecord } from '../record.ts'
 import { sealedNumbers } from '../sealed/files.ts'
+import { type SaidErased, saidErased } from './said-erased.ts'
 import { type StoredLeaves, storedLeaves } from './stored-leaves.ts'
 
 const LEDGER = 'ledger'
@@ -21,6 +22,7 @@ export function* checkIndex(dir: string, database: DatabaseSync): Generator<Dama
   const odd = oddDefinition(database)
   if (odd !== undefined) yield { file: INDEX_FILE, what: `it defines ${odd} otherwise than it was made` }
   const leaves = storedLeaves(path.join(dir, LEDGER))
+  const said = saidErased(database)
   let next = 0
   for (const found of database.prepare('SELECT * FROM record ORDER BY leaf').iterate()) {
     const row = found as unknown as Row
@@ -32,12 +34,15 @@ export function* checkIndex(dir: string, database: DatabaseSync): Generator<Dama
       yield lost(dir, row.leaf)
       return
     }
-    yield* checkRow(database, row, leaf)
+    yield* checkRow(database, row, leaf, said)
+  }
+  if (!said.isIn(database, next)) {
+    yield { file: INDEX_FILE, what: 'what it says of erased content is not what the ledger says' }
   }
   yield* checkEnd(dir, next, leaves, stopped)
 }
 
-function* checkRow(database: DatabaseSync, row: Row, leaf: Uint8Array): Generator<Damage> {
+function* checkRow(database: DatabaseSync, row: Row, leaf: Uint8Array, said: SaidErased): Generator<Damage> {
   const record = parsed(leaf)
   if (record === undefined) {
     yield { file: INDEX_FILE, what: `leaf ${row.leaf} is no record` }
@@ -47,9 +52,14 @@ function* checkRow(database: DatabaseSync, row: Row, leaf: Uint8Array): Generato
   if (wrong !== undefined) {
     yield { file: INDEX_FILE, what: `the row of leaf ${row.leaf} differs from the ledger in ${wrong}` }
   }
+  said.hear(record, row.leaf)
+  if (said.isGone(row)) return
   for (const { digest } of storedParts(record)) {
-    if (placeOf(database, Buffer.from(digest, 'hex')) !== undefined) continue
-    yield { file: INDEX_FILE, what: `part ${digest} of record ${record.id} has no place in a pack` }
+    if (leafOf(database, Buffer.from(digest, 'hex')) === row.leaf) continue
+    yield {
+      file: INDEX_FILE,
+      what: `part ${digest} of record ${record.id} has no place in a pack, and was not erased`,
+    }
   }
 }
 
@@ -93,19 +103,16 @@ function definitions(database: DatabaseSync): Map<string, string> {
   return new Map(rows.map((row) => [String(row.name), JSON.stringify(Object.values(row))]))
 }
 
+function leafOf(database: DatabaseSync, digest: Buffer): unknown {
+  return database.prepare('SELECT leaf FROM place WHERE key = ? ORDER BY pack DESC LIMIT 1').get(digest)?.leaf
+}
+
 function parsed(leaf: Uint8Array): LogRecord | undefined {
   try {
     return parseLeaf(leaf)
   } catch {
     return undefined
   }
-}
-
-function storedParts(record: LogRecord): Part[] {
-  if (record.kind !== 'exchange') return []
-  const { request, response } = record
-  const parts = [request.head, request.body, ...(response ? [response.head, response.body] : [])]
-  return parts.filter(({ stored }) => stored)
 }
 
 function difference(row: Row, expected: Row): string | undefined {

@@ -1,15 +1,17 @@
 /** Every entry of every pack: that it opens, is what its key says, and stands where the index says. */
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { messageOf } from '../../base/errors.ts'
 import type { Damage } from '../../ledger/damage.ts'
 import { type BodyKeys, chunkId } from '../bodies/keys.ts'
-import { FORM, ID, type PackEntry, parsePackEntry } from '../bodies/pack-entry.ts'
+import { FORM, ID, type PackEntry, packEntryKey, parsePackEntry } from '../bodies/pack-entry.ts'
 import type { PackPosition } from '../bodies/place.ts'
-import { INDEX_FILE, placeOf } from '../index/database.ts'
+import { INDEX_FILE, placeOf, UNCLAIMED } from '../index/database.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { FILE_HEADER } from '../sealed/format.ts'
+import { goingPath } from '../sealed/going.ts'
 import { settledScan } from './settled-scan.ts'
 
 export async function* checkPacks(
@@ -19,12 +21,17 @@ export async function* checkPacks(
 ): AsyncGenerator<Damage> {
   const known = (database && position(database)) ?? { pack: 0, offset: 0 }
   const there = new Set(sealedNumbers(path.join(dir, 'packs'), 'pack'))
-  if (known.pack > 0 && !there.has(known.pack)) yield { file: INDEX_FILE, what: noSuchPosition(known) }
+  // Which of the two is wrong nothing tells where a pack isn't there that the index speaks of.
+  if (known.pack > 0 && !there.has(known.pack)) {
+    yield { file: INDEX_FILE, what: noSuchPosition(known) }
+    yield { file: `packs/${sealedName('pack', known.pack)}`, what: 'the pack is missing' }
+  }
   for (const { pack } of database?.prepare('SELECT DISTINCT pack FROM place').all() ?? []) {
-    if (there.has(Number(pack))) continue
+    if (there.has(Number(pack)) || existsSync(goingPath(path.join(dir, 'packs'), 'pack', Number(pack))))
+      continue
     const file = `packs/${sealedName('pack', Number(pack))}`
-    if (Number(pack) <= known.pack) yield { file, what: 'the pack is missing' }
-    else yield { file: INDEX_FILE, what: `it has places in ${file}, which there never was` }
+    yield { file: INDEX_FILE, what: `it has places in ${file}, which is not there` }
+    if (Number(pack) < known.pack) yield { file, what: 'the pack is missing' }
   }
   for (const number of there) yield* checkPack(dir, number, keys, database, known)
 }
@@ -55,9 +62,12 @@ async function* checkPack(
     end = found.offset + found.length
     const wrong = contentDamage(found.plain, keys)
     if (wrong !== undefined) yield { file, offset: found.offset, what: wrong }
-    const key = found.plain.subarray(1, 33)
+    const { key, manifest } = packEntryKey(found.plain) ?? {}
+    if (key === undefined || manifest === undefined) continue
     if (!row.done && row.value.offset === found.offset) {
-      if (!key.equals(row.value.key) || row.value.length !== found.length) yield nothingAt(found.offset, file)
+      const { value } = row
+      const same = key.equals(value.key) && value.length === found.length
+      if (!same || !isOfRecord(database, value, manifest)) yield nothingAt(found.offset, file)
       row = rows.next()
     } else if (database !== undefined && isBefore(number, found.offset, known)) {
       if (placeOf(database, key) === undefined) {
@@ -80,11 +90,21 @@ interface PlaceRow {
   readonly key: Uint8Array
   readonly offset: number
   readonly length: number
+  readonly leaf: number | null
+}
+
+/** A chunk has no record, a manifest its own or none; the record's own side is checked with the record. */
+function isOfRecord(database: DatabaseSync | undefined, { key, leaf }: PlaceRow, manifest: boolean): boolean {
+  if (!manifest) return leaf === null
+  if (leaf === UNCLAIMED) return true
+  const row = database?.prepare('SELECT bytes FROM record WHERE leaf = ?').get(leaf)
+  const digest = Buffer.from(key).toString('hex')
+  return row?.bytes instanceof Uint8Array && Buffer.from(row.bytes).includes(digest)
 }
 
 function* placesOf(database: DatabaseSync | undefined, pack: number): Generator<PlaceRow> {
   if (database === undefined) return
-  const sql = 'SELECT key, "offset", length FROM place WHERE pack = ? ORDER BY "offset"'
+  const sql = 'SELECT key, "offset", length, leaf FROM place WHERE pack = ? ORDER BY "offset"'
   for (const row of database.prepare(sql).iterate(pack)) yield row as unknown as PlaceRow
 }
 
@@ -107,6 +127,7 @@ function contentDamage(plain: Buffer, keys: BodyKeys): string | undefined {
   } catch (error) {
     return messageOf(error)
   }
+  if (entry.kind === 'stead') return undefined
   if (entry.kind === 'chunk') {
     return chunkId(keys, entry.bytes).equals(entry.key) ? undefined : 'a chunk that is not what its id says'
   }

@@ -11,7 +11,7 @@ import type { Health } from '../../base/health.ts'
 import type { SignedCheckpoint } from '../../ledger/checkpoint.ts'
 import type { Committed } from '../bodies/pack-store.ts'
 import { systemCode } from '../errors.ts'
-import { type Row, rowOf } from '../index/row.ts'
+import { type IndexedLeaf, indexedLeaf } from '../index/row.ts'
 import type { FinaliseRequest } from '../intake/intake.ts'
 import { Keeping } from '../keeping/keeping.ts'
 import type { LogRecord } from '../record.ts'
@@ -42,6 +42,13 @@ export interface FinaliserOptions extends StoresOptions {
   readonly retry?: { readonly first: number; readonly most: number }
 }
 
+/** What is done between batches, with every record that came before it in ledger and index. */
+interface Task {
+  readonly type: 'task'
+  run(stores: Stores): Promise<void>
+  failed(error: unknown): void
+}
+
 const MAX_BATCH = 256
 /**
  * How long the first job of a batch waits for others. The journal has it already, so nobody waits; alone it would
@@ -56,9 +63,11 @@ export class Finaliser {
   readonly #reader: ExchangeReader
   readonly keeping: Keeping
   #stores: Stores
-  #queue: Job[] = []
+  #queue: (Job | Task)[] = []
   #running: Promise<void> | undefined
   #trouble: string | undefined
+  /** After an error nobody knows what the stores hold, until they are opened again. */
+  #failed = false
   /** Ends waits between attempts. */
   readonly #hurry = new AbortController()
 
@@ -80,23 +89,42 @@ export class Finaliser {
   }
 
   health(): Health[] {
-    const trouble = this.#trouble ?? this.#stores.ledger.trouble?.message
-    if (trouble === undefined) return []
-    return [
-      {
+    const { ledger, unfinished } = this.#stores
+    const trouble = this.#trouble ?? ledger.trouble?.message
+    const found: Health[] = []
+    if (trouble !== undefined) {
+      found.push({
         code: 'recorder.finalise',
         severity: 'error',
         title: `Records wait in the journal (${trouble})`,
         remedy: 'Free space on the file system of the state directory, or look at the kernel log.',
-      },
-    ]
+      })
+    }
+    if (unfinished !== undefined) {
+      found.push({
+        code: 'recorder.erasure',
+        severity: 'error',
+        title: `Content that was erased is still on disk (${unfinished.message})`,
+        remedy: 'Restore this pack from a backup and restart the gateway: it then finishes the erasure.',
+      })
+    }
+    return found
   }
 
   push(job: Job): void {
-    this.#queue.push(job)
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined
+    this.#push(job)
+  }
+
+  /** Runs it when what was pushed before is in the log, and nothing else at the same time. @throws what it throws */
+  between<T>(run: (stores: Stores) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#push({ type: 'task', run: async (stores) => resolve(await run(stores)), failed: reject })
     })
+  }
+
+  #push(job: Job | Task): void {
+    this.#queue.push(job)
+    this.#running ??= this.#run()
   }
 
   /** Finishes what is queued (one attempt each, if the disk refuses), signs and closes. */
@@ -110,28 +138,53 @@ export class Finaliser {
   async #run(): Promise<void> {
     const retry = this.#options.retry ?? RETRY_MS
     let wait = retry.first
-    let failed = false
-    while (this.#queue.length > 0) {
-      if (!failed && this.#queue.length < MAX_BATCH) await this.#pause(GATHER_MS)
-      const batch = this.#queue.slice(0, MAX_BATCH)
+    while (this.#queue.length > 0 || this.#failed) {
       try {
-        if (failed) await this.#reopen()
-        failed = false
-        const ids = await this.#process(batch)
-        this.#queue.splice(0, batch.length)
+        if (this.#failed) await this.#reopen()
+        this.#failed = false
+        await this.#next()
         this.#trouble = undefined
         wait = retry.first
-        this.#events.done(ids)
       } catch (error) {
-        failed = true
+        this.#failed = true
         this.#trouble = `${systemCode(error)}: ${messageOf(error)}`
         this.#events.log(`finalising failed, will be tried again: ${messageOf(error)}`)
-        if (this.#hurry.signal.aborted) return
+        if (this.#hurry.signal.aborted) break
         await this.#pause(wait)
         wait = Math.min(wait * 2, retry.most)
       }
     }
+    for (const job of this.#queue) if (job.type === 'task') job.failed(new Error('the recorder ends'))
     this.#reader.close()
+    // At once: what is pushed from here on needs another run.
+    this.#running = undefined
+  }
+
+  async #next(): Promise<void> {
+    const [first] = this.#queue
+    if (first === undefined) return
+    if (first.type === 'task') {
+      this.#queue.shift()
+      await this.#perform(first)
+      return
+    }
+    if (this.#queue.length < MAX_BATCH) await this.#pause(GATHER_MS)
+    const end = this.#queue.findIndex(({ type }) => type === 'task')
+    const batch = this.#queue.slice(0, Math.min(MAX_BATCH, end === -1 ? MAX_BATCH : end)) as Job[]
+    const ids = await this.#process(batch)
+    this.#queue.splice(0, batch.length)
+    this.#events.done(ids)
+  }
+
+  /** Not tried again: who asked for it hears of the error. */
+  async #perform(task: Task): Promise<void> {
+    try {
+      await this.#stores.packs.ready()
+      await task.run(this.#stores)
+    } catch (error) {
+      task.failed(error)
+      throw error
+    }
   }
 
   /** Closing ends it at once. */
@@ -150,6 +203,7 @@ export class Finaliser {
         const id = job.type === 'exchange' ? job.request.id : job.record.id
         if (seen.has(id) || index.has(id)) continue
         seen.add(id)
+        await packs.turn()
         const record =
           job.type === 'exchange' ? await this.#assemble(job.request) : this.keeping.named(job.record)
         leaves.push({ record, bytes: encodeRecord(record) })
@@ -159,12 +213,12 @@ export class Finaliser {
       await packs.abandon()
       throw error
     }
-    let rows: Row[] = []
+    let added: IndexedLeaf[] = []
     try {
       const indexes = await all(leaves.map(({ bytes }) => ledger.append(bytes)))
-      rows = leaves.map(({ record, bytes }, i) => rowOf(Number(indexes[i]), bytes, record))
+      added = leaves.map(({ record, bytes }, i) => indexedLeaf(Number(indexes[i]), bytes, record))
     } finally {
-      index.add(rows, committed)
+      index.add(added, committed)
     }
     return batch.map((job) => (job.type === 'exchange' ? job.request.id : job.record.id))
   }

@@ -1,4 +1,7 @@
-/** Ledger, body store and index, opened together: the index is brought up to the other two. */
+/**
+ * Ledger, body store and index, opened together: the index is brought up to the other two, and erasures that the log
+ * has are finished.
+ */
 import path from 'node:path'
 import { type FileSystem, makeDirectory } from '../../base/durable.ts'
 import { type Ledger, openLedger } from '../../ledger/ledger.ts'
@@ -6,10 +9,14 @@ import { ed25519Signer } from '../../ledger/note.ts'
 import { type BodyKeys, bodyKeys } from '../bodies/keys.ts'
 import { PackStore, scanPlaces } from '../bodies/pack-store.ts'
 import type { Place } from '../bodies/place.ts'
+import { finishDrops, forgetExpired } from '../erasure/drop-pack.ts'
+import { removeErased } from '../erasure/remove-erased.ts'
+import { finishRewrites } from '../erasure/rewrite-pack.ts'
+import { RecorderError } from '../errors.ts'
 import { INDEX_FILE } from '../index/database.ts'
 import { IndexWriter } from '../index/index-writer.ts'
 import { ledgerEntries } from '../index/ledger-entries.ts'
-import { parseLeaf, type Row, rowOf } from '../index/row.ts'
+import { type IndexedLeaf, indexedLeaf, parseLeaf } from '../index/row.ts'
 
 export interface StoresOptions {
   /** The recorder's directory. */
@@ -20,6 +27,9 @@ export interface StoresOptions {
   readonly origin: string
   readonly verifierKey: string
   readonly checkpointIntervalMs: number
+  /** How old and large a pack may grow: see bodies/pack-store.ts. */
+  readonly packMs?: number | undefined
+  readonly packBytes?: number | undefined
   readonly fs: FileSystem
 }
 
@@ -28,6 +38,11 @@ export interface Stores {
   readonly ledger: Ledger
   readonly packs: PackStore
   readonly index: IndexWriter
+  /** Of the packs. */
+  readonly dir: string
+  readonly fs: FileSystem
+  /** Why content that the log has as erased is still there. */
+  readonly unfinished: RecorderError | undefined
 }
 
 const BATCH = 4096
@@ -37,7 +52,7 @@ const BATCH = 4096
  * @throws LedgerError, DurableError or the system's error: what has to be put right before recording.
  */
 export async function openStores(options: StoresOptions, afterError: boolean): Promise<Stores> {
-  const { dir, fs, origin, verifierKey, checkpointIntervalMs } = options
+  const { dir, fs, origin, verifierKey, checkpointIntervalMs, packMs, packBytes } = options
   const keys = bodyKeys(options.bodyKey)
   const packDirectory = path.join(dir, 'packs')
   await makeDirectory(packDirectory, { mode: 0o700, fs })
@@ -55,10 +70,16 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
   try {
     index = IndexWriter.open(path.join(dir, INDEX_FILE), afterError)
     if (index.nextLeaf() > Number(ledger.size)) index = index.rebuilt()
-    addRecords(index, ledgerDirectory, ledger.size)
+    const files = { dir: packDirectory, keys, fs, index }
+    await finishDrops(files)
+    await finishRewrites(files)
+    // Manifests before the records that name them.
     addPlaces(index, packDirectory, keys)
-    const packs = await PackStore.open({ dir: packDirectory, keys, fs, index }, index.position())
-    return { keys, ledger, packs, index }
+    addRecords(index, ledgerDirectory, ledger.size)
+    await forgetExpired(files)
+    const packs = await PackStore.open({ ...files, packMs, packBytes }, index.position())
+    const unfinished = await finishErasure({ index, packs }, files)
+    return { keys, ledger, packs, index, dir: packDirectory, fs, unfinished }
   } catch (error) {
     index?.close()
     await ledger.close().catch(() => {})
@@ -76,16 +97,27 @@ export async function closeStores({ ledger, packs, index }: Stores): Promise<voi
   }
 }
 
+/** A damaged pack must not keep the gateway from starting. */
+async function finishErasure(...[stores, files]: Parameters<typeof removeErased>) {
+  try {
+    await removeErased(stores, files)
+    return undefined
+  } catch (error) {
+    if (error instanceof RecorderError && error.code === 'DAMAGED') return error
+    throw error
+  }
+}
+
 function addRecords(index: IndexWriter, dir: string, size: bigint): void {
-  let rows: Row[] = []
+  let leaves: IndexedLeaf[] = []
   for (const { leaf, bytes } of ledgerEntries(dir, BigInt(index.nextLeaf()), size)) {
-    rows.push(rowOf(leaf, bytes, parseLeaf(bytes)))
-    if (rows.length >= BATCH) {
-      index.add(rows)
-      rows = []
+    leaves.push(indexedLeaf(leaf, bytes, parseLeaf(bytes)))
+    if (leaves.length >= BATCH) {
+      index.add(leaves)
+      leaves = []
     }
   }
-  index.add(rows)
+  index.add(leaves)
 }
 
 function addPlaces(index: IndexWriter, dir: string, keys: BodyKeys): void {

@@ -5,11 +5,19 @@ import type { Policy } from '../../../policies/policy.ts'
 import { workInBackground } from '../../base/background.ts'
 import { realFileSystem } from '../../base/durable.ts'
 import type { Health } from '../../base/health.ts'
+import { blankJournal } from '../erasure/blank-journal.ts'
+import { eraseContent } from '../erasure/erase.ts'
+import type { Eraser } from '../erasure/erasure-record.ts'
+import { failureOf } from '../erasure/failure.ts'
+import type { ErasureProgress } from '../erasure/remove-erased.ts'
+import type { ErasureAnswer } from '../messages.ts'
+import { keepRetention, packLimits, type RetentionSettings } from '../retention/keeper.ts'
 import { Finaliser, type Job } from './finaliser.ts'
 import type { StoresOptions } from './stores.ts'
 
-export type FinaliseStart = Omit<StoresOptions, 'fs'> & {
+export type FinaliseStart = Omit<StoresOptions, 'fs' | 'packMs' | 'packBytes'> & {
   readonly journal: string
+  readonly retention: RetentionSettings
   readonly policy?: Policy | undefined
 }
 
@@ -17,6 +25,7 @@ export type ToFinaliser =
   | Job
   /** Another policy is in force. */
   | { readonly type: 'policy'; readonly policy: Policy }
+  | { readonly type: 'erase'; readonly ids: readonly string[]; readonly by: Eraser }
   | { readonly type: 'close' }
 
 export interface FinaliserState {
@@ -40,6 +49,8 @@ export type FromFinaliser =
   | { readonly type: 'done'; readonly ids: string[] }
   | { readonly type: 'checkpoint'; readonly size: string; readonly root: string; readonly note: string }
   | { readonly type: 'state'; readonly state: FinaliserState }
+  /** Of the erasures asked for, in their order. */
+  | ErasureAnswer
   | { readonly type: 'log'; readonly line: string }
 
 const STATE_MS = 500
@@ -49,8 +60,9 @@ async function run(): Promise<void> {
   const port = parentPort!
   const send = (message: FromFinaliser) => port.postMessage(message)
   // Buffers arrive as plain Uint8Arrays.
-  const { bodyKey, logKey, ...rest } = workerData as FinaliseStart
-  const start = { ...rest, bodyKey: Buffer.from(bodyKey), logKey: Buffer.from(logKey), fs: realFileSystem }
+  const { bodyKey, logKey, retention, ...rest } = workerData as FinaliseStart
+  const keys = { bodyKey: Buffer.from(bodyKey), logKey: Buffer.from(logKey) }
+  const start = { ...rest, ...packLimits(retention), ...keys, fs: realFileSystem }
   let checkpointTime: string | undefined
   const finaliser = await Finaliser.open(start, {
     done: (ids) => send({ type: 'done', ids }),
@@ -60,6 +72,17 @@ async function run(): Promise<void> {
     },
     log: (line) => send({ type: 'log', line }),
   })
+  const log = (line: string) => send({ type: 'log', line })
+  const endRetention = keepRetention(finaliser, start.dir, retention, log)
+  /** The journal is of another thread, but what is erased it needs no more. */
+  const erase = (ids: readonly string[], by: Eraser) =>
+    finaliser.between(async (stores) => {
+      const progress = (state: ErasureProgress) => send({ type: 'erasing', progress: state })
+      const result = await eraseContent(stores, stores, ids, by, progress)
+      const { journal: dir, bodyKey, fs } = start
+      await blankJournal({ dir, bodyKey, fs }, ids)
+      return result
+    })
   const { index, ledger } = finaliser.stores
   const cut = ledger.cut && `${ledger.cut.file}: ${ledger.cut.bytes} bytes at ${ledger.cut.offset}`
   send({ type: 'opened', lastTime: index.lastTime(), lastAudit: index.lastAudit(), cut })
@@ -88,9 +111,20 @@ async function run(): Promise<void> {
   const timer = setInterval(say, STATE_MS)
   port.on('message', (message: ToFinaliser) => {
     if (message.type === 'policy') return finaliser.keeping.use(message.policy)
-    if (message.type !== 'close') return finaliser.push(message)
+    if (message.type === 'erase') {
+      erase(message.ids, message.by).then(
+        (result) => send({ type: 'erased', result }),
+        (error: unknown) => send({ type: 'erase-failed', error: failureOf(error) }),
+      )
+      return
+    }
+    if (message.type !== 'close') {
+      finaliser.push(message)
+      return
+    }
     clearInterval(timer)
-    finaliser.close().then(
+    const closed = finaliser.close()
+    Promise.all([closed, endRetention()]).then(
       () => {
         say()
         port.close()

@@ -6,14 +6,17 @@ import { existsSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { messageOf } from '../../base/errors.ts'
-import type { Place } from '../bodies/place.ts'
+import type { Span } from '../bodies/place.ts'
 import { RecorderError } from '../errors.ts'
 
 export const INDEX_FILE = 'index.sqlite'
 /** SQLite's write-ahead log of it; gone once the recorder has closed the index in order. */
 export const INDEX_WAL = `${INDEX_FILE}-wal`
 /** Raised with every change of the tables; an index of another version is made anew. */
-export const INDEX_VERSION = 1
+export const INDEX_VERSION = 2
+
+/** Leaf of a manifest that no record names: its exchange was begun again after an error. */
+export const UNCLAIMED = -1
 
 export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS record (
@@ -33,12 +36,26 @@ export const SCHEMA = `
   CREATE INDEX IF NOT EXISTS record_kind ON record (kind, leaf);
   CREATE INDEX IF NOT EXISTS record_provider ON record (provider, leaf);
   CREATE INDEX IF NOT EXISTS record_uid ON record (uid, leaf);
+  -- leaf: of a manifest the record that it is a part of, ${UNCLAIMED} where none names it; NULL for a chunk.
   CREATE TABLE IF NOT EXISTS place (
-    key BLOB PRIMARY KEY,
+    key BLOB NOT NULL,
     pack INTEGER NOT NULL,
     offset INTEGER NOT NULL,
-    length INTEGER NOT NULL
+    length INTEGER NOT NULL,
+    leaf INTEGER,
+    PRIMARY KEY (key, pack)
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS place_part ON place (pack, leaf) WHERE leaf IS NOT NULL;
+  -- leaf: the audit record that says so.
+  CREATE TABLE IF NOT EXISTS erased (
+    id TEXT PRIMARY KEY,
+    leaf INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  -- The content of all exchanges before that leaf has gone by the retention.
+  CREATE TABLE IF NOT EXISTS expired (
+    before INTEGER PRIMARY KEY,
+    leaf INTEGER NOT NULL
+  ) STRICT;
   CREATE TABLE IF NOT EXISTS position (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     pack INTEGER NOT NULL,
@@ -84,7 +101,10 @@ export function readable<T>(file: string, query: () => T): T {
   }
 }
 
-export function placeOf(database: DatabaseSync, key: Buffer): Omit<Place, 'key'> | undefined {
-  const row = database.prepare('SELECT pack, "offset", length FROM place WHERE key = ?').get(key)
-  return row as unknown as Omit<Place, 'key'> | undefined
+/** The newest where it stands in several packs. */
+export function placeOf(database: DatabaseSync, key: Buffer): Span | undefined {
+  const row = database
+    .prepare('SELECT pack, "offset", length FROM place WHERE key = ? ORDER BY pack DESC LIMIT 1')
+    .get(key)
+  return row as unknown as Span | undefined
 }

@@ -1,5 +1,6 @@
 /** The index's row of a leaf: a pure function, so that a row can be checked against the ledger. */
-import { LogRecord } from '../record.ts'
+import { type Erasure, erasureOf } from '../erasure/erasure-record.ts'
+import { LogRecord, type Part } from '../record.ts'
 
 export interface Row {
   readonly leaf: number
@@ -15,6 +16,27 @@ export interface Row {
   readonly output_tokens: number | null
   /** The exact leaf. */
   readonly bytes: Uint8Array
+}
+
+/** All that the index learns from a leaf. */
+export interface IndexedLeaf {
+  readonly row: Row
+  /** Digests of the parts whose content was stored. */
+  readonly digests: readonly Buffer[]
+  readonly erasure: Erasure | undefined
+}
+
+export function indexedLeaf(leaf: number, bytes: Uint8Array, record: LogRecord): IndexedLeaf {
+  const digests = storedParts(record).map(({ digest }) => Buffer.from(digest, 'hex'))
+  return { row: rowOf(leaf, bytes, record), digests, erasure: erasureOf(record) }
+}
+
+/** The parts of a record whose content was stored. */
+export function storedParts(record: LogRecord): Part[] {
+  if (record.kind !== 'exchange') return []
+  const { request, response } = record
+  const parts = [request.head, request.body, ...(response ? [response.head, response.body] : [])]
+  return parts.filter(({ stored }) => stored)
 }
 
 /** @throws an error where the leaf is no record of ours. */

@@ -57,6 +57,7 @@ export class Intake {
   #running: Promise<void> = Promise.resolve()
   #syncTimer: NodeJS.Timeout | undefined
   #failing: { code: string; message: string; count: number; from: number } | undefined
+  #refusing: { readonly why: FailedPayload; count: number; readonly from: number } | undefined
 
   constructor(journal: Journal, events: IntakeEvents) {
     this.#journal = journal
@@ -80,6 +81,20 @@ export class Intake {
     ]
   }
 
+  /** From now on new exchanges are refused for this reason, and those that are open go on; undefined: no more. */
+  refuse(why: FailedPayload | undefined): void {
+    const before = this.#refusing
+    if (why !== undefined) this.#refusing = { count: 0, from: Date.now(), ...before, why }
+    else this.#endRefusing()
+  }
+
+  /** For {@link Connection} only: why a new exchange is not to be recorded. */
+  refusal(): FailedPayload | undefined {
+    if (this.#refusing === undefined) return undefined
+    this.#refusing.count++
+    return this.#refusing.why
+  }
+
   /** Waits until everything that came is written, and says what was lost on the way. */
   async drain(): Promise<void> {
     do {
@@ -87,7 +102,9 @@ export class Intake {
       await this.#running
     } while (this.#scheduled || this.#pending.size > 0)
     clearTimeout(this.#syncTimer)
+    await this.#journal.cleaned
     this.#reportLost()
+    this.#endRefusing()
   }
 
   /** For {@link Connection} only. */
@@ -177,6 +194,14 @@ export class Intake {
     }
   }
 
+  #endRefusing(): void {
+    const refusing = this.#refusing
+    this.#refusing = undefined
+    if (refusing === undefined || refusing.count === 0) return
+    const { why, count, from } = refusing
+    this.#events.lost({ code: why.code, count, from, to: Date.now() })
+  }
+
   #finish(exchange: OpenExchange): void {
     this.#ids.delete(exchange.id)
     if (exchange.ranges.length === 0) return
@@ -231,7 +256,9 @@ export class Connection {
     this.#intake.claim(id)
     const exchange = newExchange(id, frame.exchange)
     this.#open.set(frame.exchange, exchange)
-    this.#add(exchange, frame)
+    exchange.failure = this.#intake.refusal()
+    if (exchange.failure === undefined) this.#add(exchange, frame)
+    else this.#refuse(exchange, exchange.failure)
   }
 
   #more(frame: Frame): void {

@@ -3,7 +3,8 @@
  *
  *   exchange id (16) | (u8 type | f64be time | u32be length | payload)*
  *
- * The journal knows one more mark than the wire: `Durable`, the time at which the request was acknowledged.
+ * The journal knows one more mark than the wire: `Durable`, the time at which the request was acknowledged. An entry
+ * whose content was erased has the id 0 and zeros behind it.
  */
 import { RecorderError } from '../errors.ts'
 import type { FrameType } from '../protocol.ts'
@@ -26,6 +27,19 @@ export function idBytes(id: string): Buffer {
 
 function idText(bytes: Buffer): string {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
+/** Of an entry that says nothing. */
+export const BLANK_ID = idText(Buffer.alloc(ID))
+
+/** Whose entry this is. */
+export function entryId(plain: Buffer): string {
+  return idText(plain.subarray(0, ID))
+}
+
+/** In the place of an entry of this length. */
+export function blankEntry(length: number): Buffer {
+  return Buffer.alloc(length)
 }
 
 /** Frames as the parts of one or more entries. */
@@ -54,6 +68,7 @@ export function encodeFrames(id: string, frames: readonly JournalFrame[]): Buffe
 /** @throws RecorderError DAMAGED */
 export function decodeFrames(plain: Buffer): { id: string; frames: JournalFrame[] } {
   const frames: JournalFrame[] = []
+  if (entryId(plain) === BLANK_ID) return { id: BLANK_ID, frames }
   let at = ID
   while (at < plain.length) {
     const length = at + MARK <= plain.length ? plain.readUInt32BE(at + 9) : Number.POSITIVE_INFINITY
@@ -66,7 +81,7 @@ export function decodeFrames(plain: Buffer): { id: string; frames: JournalFrame[
     at += MARK + length
   }
   if (at !== plain.length) throw malformed()
-  return { id: idText(plain.subarray(0, ID)), frames }
+  return { id: entryId(plain), frames }
 }
 
 function malformed(): RecorderError {

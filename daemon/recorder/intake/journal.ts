@@ -11,6 +11,7 @@ import path from 'node:path'
 import { type FileSystem, makeDirectory, removeFile, writeFileAtomic } from '../../base/durable.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { FILE_HEADER } from '../sealed/format.ts'
+import { discard, goingNumbers, shredAside } from '../sealed/going.ts'
 import { SealedWriter } from '../sealed/sealed-writer.ts'
 import { encodeFrames, type JournalFrame } from './journal-entry.ts'
 
@@ -45,6 +46,7 @@ export class Journal {
   #active: SealedWriter | undefined
   #next: number
   #dirty = false
+  #cleaning: Promise<void> = Promise.resolve()
   /** Exchanges with frames in a segment that are not finalised yet. */
   readonly #uses = new Map<number, number>()
 
@@ -56,6 +58,8 @@ export class Journal {
   /** Begins a new segment behind those that are there. `recovered`: exchanges still in the old ones. */
   static async open(options: JournalOptions, recovered: Iterable<Ranges>): Promise<Journal> {
     await makeDirectory(options.dir, { mode: 0o700, fs: options.fs })
+    for (const number of goingNumbers(options.dir))
+      await shredAside(options.dir, 'journal', number, options.fs)
     const old = sealedNumbers(options.dir, 'journal')
     const journal = new Journal(options, (old.at(-1) ?? 0) + 1)
     for (const number of old) journal.#uses.set(number, 0)
@@ -103,6 +107,11 @@ export class Journal {
     }
   }
 
+  /** Resolves when the segments that go are gone. */
+  get cleaned(): Promise<void> {
+    return this.#cleaning
+  }
+
   /** Makes everything written durable. */
   async sync(): Promise<void> {
     if (this.#active !== undefined && this.#dirty) await this.#sync(this.#active)
@@ -139,7 +148,8 @@ export class Journal {
     this.#active = next
     this.#dirty = false
     await active?.close().catch(() => {})
-    await this.#clean()
+    // Nobody's request waits for what goes.
+    void this.#clean()
     return next
   }
 
@@ -159,11 +169,16 @@ export class Journal {
   }
 
   /** A segment that can't be removed now is tried again with the next. */
-  async #clean(): Promise<void> {
+  #clean(): Promise<void> {
+    this.#cleaning = this.#cleaning.then(() => this.#cleanNow())
+    return this.#cleaning
+  }
+
+  async #cleanNow(): Promise<void> {
     for (const [segment, uses] of this.#uses) {
       if (uses > 0 || segment === this.#active?.number) continue
       try {
-        await removeFile(this.#path(segment), this.#options.fs)
+        await discard(this.#options.dir, 'journal', segment, this.#options.fs)
         this.#uses.delete(segment)
       } catch {
         return

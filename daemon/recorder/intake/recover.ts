@@ -5,7 +5,7 @@ import { FrameType } from '../protocol.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { SealedReader } from '../sealed/sealed-reader.ts'
 import { OPEN_MARK, type Ranges } from './journal.ts'
-import { decodeFrames } from './journal-entry.ts'
+import { BLANK_ID, decodeFrames } from './journal-entry.ts'
 
 export interface Recovered {
   /** Exchanges and refusals by id, in the order they began. */
@@ -36,6 +36,7 @@ export function recoverJournal(dir: string, bodyKey: Buffer): Recovered {
           continue
         }
         const { id, frames } = decodeFrames(found.plain)
+        if (id === BLANK_ID) continue
         const known = exchanges.get(id) ?? { ranges: [], ended: false }
         known.ranges.push(number, found.offset, found.length)
         known.ended ||= frames.some(({ type }) => type === FrameType.End || type === FrameType.Refusal)

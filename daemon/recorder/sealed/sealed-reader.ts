@@ -10,6 +10,7 @@ import {
   FILE_HEADER,
   openHeader,
   type Purpose,
+  sealEntry,
   unsealEntry,
 } from './format.ts'
 
@@ -80,6 +81,11 @@ export class SealedReader {
       }
     }
     if (bad !== undefined) yield { offset: bad, damage: 'an incomplete or damaged end', tail: true }
+  }
+
+  /** An entry that can stand at `offset` of this file. */
+  sealed(offset: number, parts: readonly Buffer[]): Buffer {
+    return sealEntry(this.#key, offset, parts)
   }
 
   close(): void {

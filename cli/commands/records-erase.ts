@@ -1,0 +1,57 @@
+/** `agent-anchor records erase ID…`: the content of records goes, the records and their proofs stay. */
+import { createInterface } from 'node:readline/promises'
+import { parseLeaf } from '../../daemon/recorder/index/row.ts'
+import { NotConfirmed } from '../cli-error.ts'
+import { print, printJson, type Register } from '../command.ts'
+import { eraseRecords } from '../erase-records.ts'
+import { findRecord, openEvidence } from '../evidence.ts'
+import { ExitCode } from '../exit-code.ts'
+import { storedParts } from '../parts.ts'
+import { table } from '../terminal.ts'
+
+const WORD = 'erase'
+
+export const recordsErase: Register = (records, act) =>
+  records
+    .command('erase')
+    .argument('<ids...>', "records' ids, or the starts of them")
+    .description('erase what was sent and received for good; the records stay, and their proofs hold')
+    .option('--yes', "don't ask")
+    .addHelpText(
+      'after',
+      '\nErases heads, bodies and the salts of their digests, wherever the gateway has them. Backups are not touched.\nWho did it, when and to which records stands in the log.',
+    )
+    .action(
+      act(async (options, given) => {
+        const evidence = await openEvidence(options, 'records erase')
+        const rows = (given as unknown as string[]).map((id) => findRecord(evidence, id))
+        const { yes, json } = options as { yes?: boolean; json: boolean }
+        if (yes !== true) {
+          const told = rows.map(({ id, time, provider, bytes }) => {
+            const size = storedParts(parseLeaf(bytes)).reduce((sum, { part }) => sum + part.size, 0)
+            return [id, time, provider ?? '-', `${size} bytes`]
+          })
+          process.stderr.write(`${table(told)}\n`)
+          await confirm()
+        }
+        const ids = [...new Set(rows.map(({ id }) => id))]
+        const result = await eraseRecords(evidence, ids, ({ done, of }) => {
+          if (of > 0) process.stderr.write(`packs written anew: ${done} of ${of}\n`)
+        })
+        if (json) printJson(result)
+        else {
+          for (const { id, why } of result.skipped) print(`${id}: nothing to erase: ${why}`)
+          for (const id of result.erased) print(`${id}: erased`)
+        }
+        return ExitCode.healthy
+      }),
+    )
+
+/** @throws CliError NOT_CONFIRMED */
+async function confirm(): Promise<void> {
+  if (!process.stdin.isTTY) throw new NotConfirmed(WORD)
+  const asking = createInterface({ input: process.stdin, output: process.stderr })
+  const answer = await asking.question(`This can't be undone. Type "${WORD}" to go on: `)
+  asking.close()
+  if (answer.trim() !== WORD) throw new NotConfirmed(WORD)
+}
