@@ -16,7 +16,7 @@ import {
   streamAnswer,
   tokensOf,
 } from './answer.ts'
-import { realtimeTalk, responsesTalk } from './openai-sessions.ts'
+import { echoTalk, realtimeTalk, responsesTalk } from './openai-sessions.ts'
 import { acceptWebSocket } from './web-socket.ts'
 
 const CREATED = 1_760_000_000
@@ -66,7 +66,8 @@ export function openai(request: SiteRequest): Answer {
 
 function session(request: SiteRequest): Answer | undefined {
   if (request.path === '/v1/realtime') {
-    return acceptWebSocket(request, realtimeTalk(request.query.get('model') ?? 'gpt-realtime'))
+    const model = request.query.get('model')
+    return acceptWebSocket(request, model === null ? echoTalk : realtimeTalk(model))
   }
   return request.path === '/v1/responses' ? acceptWebSocket(request, responsesTalk()) : undefined
 }
