@@ -78,9 +78,15 @@ for (const api of sessions) {
             'gen_ai.usage.input_tokens': turn.usage.input_tokens,
             'gen_ai.usage.output_tokens': turn.usage.output_tokens,
             usageSource: 'reported',
+            toolsOffered: { count: 1, names: ['get_weather'] },
           },
         },
         `${prompts[i]}`,
+      )
+      t.same(
+        record?.derived.tools?.map(({ name }) => name) ?? [],
+        turn.tools,
+        'the tools that the agent was told to call',
       )
       const shown = (await gateway.json('show', record?.id ?? '', '--bodies')).bodies as Record<
         string,
@@ -113,7 +119,8 @@ t.test('a turn is in the log while its connection lives on', async (t) => {
   let records = await all()
   while (records.length < before + 2 && Date.now() < end) records = await all()
   t.equal(agent.exitCode, null, 'it is still there')
-  t.match(records.at(-1), { webSocket: { turn: 1 }, derived: { 'gen_ai.response.model': 'gpt-5' } })
+  const turn = records.slice(before).find(({ webSocket }) => webSocket !== undefined)
+  t.match(turn, { webSocket: { turn: 1 }, derived: { 'gen_ai.response.model': 'gpt-5' } })
 })
 
 function messages(base64: string | undefined): string[] {
@@ -128,10 +135,12 @@ async function all(): Promise<ExchangeRecord[]> {
   return (records as { record: ExchangeRecord }[]).map(({ record }) => record).reverse()
 }
 
+/** The handshake and its turns; the log has them in the order in which they were finished. */
 async function recorded(api: string, count: number): Promise<ExchangeRecord[]> {
   const end = Date.now() + 10_000
   for (;;) {
     const found = (await all()).filter(({ http }) => http.target?.startsWith(`/v1/${api}`))
+    found.sort((a, b) => (a.webSocket?.turn ?? 0) - (b.webSocket?.turn ?? 0))
     if (found.length >= count || Date.now() > end) return found
     await new Promise((resolve) => setTimeout(resolve, 50))
   }

@@ -105,13 +105,15 @@ class Assembler {
         this.#trailers(this.#requestHead, payload(RequestEndPayload, frame)?.trailers)
         break
       case FrameType.ResponseHead:
-        this.#times.firstByte ??= frame.time
+        // A turn of a WebSocket has the handshake's.
+        if (!this.#open?.webSocket) this.#times.firstByte ??= frame.time
         // 1xx answers come before the final one, which is the one that counts.
         this.#responseHeadBytes = Buffer.from(frame.payload)
         this.#responseHead ??= new Capture(this.#keys, this.#store)
         this.#responseHead.write(frame.payload)
         break
       case FrameType.ResponseBody:
+        this.#times.firstByte ??= frame.time
         this.#responseBody ??= this.#body('response')
         this.#responseBody.write(frame.payload)
         this.#arrivals ??= new Arrivals(this.#times.open ?? frame.time)

@@ -8,6 +8,12 @@ import { countTokens, lastText, parseObject, tokensOf } from './answer.ts'
 
 const CALL = { name: 'get_weather', arguments: '{"city":"Oslo"}' }
 
+/** Where no model was asked for: each message is said back. */
+export const echoTalk: Talk = {
+  hello: [],
+  answer: (message) => [json({ type: 'response.done', text: `You said: ${message}` })],
+}
+
 export function realtimeTalk(model: string): Talk {
   let said = ''
   const session = { type: 'realtime', object: 'realtime.session', id: `sess_${idOf(model)}`, model }
@@ -15,7 +21,7 @@ export function realtimeTalk(model: string): Talk {
     hello: [JSON.stringify({ type: 'session.created', event_id: 'event_0', session })],
     answer(message) {
       const event = parseObject(Buffer.from(message))
-      if (event === undefined || typeof event.type !== 'string') return [echo(message)]
+      if (event === undefined) return [json({ type: 'error', error: { code: 'invalid_event' } })]
       if (event.type === 'session.update') return [{ type: 'session.updated', session }].map(json)
       if (event.type === 'conversation.item.create') {
         said = lastText([event.item])
@@ -98,5 +104,4 @@ function whatIsSaid(prompt: string) {
 }
 
 const json = (value: unknown) => JSON.stringify(value)
-const echo = (message: string) => json({ type: 'response.done', text: `You said: ${message}` })
 const idOf = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 20)

@@ -17,7 +17,7 @@ import {
   tokensOf,
 } from './answer.ts'
 import { chatCompletion } from './chat-completions.ts'
-import { realtimeTalk, responsesTalk } from './openai-sessions.ts'
+import { echoTalk, realtimeTalk, responsesTalk } from './openai-sessions.ts'
 import { idOf } from './serial.ts'
 import { acceptWebSocket } from './web-socket.ts'
 
@@ -68,7 +68,8 @@ export function openai(request: SiteRequest): Answer {
 
 function session(request: SiteRequest): Answer | undefined {
   if (request.path === '/v1/realtime') {
-    return acceptWebSocket(request, realtimeTalk(request.query.get('model') ?? 'gpt-realtime'))
+    const model = request.query.get('model')
+    return acceptWebSocket(request, model === null ? echoTalk : realtimeTalk(model))
   }
   return request.path === '/v1/responses' ? acceptWebSocket(request, responsesTalk()) : undefined
 }
