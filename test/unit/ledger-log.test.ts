@@ -13,6 +13,7 @@ import { formatTlogProof, parseTlogProof, tlogProof, verifyTlogProof } from '../
 import { openReader } from '../../daemon/ledger/reader.ts'
 import { EMPTY_EDGE, edgeRoot, extendEdge } from '../../daemon/ledger/right-edge.ts'
 import { tilePath } from '../../daemon/ledger/tile-path.ts'
+import { readEntries, readTile } from '../../daemon/ledger/tile-store.ts'
 import {
   appendLeaves,
   filesOf,
@@ -328,4 +329,24 @@ t.test('refuses tiles of other bytes than those it integrates', async (t) => {
   await appendLeaves(ledger, 3, 5)
   await t.rejects(ledger.close(), { code: 'DIFFERENT_BYTES' })
   t.equal(openReader(dir).checkpoint()?.size, 3n)
+})
+
+t.test('older partial tiles go while wider ones come, and who asks for one gets what it held', async (t) => {
+  const dir = temporaryDirectory(t)
+  const firsts: Buffer[][] = []
+  for (let size = 1; size <= 9; size++) {
+    await grow(dir, size - 1, size)
+    firsts.push(readTile(dir, { level: 0, index: 0n, width: size }))
+  }
+  for (const level of ['0', 'entries']) {
+    t.same(readdirSync(join(dir, 'tile', level, '000.p')).sort(), ['6', '7', '8', '9'], level)
+  }
+  for (const [i, hashes] of firsts.entries()) {
+    t.same(readTile(dir, { level: 0, index: 0n, width: i + 1 }), hashes)
+    t.equal(readEntries(dir, 0n, i + 1).length, i + 1)
+  }
+  t.same(await fsck(dir), [])
+  await grow(dir, 9, 257)
+  t.same(readTile(dir, { level: 0, index: 0n, width: 3 }), firsts[2], 'and from the full tile')
+  t.same(await fsck(dir), [])
 })

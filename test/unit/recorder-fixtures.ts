@@ -1,6 +1,6 @@
 /** A proxy's side of the recorder's protocol, realistic traffic, and a recorder's start message. */
 import { randomBytes, randomUUIDv7 } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -14,8 +14,16 @@ import {
   type OpenPayload,
 } from '../../daemon/recorder/protocol.ts'
 
+const temporary: string[] = []
+process.once('exit', () => {
+  for (const directory of temporary) rmSync(directory, { recursive: true, force: true })
+})
+
+/** Gone when the test's process ends. */
 export function temporaryDirectory(): string {
-  return mkdtempSync(path.join(tmpdir(), 'recorder-'))
+  const made = mkdtempSync(path.join(tmpdir(), 'recorder-'))
+  temporary.push(made)
+  return made
 }
 
 export function openPayload(over: Partial<OpenPayload> = {}): OpenPayload {
