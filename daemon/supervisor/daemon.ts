@@ -11,7 +11,6 @@ import { systemRootsWithout } from '../../ca/system-roots.ts'
 import type { Enforcement } from '../../firewall/enforcement.ts'
 import { fencePresent } from '../../firewall/fence.ts'
 import { systemNft } from '../../firewall/nft.ts'
-import { literalNames } from '../../policies/catalogue.ts'
 import { steadyNow } from '../base/steady-clock.ts'
 import type { Config } from '../config/config.ts'
 import { upstreamSource } from '../dns-guard/upstreams.ts'
@@ -38,14 +37,15 @@ import { policyKeeper, preparePolicy } from './policy-keeper.ts'
 import { programVersion } from './program.ts'
 import { startProxies } from './proxies.ts'
 import { startRecording } from './recording.ts'
+import { refuseToStart } from './refuse-to-start.ts'
 import { stateReport } from './report.ts'
 import { startSensor } from './sensor-process.ts'
 import { keepAlive, notify } from './service-manager.ts'
 import { type Sight, startSight } from './sight.ts'
 import { sightings } from './sightings.ts'
 import { socketGroup } from './socket-group.ts'
-import { processStart, readState, type SupervisorState } from './state-file.ts'
-import { SupervisorError } from './supervisor-error.ts'
+import { startDetail } from './start-record.ts'
+import { processStart, type SupervisorState } from './state-file.ts'
 
 export interface Daemon {
   /** Takes what the policy's files say now, without dropping a connection; where they are bad, all stays as it is. */
@@ -75,31 +75,6 @@ export async function startDaemon(config: Config): Promise<Daemon> {
   } catch (error) {
     await stack.disposeAsync()
     throw error
-  }
-}
-
-async function refuseToStart(stateFile: string): Promise<void> {
-  if (process.platform !== 'linux') {
-    throw new SupervisorError(
-      'PLATFORM',
-      `${process.platform} is not supported yet`,
-      'Run the gateway on Linux.',
-    )
-  }
-  if (process.getuid?.() !== 0) {
-    throw new SupervisorError(
-      'NOT_ROOT',
-      'the daemon must start as root',
-      'Start it with sudo or as a service.',
-    )
-  }
-  const running = await readState(stateFile)
-  if (running) {
-    throw new SupervisorError(
-      'ALREADY_RUNNING',
-      `a daemon runs already with this runtimeDir (pid ${running.pid})`,
-      'Stop it first, or give this one a runtimeDir and stateDir of its own.',
-    )
   }
 }
 
@@ -367,19 +342,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   phase = 'running'
   coverage.running()
   report.changed()
-  const { exempt, subjects } = policy.enforcement
-  trail.write('start', {
-    version: programVersion,
-    policyName: policy.name,
-    policy: policy.hash,
-    names: literalNames(catalogue).length,
-    subjects: subjects.users === 'everyone' ? 'everyone' : JSON.stringify(subjects).slice(0, 500),
-    exempt: [...exempt.users, ...exempt.groups, ...exempt.cgroups].join(' ').slice(0, 500),
-    missing: initial.missing
-      .map(({ kind, name }) => `${kind} ${name}`)
-      .join(', ')
-      .slice(0, 500),
-  })
+  trail.write('start', startDetail(initial))
   log.info(
     `capturing for ${catalogue.providers.length} providers under the policy ${policy.name}; status: agent-anchor status`,
   )
