@@ -90,6 +90,8 @@ t.test('an older copy of the state is called one, and is never anchored over the
   t.equal((await gateway.cli('verify')).code, 1)
   await until('status is degraded', async () => (await gateway.cli('status')).code === 4)
 
+  // Degraded it is at first for other reasons too.
+  await until('the head is known', async () => (await chain()).head !== undefined)
   const before = (await chain()).head
   for (let i = 0; i < 12; i++) await call()
   await until('the log has outgrown the head', async () => {
