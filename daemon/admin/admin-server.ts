@@ -4,16 +4,12 @@
  * Threat model: the directory's mode lets only root and the recorder's own account connect; who it was stands in the
  * record by the kernel's word and not by the client's.
  */
-import { chmodSync, rmSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { z } from 'zod'
 import type { Eraser } from '../recorder/erasure/erasure-record.ts'
 import { ErasedIds, type ErasureAnswer } from '../recorder/messages.ts'
+import { type LocalServer, listenAt } from './local-server.ts'
 import { loginUid } from './login-uid.ts'
-
-export interface AdminServer {
-  close(): Promise<void>
-}
 
 export type Erase = (ids: readonly string[], by: Eraser, answered: (answer: ErasureAnswer) => void) => void
 
@@ -24,21 +20,10 @@ const MAX_CONNECTIONS = 8
 const REQUEST_MS = 5000
 
 /** @throws the system's error where the socket can't be made. */
-export async function startAdminServer(path: string, erase: Erase): Promise<AdminServer> {
-  const server: Server = createServer((socket) => serve(socket, erase))
+export async function startAdminServer(path: string, erase: Erase): Promise<LocalServer> {
+  const server = createServer((socket) => serve(socket, erase))
   server.maxConnections = MAX_CONNECTIONS
-  rmSync(path, { force: true })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(path, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-  // Without a listener an accept that fails would end the process.
-  server.on('error', () => {})
-  chmodSync(path, 0o600)
-  return { close: () => new Promise((resolve) => server.close(() => resolve())) }
+  return listenAt(server, path, 0o600)
 }
 
 function serve(socket: Socket, erase: Erase): void {

@@ -3,8 +3,9 @@ import { utimesSync } from 'node:fs'
 import path from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Policy } from '../../policies/policy.ts'
-import { type AdminServer, startAdminServer } from '../admin/admin-server.ts'
-import { type StatusServer, startStatusServer } from '../admin/status-server.ts'
+import { startAdminServer } from '../admin/admin-server.ts'
+import type { LocalServer } from '../admin/local-server.ts'
+import { startStatusServer } from '../admin/status-server.ts'
 import { makeDirectory, realFileSystem } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
@@ -52,8 +53,8 @@ export class Recorder {
   #journal!: Journal
   #intake!: Intake
   #server: IntakeServer | undefined
-  #status: StatusServer | undefined
-  #admin: AdminServer | undefined
+  #status: LocalServer | undefined
+  #admin: LocalServer | undefined
   #chain: ChainThread | undefined
   #timers: NodeJS.Timeout[] = []
   #finaliserState: FinaliserState = { records: 0, treeSize: '0', checkpointTime: undefined, health: [] }
