@@ -39,6 +39,8 @@ const rig = await startRig({
   provider: (socket) => void through.provider(socket),
   recorderSocket: start.socket,
   startRecorder: false,
+  // On a busy machine a hello may come late.
+  sniffTimeoutMs: 10_000,
 })
 while (rig.worker.state().recorder === 'lost') await new Promise((resolve) => setTimeout(resolve, 5))
 const server = createServer(
