@@ -1,6 +1,6 @@
 /**
- * One request and its response: read from the agent, recorded, held back until it is on disk, forwarded as it
- * came (outgoing.ts) on a connection (supply.ts); and the answer back (answer.ts).
+ * One request and its response: the request (request-side.ts), a connection (supply.ts), the answer back (answer.ts),
+ * and what the connection becomes where it leaves HTTP (upgrade.ts).
  *
  * What may go wrong ends in exactly one of: `complete`, `#fail` (the gateway answers where nothing was answered
  * yet, else cuts), or the agent's going away. Each tells the recorder once.
@@ -11,49 +11,31 @@ import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
 import type { Judged } from '../examination/judged.ts'
 import { PolicyBlock } from '../examination/policy-block.ts'
-import { type BodyReader, bodyReader } from '../http/body.ts'
-import { keepAliveSeconds, persists, requestFraming } from '../http/framing.ts'
-import { parseRequestHead, type RequestHead, type ResponseHead } from '../http/head.ts'
-import { joined } from '../http/joined.ts'
+import { keepAliveSeconds, persists } from '../http/framing.ts'
+import type { RequestHead, ResponseHead } from '../http/head.ts'
 import { ProxyError } from '../proxy-error.ts'
-import { recordId } from '../record-id.ts'
 import type { DrainListener, ExchangeListener } from '../recorder-link.ts'
 import { PAUSED_BY, type UpstreamConnection } from '../upstream/connection.ts'
 import { certificateWanted } from '../upstream/dial.ts'
-import { isWebSocket } from '../web-socket/extensions.ts'
-import { WebSocketRelay } from '../web-socket/web-socket.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import { Answer, type AnswerSink } from './answer.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
 import { asProxyError, closed, outcomeOf } from './failure.ts'
-import { HeldRequest } from './held-request.ts'
-import { Outgoing } from './outgoing.ts'
 import { CERTIFICATE_WANTED, Recording } from './recording.ts'
+import { type RequestHost, RequestSide } from './request-side.ts'
 import { type Supplied, Supply } from './supply.ts'
-import { whatIsRecorded } from './what-is-recorded.ts'
+import { Upgrade, type UpgradeHost } from './upgrade.ts'
 
-/** RFC 9110 §9.2.2, less PUT and DELETE: what they do twice may be seen. */
-const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS'])
-const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')
-
-export class Exchange implements Supplied, ExchangeListener, DrainListener, AnswerSink {
-  readonly request: RequestHead
+export class Exchange
+  implements Supplied, ExchangeListener, DrainListener, AnswerSink, RequestHost, UpgradeHost
+{
   readonly #shared: Shared
   readonly #agent: AgentSide
-  readonly #requestBody: BodyReader
-  readonly #outgoing: Outgoing
+  readonly #request: RequestSide
   readonly #supply: Supply
   readonly #answer: Answer
-  /** What the record is opened with; undefined where no record is wanted. */
-  readonly #recorded: Governed | undefined
-  /** Until the policy's rules have judged it: nothing of it went anywhere. */
-  #held: HeldRequest | undefined
-  /** Its body went out as another: trailers of the old one did not. */
-  #redacted = false
   #recording: Recording | undefined
-  /** What the connection became, where that is recorded turn by turn. */
-  #webSocket: WebSocketRelay | undefined
-  #requestDone = false
+  #upgrade: Upgrade | undefined
   #agentEnded = false
   #upstreamEnded = false
   /** A byte of an answer came from the provider; one went to the agent. */
@@ -66,25 +48,35 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
    * @throws ProxyError where the request must be refused
    */
   constructor(shared: Shared, agent: AgentSide, head: Buffer) {
-    this.request = parseRequestHead(head)
     this.#shared = shared
     this.#agent = agent
-    this.#recorded = whatIsRecorded(shared, agent.governed, this.request)
-    const framing = requestFraming(this.request)
-    this.#requestBody = bodyReader(framing)
-    const judged = (verdict: Judged) => this.#judged(verdict)
-    this.#held = HeldRequest.of(shared, this.#recorded ?? agent.governed, this.request, framing, judged)
-    this.#outgoing = new Outgoing(REPEATABLE.has(this.request.method))
-    this.#supply = new Supply(shared, agent, this.#outgoing, this)
+    this.#request = new RequestSide(shared, agent, head, this)
+    this.#supply = new Supply(shared, agent, this.#request.outgoing, this)
     this.#answer = new Answer(
-      this.request,
+      this.#request.head,
       this,
       shared.policy.proxy.altSvc === 'strip' ? 'alt-svc' : undefined,
     )
   }
 
+  get request(): RequestHead {
+    return this.#request.head
+  }
+
   get requestDone(): boolean {
-    return this.#requestDone
+    return this.#request.done
+  }
+
+  get recording(): Recording | undefined {
+    return this.#recording
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  get #upstream(): UpstreamConnection | undefined {
+    return this.#request.outgoing.upstream
   }
 
   /**
@@ -95,14 +87,10 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
    */
   begin(head: Buffer, bytes: Buffer, next: number): number {
     this.#shared.counters.exchanges += 1
-    if (this.#held) this.#held.start()
-    else this.#go(this.#recorded, this.request)
-    if (this.#held?.wantsContinue && next === bytes.length) this.#agent.write(CONTINUE)
-    return this.#over ? bytes.length : this.#take(bytes, next, head)
+    return this.#request.begin(head, bytes, next)
   }
 
-  /** Opens the record and finds a connection. */
-  #go(recorded: Governed | undefined, head: RequestHead): void {
+  go(recorded: Governed | undefined, head: RequestHead): void {
     if (recorded && !this.#record(recorded, head)) this.unrecorded('the recorder can’t be reached')
     if (!this.#over) this.#supply.start()
   }
@@ -112,61 +100,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
     return this.#recording !== undefined
   }
 
-  /** More bytes from the agent; says the index after the last one that belongs here. @throws ProxyError malformed_chunk */
-  more(bytes: Buffer): number {
-    if (this.#over) return bytes.length
-    if (this.#answer.isTunnel) {
-      if (this.#webSocket) {
-        this.#webSocket.fromAgent(bytes)
-      } else {
-        this.#recording?.requestBody([bytes])
-        this.#push(bytes)
-      }
-      this.#checkRecorder()
-      return bytes.length
-    }
-    return this.#requestDone ? 0 : this.#take(bytes, 0)
-  }
-
-  #take(bytes: Buffer, offset: number, head?: Buffer): number {
-    const parts: Buffer[] = []
-    const end = this.#requestBody.read(bytes, offset, parts)
-    const raw = joined(head, bytes, offset, end)
-    if (this.#held) {
-      this.#requestDone = this.#requestBody.done
-      this.#held.take(raw, parts, this.#requestDone)
-    } else {
-      this.#pass(raw, parts, head !== undefined)
-    }
-    return this.#over ? bytes.length : end
-  }
-
-  /** @param whole they begin with the head */
-  #pass(raw: Buffer, parts: readonly Buffer[], whole: boolean): void {
-    this.#recording?.requestBody(parts)
-    if (this.#requestBody.done) this.#requestComplete(raw, whole)
-    else this.#push(raw)
-    this.#checkRecorder()
-  }
-
-  /** The policy's rules have judged it: all that was held goes on, or nothing of it ever does. */
-  #judged(judged: Judged): void {
-    const held = this.#held
-    this.#held = undefined
-    if (!held || this.#over) return
-    const { head, raw, parts } = held.release(judged)
-    const { rule = this.#recorded?.rule } = judged
-    const recorded = this.#recorded && rule ? { ...this.#recorded, rule, verdict: judged } : undefined
-    if (judged.action === 'block') {
-      this.#block(judged, recorded, parts)
-      return
-    }
-    this.#redacted = judged.body !== undefined
-    this.#go(recorded, head)
-    if (!this.#over && raw.length > 0) this.#pass(raw, parts, true)
-  }
-
-  #block(judged: Judged, recorded: Governed | undefined, parts: readonly Buffer[]): void {
+  block(judged: Judged, recorded: Governed | undefined, parts: readonly Buffer[]): void {
     const { governed } = this.#agent
     const style = callShape(this.request.method, this.request.target) ?? governed.provider.style
     const error = new PolicyBlock(judged, style)
@@ -180,25 +114,17 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
     this.#agent.answer(error)
   }
 
-  #requestComplete(raw: Buffer, whole: boolean): void {
-    this.#requestDone = true
-    this.#outgoing.finish(raw, whole)
-    this.#recording?.requestEnd(this.#redacted ? undefined : this.#requestBody.trailers)
-    if (!this.#recording || !this.#shared.holdBack) this.#outgoing.release()
-    this.#advance()
-  }
-
-  #push(raw: Buffer): void {
-    if (!this.#outgoing.push(raw)) this.#agent.pause(AGENT_PAUSED_BY.upstream)
-  }
-
-  /** Sends what may be sent by now. */
-  #advance(): void {
-    if (!this.#over && this.#outgoing.advance()) this.#agent.resume(AGENT_PAUSED_BY.upstream)
+  /** More bytes from the agent; says the index after the last one that belongs here. @throws ProxyError malformed_chunk */
+  more(bytes: Buffer): number {
+    if (this.#over) return bytes.length
+    if (!this.#upgrade) return this.requestDone ? 0 : this.#request.take(bytes, 0)
+    this.#upgrade.fromAgent(bytes)
+    this.checkRecorder()
+    return bytes.length
   }
 
   supplied(): void {
-    this.#advance()
+    this.#request.advance()
   }
 
   unsupplied(error: unknown): void {
@@ -211,7 +137,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
     try {
       const read = this.#answer.read(bytes)
       if (read !== 'more') this.#complete(read === 'surplus')
-      this.#checkRecorder()
+      this.checkRecorder()
     } catch (error) {
       const reason = `the answer of ${this.#agent.governed.name} can't be forwarded: ${messageOf(error)}`
       this.#fail(
@@ -226,46 +152,35 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
   }
 
   body(parts: readonly Buffer[]): void {
-    if (this.#webSocket) for (const part of parts) this.#webSocket.fromProvider(part)
+    if (this.#upgrade) this.#upgrade.fromProvider(parts)
     else this.#recording?.responseBody(parts)
   }
 
   forward(raw: Buffer): void {
     if (raw.length === 0) return
     this.#answered = true
-    if (!this.#agent.write(raw)) this.#outgoing.upstream?.pause(PAUSED_BY.agent)
+    if (!this.#agent.write(raw)) this.#upstream?.pause(PAUSED_BY.agent)
   }
 
   get maySwitch(): boolean {
-    return this.#requestDone && this.#outgoing.empty
+    return this.requestDone && this.#request.outgoing.empty
   }
 
   switched(head: ResponseHead): void {
-    if (this.#recorded && isWebSocket(this.request, head)) this.#openWebSocket(this.#recorded, head)
+    this.#upgrade = new Upgrade(this.#shared, this.#agent, this.#request, head, this)
+    if (this.#upgrade.isRecorded) this.#recording = undefined
     this.#agent.upgraded()
   }
 
-  /** The handshake's record ends here; each turn makes one of its own. */
-  #openWebSocket(recorded: Governed, response: ResponseHead): void {
-    const facts = this.#facts(this.#outgoing.upstream)
-    const id = this.#recording?.id ?? recordId(now())
-    this.#recording?.end({ outcome: 'complete', ...facts })
-    this.#recording = undefined
-    const connection = { request: this.request, response, id, facts }
-    this.#webSocket = new WebSocketRelay(this.#shared, recorded, connection, {
-      toProvider: (bytes) => this.#push(bytes),
-      pauseAgent: (paused) => this.#agent[paused ? 'pause' : 'resume'](AGENT_PAUSED_BY.webSocket),
-      pauseProvider: (paused) => this.#outgoing.upstream?.[paused ? 'pause' : 'resume'](PAUSED_BY.webSocket),
-      failed: (error) => this.#fail('protocol-error', asProxyError(error)),
-      unrecorded: (reason) => this.unrecorded(reason),
-    })
+  failed(error: unknown): void {
+    this.#fail('protocol-error', asProxyError(error))
   }
 
   /** @param surplus the provider sent bytes after its answer: that connection can't be trusted any more */
   #complete(surplus: boolean): void {
     const answer = this.#answer
     const response = answer.head as ResponseHead
-    const sent = this.#requestDone && this.#outgoing.empty
+    const sent = this.maySwitch
     const persistent = persists(response) && persists(this.request) && !answer.untilClose && !this.#agentEnded
     const upstream = this.#end('complete')
     if (sent && persistent && !surplus && upstream) {
@@ -275,7 +190,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
     } else {
       upstream?.destroy()
     }
-    this.#agent.finished(this.#requestDone && persistent)
+    this.#agent.finished(this.requestDone && persistent)
   }
 
   upstreamEnded(): void {
@@ -303,7 +218,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
 
   #gone(error: Error | undefined): void {
     const { name } = this.#agent.governed
-    const asked = this.#outgoing.upstream?.wantsCertificate
+    const asked = this.#upstream?.wantsCertificate
     const why = error ? `: ${messageOf(error)}` : ''
     if (this.#heard) {
       // A provider that stops because the agent closed its side first was not the one to break off.
@@ -326,7 +241,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
   }
 
   agentDrained(): void {
-    this.#outgoing.upstream?.resume(PAUSED_BY.agent)
+    this.#upstream?.resume(PAUSED_BY.agent)
   }
 
   /** The agent sends no more; the provider is told so as soon as it has the request. */
@@ -337,13 +252,14 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
       this.#tunnelClosed()
       return
     }
-    if (!this.#requestDone) {
+    if (!this.requestDone) {
       this.agentClosed()
       this.#agent.destroy()
       return
     }
-    if (this.#webSocket) this.#webSocket.agentEnded(() => this.#outgoing.close())
-    else this.#outgoing.close()
+    const { outgoing } = this.#request
+    if (this.#upgrade) this.#upgrade.agentEnded(() => outgoing.close())
+    else outgoing.close()
   }
 
   /** The agent is gone. */
@@ -354,9 +270,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
   }
 
   durable(): void {
-    if (this.#over) return
-    this.#outgoing.release()
-    this.#advance()
+    if (!this.#over) this.#request.release()
   }
 
   unrecorded(reason: string): void {
@@ -375,22 +289,21 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
     this.#shared.counters.unrecorded += 1
     this.#recording = undefined
     this.recorderDrained()
-    this.#webSocket?.goOn()
-    if (!this.#requestDone) return
-    this.#outgoing.release()
-    this.#advance()
+    this.#upgrade?.goOn()
+    if (this.requestDone) this.#request.release()
   }
 
-  #checkRecorder(): void {
-    if (this.#over || !(this.#recording || this.#webSocket) || !this.#shared.recorder.full) return
+  checkRecorder(): void {
+    const recorded = this.#recording !== undefined || this.#upgrade?.isRecorded
+    if (this.#over || !recorded || !this.#shared.recorder.full) return
     this.#agent.pause(AGENT_PAUSED_BY.recorder)
-    this.#outgoing.upstream?.pause(PAUSED_BY.recorder)
+    this.#upstream?.pause(PAUSED_BY.recorder)
     this.#shared.recorder.whenDrained(this)
   }
 
   recorderDrained(): void {
     this.#agent.resume(AGENT_PAUSED_BY.recorder)
-    this.#outgoing.upstream?.resume(PAUSED_BY.recorder)
+    this.#upstream?.resume(PAUSED_BY.recorder)
   }
 
   /** A request whose body can't be read. */
@@ -403,16 +316,15 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
     this.#shared.counters.failed += 1
     if (error.code === 'upstream_wants_certificate')
       void this.#shared.refusers.add(this.#agent.governed, now())
-    const last = this.#webSocket?.closeFrame(error)
+    const last = this.#upgrade?.lastWords(error)
     if (last) this.#agent.write(last)
     this.#supply.giveBack(this.#end(outcome, error), this.#heard)
     if (this.#answered) this.#agent.destroy()
     else this.#agent.answer(error)
   }
 
-  #facts(
-    upstream: UpstreamConnection | undefined,
-  ): Pick<EndPayload, 'upstream' | 'destinationMismatch' | 'flags'> {
+  get facts(): Pick<EndPayload, 'upstream' | 'destinationMismatch' | 'flags'> {
+    const upstream = this.#upstream
     return {
       ...(upstream ? { upstream: upstream.endpoint } : {}),
       ...(this.#agent.mismatch ? { destinationMismatch: true } : {}),
@@ -422,20 +334,19 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
 
   /** Closes the record; says the connection that must be seen to. */
   #end(outcome: Outcome, error?: ProxyError): UpstreamConnection | undefined {
-    const unjudged = this.#held?.stop()
-    this.#held = undefined
-    if (unjudged && this.#recorded && this.#record(this.#recorded, this.request)) {
-      this.#recording?.requestBody(unjudged)
-    }
+    const { recorded } = this.#request
+    const unjudged = this.#request.stop()
+    if (unjudged && recorded && this.#record(recorded, this.request)) this.#recording?.requestBody(unjudged)
     this.#over = true
+    const { facts } = this
     const upstream = this.#supply.end()
     const said = error && { code: error.code, message: error.message }
-    this.#webSocket?.end(outcome, said)
+    this.#upgrade?.end(outcome, said)
     if (this.#recording) {
       const { trailers, isTunnel } = this.#answer
       const payload: EndPayload = {
         outcome,
-        ...this.#facts(upstream),
+        ...facts,
         ...(said ? { error: said } : {}),
         ...(trailers === undefined ? {} : { trailers }),
         ...(isTunnel ? { upgraded: true } : {}),
