@@ -12,6 +12,7 @@ import type { Agent, Endpoint } from '../recorder/protocol.ts'
 import { Arrival } from './arrival.ts'
 import { fingerprintWith } from './credentials/fingerprint.ts'
 import { Deadlines } from './deadlines.ts'
+import { Endings } from './endings.ts'
 import { examines } from './examination/examination.ts'
 import { H2Pair } from './h2/pair.ts'
 import { type AskForLeaf, Leaves } from './leaves.ts'
@@ -126,6 +127,7 @@ export class Worker {
       providers: new Providers(deadlines, trust, dialled),
       vouching: new Vouching({ probe: (inquiry) => probe(probing, inquiry) }),
       refusers: new Refusers(),
+      endings: new Endings(),
       directory: new Directory({
         dns: options.dns,
         hosts: options.hosts,
@@ -255,16 +257,22 @@ export class Worker {
   async stop(): Promise<void> {
     this.#stopping = true
     for (const connection of this.#intercepted) connection.stop()
-    const until = performance.now() + STOP_MS
-    while ([...this.#intercepted].some((connection) => connection.busy) && performance.now() < until) {
-      await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS))
-    }
+    await until(() => [...this.#intercepted].every((connection) => !connection.busy))
     for (const socket of this.#sockets) socket.destroy()
     this.#owners.stop()
-    await new Promise((resolve) => setImmediate(resolve))
+    // What ended with its connection is told before the recorder's is closed.
+    await until(() => this.#sockets.size === 0)
+    await this.#shared.endings.settled(STOP_MS)
     this.#shared.providers.stop()
     this.#shared.deadlines.stop()
     await this.#shared.recorder.stop()
+  }
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  const end = performance.now() + STOP_MS
+  while (!holds() && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS))
   }
 }
 

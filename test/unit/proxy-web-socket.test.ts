@@ -306,3 +306,26 @@ t.test('plain HTTP', async (t) => {
   t.match(turn?.open, { tls: false })
   t.same(turn?.client, [json({ type: 'response.create' })])
 })
+
+t.test('a worker that stops tells of every message that it passed on, compressed ones too', async (t) => {
+  const COUNT = 40
+  const big = 'x'.repeat(200_000)
+  const rig = await startWebSocketRig(
+    (ws) => {
+      for (let i = 0; i < COUNT; i++) ws.send(json({ type: 'delta', i, big: `${i}${big}` }))
+    },
+    { server: { perMessageDeflate: { threshold: 0 } } },
+  )
+  const { ws } = await rig.open({ perMessageDeflate: true })
+  let got = 0
+  await new Promise<void>((resolve) => {
+    ws.on('message', () => {
+      got += 1
+      if (got === COUNT) resolve()
+    })
+  })
+  await rig.worker.stop()
+  const [turn] = await rig.turns(1)
+  t.equal(turn?.server.length, COUNT)
+  await rig.stop()
+})

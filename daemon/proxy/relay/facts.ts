@@ -5,6 +5,7 @@ import type { Agent, Endpoint } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
 import type { Fingerprint } from '../credentials/fingerprint.ts'
 import type { Deadlines } from '../deadlines.ts'
+import type { Endings } from '../endings.ts'
 import type { Holding, Judged } from '../examination/judged.ts'
 import type { Directory } from '../names/directory.ts'
 import type { Owner } from '../owners.ts'
@@ -73,6 +74,7 @@ export interface Shared {
   readonly governs: (name: string) => boolean
   readonly vouching: Vouching
   readonly refusers: Refusers
+  readonly endings: Endings
   /** To be told of each upstream connection before anything is sent on it: the leak sensor knows it by that. */
   readonly dialled: Report
   readonly counters: Counters

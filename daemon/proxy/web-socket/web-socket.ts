@@ -97,11 +97,14 @@ export class WebSocketRelay implements ExchangeListener {
   /** The connection is over. */
   end(outcome: Outcome, error: EndPayload['error']): void {
     this.#over = true
+    const told = Promise.withResolvers<void>()
     this.#order.run(0, () => {
       this.#turns.finish(this.#outcome(outcome), error)
       this.#inflaters?.client.close()
       this.#inflaters?.server.close()
+      told.resolve()
     })
+    this.#shared.endings.add(told.promise)
   }
 
   /** A socket's end says little: what counts is whether one of them said that it closes. */
