@@ -1,8 +1,8 @@
 /**
  * admin.sock: what the administrator asks of the running recorder. One line of JSON asks, lines of JSON answer.
  *
- * Threat model: the directory's mode lets only root and the recorder's own account connect; who it was stands in the
- * record by the kernel's word and not by the client's.
+ * Threat model: the directory's mode lets only root and the recorder's own account connect, and only root is heard; who
+ * it was stands in the record by the kernel's word and not by the client's.
  */
 import { createServer, type Socket } from 'node:net'
 import { z } from 'zod'
@@ -19,14 +19,17 @@ const MAX_REQUEST = 64 << 10
 const MAX_CONNECTIONS = 8
 const REQUEST_MS = 5000
 
-/** @throws the system's error where the socket can't be made. */
-export async function startAdminServer(path: string, erase: Erase): Promise<LocalServer> {
-  const server = createServer((socket) => serve(socket, erase))
+/**
+ * @param administrator uid of who is heard
+ * @throws the system's error where the socket can't be made
+ */
+export async function startAdminServer(path: string, erase: Erase, administrator = 0): Promise<LocalServer> {
+  const server = createServer((socket) => serve(socket, erase, administrator))
   server.maxConnections = MAX_CONNECTIONS
   return listenAt(server, path, 0o600)
 }
 
-function serve(socket: Socket, erase: Erase): void {
+function serve(socket: Socket, erase: Erase, administrator: number): void {
   const say = (answer: ErasureAnswer) => {
     if (socket.writable) socket.write(`${JSON.stringify(answer)}\n`)
   }
@@ -50,11 +53,13 @@ function serve(socket: Socket, erase: Erase): void {
     const asked = requestIn(text.slice(0, end))
     if (asked === undefined) return refuse('the request is not understood')
     eraserBehind(socket).then(
-      (by) =>
+      (by) => {
+        if (by.uid !== administrator) return refuse('it may be asked by root only')
         erase(asked.ids, by, (answer) => {
           say(answer)
           if (answer.type !== 'erasing') socket.end()
-        }),
+        })
+      },
       () => socket.destroy(),
     )
   }

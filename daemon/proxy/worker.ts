@@ -77,6 +77,8 @@ export interface WorkerOptions {
 /** Connections open at once in one worker; more are closed as they come. Descriptors: two each. */
 const MAX_CONNECTIONS = 16_384
 const STOP_MS = 5000
+/** For sockets to close and their last messages to be told: the supervisor waits 7 s in all. */
+const CLOSE_MS = 900
 const STOP_LOOK_MS = 20
 
 export class Worker {
@@ -257,20 +259,20 @@ export class Worker {
   async stop(): Promise<void> {
     this.#stopping = true
     for (const connection of this.#intercepted) connection.stop()
-    await until(() => [...this.#intercepted].every((connection) => !connection.busy))
+    await until(() => [...this.#intercepted].every((connection) => !connection.busy), STOP_MS)
     for (const socket of this.#sockets) socket.destroy()
     this.#owners.stop()
     // What ended with its connection is told before the recorder's is closed.
-    await until(() => this.#sockets.size === 0)
-    await this.#shared.endings.settled(STOP_MS)
+    await until(() => this.#sockets.size === 0, CLOSE_MS)
+    await this.#shared.endings.settled(CLOSE_MS)
     this.#shared.providers.stop()
     this.#shared.deadlines.stop()
     await this.#shared.recorder.stop()
   }
 }
 
-async function until(holds: () => boolean): Promise<void> {
-  const end = performance.now() + STOP_MS
+async function until(holds: () => boolean, withinMs: number): Promise<void> {
+  const end = performance.now() + withinMs
   while (!holds() && performance.now() < end) {
     await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS))
   }

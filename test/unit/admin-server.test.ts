@@ -8,18 +8,22 @@ import { temporaryDirectory } from './recorder-fixtures.ts'
 
 const asked: Parameters<Erase>[] = []
 const socketPath = path.join(temporaryDirectory(), 'admin.sock')
-const server = await startAdminServer(socketPath, (ids, by, answered) => {
+const erase: Erase = (ids, by, answered) => {
   asked.push([ids, by, answered])
   answered({ type: 'erasing', progress: { done: 0, of: 1 } })
   answered({ type: 'erased', result: { erased: [...ids], skipped: [] } })
-})
+}
+const own = process.getuid?.() ?? 0
+const server = await startAdminServer(socketPath, erase, own)
 t.teardown(() => server.close())
 
 /** All that is answered to these bytes, until the connection ends. */
-function ask(...pieces: string[]): Promise<unknown[]> {
+const ask = (...pieces: string[]) => askAt(socketPath, ...pieces)
+
+function askAt(at: string, ...pieces: string[]): Promise<unknown[]> {
   return new Promise((resolve) => {
     let text = ''
-    const socket = connect(socketPath, () => {
+    const socket = connect(at, () => {
       for (const piece of pieces) socket.write(piece)
     })
     socket.setEncoding('utf8').on('data', (piece) => {
@@ -76,4 +80,14 @@ t.test('what is no request is refused with what to do, and nothing is erased', a
 
 t.test('nobody but its owner may connect', async (t) => {
   t.equal(statSync(socketPath).mode & 0o777, 0o600)
+})
+
+t.test('whoever isn’t the administrator is told so, and nothing is erased', async (t) => {
+  const before = asked.length
+  const other = path.join(temporaryDirectory(), 'admin.sock')
+  const listening = await startAdminServer(other, erase, own + 1)
+  t.teardown(() => listening.close())
+  const line = `${JSON.stringify({ command: 'erase', ids: [randomUUIDv7()] })}\n`
+  t.match(await askAt(other, line), [{ type: 'erase-failed', error: { message: /root only/ } }])
+  t.equal(asked.length, before)
 })

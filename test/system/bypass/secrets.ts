@@ -32,7 +32,11 @@ export async function targetsFor({ gateway }: World, uid: number): Promise<Targe
     recorders && [paths.recorderState, paths.chainState].some((below) => path.startsWith(below))
   const everybodys = [paths.caCertificate, paths.verifierKey, paths.statusSocket]
   const sockets = listeningSockets(all).filter(
-    (path) => !everybodys.includes(path) && !(path === paths.recorderSocket && own.size > 0),
+    (path) =>
+      !everybodys.includes(path) &&
+      !(path === paths.recorderSocket && own.size > 0) &&
+      // The recorder listens there, and hears root alone.
+      !(path === paths.adminSocket && recorders),
   )
   const kept = filesBelow(config.stateDir, config.logDir).filter(
     (path) => !everybodys.includes(path) && !isOwn(path),
