@@ -23,7 +23,8 @@ import { CODE } from './frame.ts'
 import { FrameError } from './frame-error.ts'
 import { FromAgent } from './from-agent.ts'
 import { FromProvider } from './from-provider.ts'
-import { sendOwnAnswer } from './own-answer.ts'
+import { Outlet } from './outlet.ts'
+import { type Answered, sendOwnAnswer } from './own-answer.ts'
 import { deadlineOf, IDLE_MS, LINGER_MS, STALL_MS } from './patience.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
@@ -34,6 +35,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
   readonly governed: Governed
   readonly streams = new Streams<H2Exchange>()
   readonly window = new AgentWindow()
+  readonly outlet = new Outlet()
   readonly allowance = new Allowance(performance.now())
   readonly toAgent = new Sender((bytes) => this.#writeToAgent(bytes))
   readonly toProvider = new Sender((bytes) => this.#writeToProvider(bytes))
@@ -189,13 +191,19 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
     this.upstream?.resume(PAUSED_BY.recorder)
   }
 
-  answer(stream: number, error: ProxyError, method: string | undefined, requestDone: boolean): void {
-    sendOwnAnswer(this, stream, error, method)
+  answer(to: Answered, error: ProxyError): void {
+    sendOwnAnswer(this, to, error)
     // Nothing more is wanted of the request (RFC 9113 section 8.1).
-    if (!requestDone) this.toAgent.reset(stream, CODE.noError)
+    if (!to.requestDone) this.toAgent.reset(to.stream, CODE.noError)
+  }
+
+  returned(stream: number, length: number): void {
+    if (length > 0) this.toAgent.windowUpdate(stream, length)
+    this.discarded(length)
   }
 
   discarded(length: number): void {
+    this.outlet.returned(length)
     if (length > 0) this.toAgent.windowUpdate(0, length)
   }
 
