@@ -29,8 +29,8 @@ export interface ExchangeHost {
   returned(stream: number, length: number): void
   /** Bytes that the agent sent, and that go nowhere. */
   discarded(length: number): void
-  /** Nothing more is read until every exchange that waits may proceed. */
-  wait(exchange: OnStream): void
-  proceed(exchange: OnStream): void
+  /** Nothing more is read until all who wait may proceed. */
+  wait(who: object): void
+  proceed(who: object): void
   over(exchange: OnStream): void
 }

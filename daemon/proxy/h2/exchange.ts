@@ -2,32 +2,37 @@
  * One request (request.ts) and its answer (answer.ts) on a stream: recorded, the request's last frames held back until
  * it is on disk.
  *
- * What may go wrong ends in exactly one of: `complete`, `#fail`, a reset of either side, or a side's going away. Each
+ * What may go wrong ends in exactly one of: `complete`, `fail`, a reset of either side, or a side's going away. Each
  * tells the recorder once.
  */
 import { callShape } from '../../../policies/call-shape.ts'
-import { messageOf } from '../../base/errors.ts'
 import type { Outcome } from '../../recorder/protocol.ts'
+import { now } from '../clock.ts'
 import type { Judged } from '../examination/judged.ts'
 import { PolicyBlock } from '../examination/policy-block.ts'
-import { ProxyError } from '../proxy-error.ts'
+import type { ProxyError } from '../proxy-error.ts'
+import { recordId } from '../record-id.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import { type Governed, recordRefusal } from '../relay/facts.ts'
-import { closed } from '../relay/failure.ts'
+import { asProxyError, closed, unreadableAnswer, unrecordable } from '../relay/failure.ts'
 import { Recording } from '../relay/recording.ts'
 import { Answer, type AnswerSink } from './answer.ts'
-import { endPayload } from './end-payload.ts'
+import { endPayload, factsAtEnd, saidOf } from './end-payload.ts'
 import type { ExchangeHost } from './exchange-host.ts'
 import { CODE } from './frame.ts'
 import { type RecordedHead, type RequestFields, recordedHead } from './heads.ts'
 import { HeldStream } from './held-stream.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Answered } from './own-answer.ts'
+import type { DataPiece } from './piece.ts'
 import type { DataFrame, HeaderList } from './receiver.ts'
 import { Request, type RequestSink } from './request.ts'
 import type { OnStream } from './streams.ts'
+import { type WebSocketSink, WebSocketStream } from './web-socket-stream.ts'
 
-export class H2Exchange implements ExchangeListener, OnStream, Answered, RequestSink, AnswerSink {
+export class H2Exchange
+  implements ExchangeListener, OnStream, Answered, RequestSink, AnswerSink, WebSocketSink
+{
   readonly stream: number
   readonly method: string
   readonly grpc: boolean
@@ -35,9 +40,11 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
   readonly #host: ExchangeHost
   readonly #wanted: Governed | undefined
   readonly #fields: RequestFields
-  readonly #request: Request
+  readonly request: Request
   readonly #answer: Answer
   #recording: Recording | undefined
+  /** What the stream becomes, where that is recorded turn by turn. */
+  #webSocket: WebSocketStream | undefined
   #upgraded = false
   #over = false
 
@@ -49,8 +56,8 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
     this.grpc = fields.grpc
     this.#fields = fields
     this.#wanted = recorded
-    this.outgoing = new Outgoing(host, this, () => this.#lookComplete())
-    this.#request = new Request(host, fields, this.outgoing, this)
+    this.outgoing = new Outgoing(host, this, () => this.lookComplete())
+    this.request = new Request(host, fields, this.outgoing, this)
     this.#answer = new Answer(host, stream, this)
   }
 
@@ -59,7 +66,7 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
   }
 
   get requestDone(): boolean {
-    return this.#request.done
+    return this.request.done
   }
 
   get over(): boolean {
@@ -73,33 +80,30 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
   begin(list: HeaderList): void {
     const { shared, governed, failure } = this.#host
     shared.counters.exchanges += 1
-    const judged = (verdict: Judged) => this.#request.judged(verdict)
+    const judged = (verdict: Judged) => this.request.judged(verdict)
     // What goes nowhere needs no verdict.
     const held = failure
       ? undefined
       : HeldStream.of(shared, this.#wanted ?? governed, this.#fields, list, judged)
-    this.#request.begin(list, held)
+    this.request.begin(list, held)
   }
 
   /** @returns false where it goes nowhere */
   data(data: DataFrame): boolean {
-    const taken = this.#request.data(data)
-    this.#lookComplete()
+    const taken = this.request.data(data)
+    this.lookComplete()
     return taken
-  }
-
-  trailers(list: HeaderList): void {
-    this.#request.trailers(list)
   }
 
   goesOn(head: RecordedHead, judged: Judged | undefined): void {
     const { shared, failure } = this.#host
     const recorded = judged ? this.#under(judged) : this.#wanted
     if (recorded) {
+      if (this.#fields.webSocket) this.#webSocket = new WebSocketStream(this.#host, this.outgoing, this)
       this.#recording = Recording.open(shared, recorded, head, this)
       if (!this.#recording) this.unrecorded('the recorder can’t be reached')
     }
-    if (failure) this.#fail(failure.outcome, failure.error)
+    if (failure) this.fail(failure.outcome, failure.error)
   }
 
   blocked(judged: Judged, tried: readonly Buffer[]): void {
@@ -131,6 +135,16 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
     this.#checkRecorder()
   }
 
+  tunnelled(piece: DataPiece): void {
+    if (this.#webSocket) {
+      this.#webSocket.fromAgent(piece)
+      this.#checkRecorder()
+    } else {
+      this.content(piece.data.content)
+      this.outgoing.follow(piece)
+    }
+  }
+
   wholeBefore(trailers: string | undefined): void {
     this.#recording?.requestEnd(trailers)
     if (!this.#recording || !this.#host.shared.holdBack) this.#release()
@@ -138,11 +152,11 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
 
   #release(): void {
     this.outgoing.release()
-    this.#lookComplete()
+    this.lookComplete()
   }
 
   answerHeaders(list: HeaderList): void {
-    this.#answering(() => this.#answer.headers(list))
+    if (this.#answering(() => this.#answer.headers(list))) this.#webSocket?.begin()
   }
 
   /** @returns false where it goes nowhere */
@@ -154,35 +168,49 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
     try {
       step()
     } catch (error) {
-      this.#unreadable(error)
+      this.fail('protocol-error', unreadableAnswer(this.#host.governed.name, error))
       return false
     }
-    this.#lookComplete()
+    this.lookComplete()
     this.#checkRecorder()
     return true
   }
 
   head(list: HeaderList, status: number): void {
     this.#upgraded = this.#fields.tunnel && status >= 200 && status < 300
-    this.#recording?.responseHead(recordedHead(list.fields))
+    const response = recordedHead(list.fields)
+    this.#recording?.responseHead(response)
+    if (this.#webSocket && status >= 200) this.#switched(this.#webSocket, response)
+  }
+
+  /** The handshake's record ends here; each turn makes one of its own. */
+  #switched(webSocket: WebSocketStream, response: RecordedHead): void {
+    if (!this.#upgraded || !this.#wanted) {
+      this.#webSocket = undefined
+      for (const piece of webSocket.early()) this.tunnelled(piece)
+      return
+    }
+    const facts = factsAtEnd(this.#host, true)
+    const id = this.#recording?.id ?? recordId(now())
+    this.#recording?.end({ outcome: 'complete', ...facts })
+    this.#recording = undefined
+    webSocket.open(this.#wanted, { request: this.#fields.head, response, id, facts })
   }
 
   body(content: Buffer): void {
-    this.#recording?.responseBody([content])
+    if (this.#webSocket) this.#webSocket.fromProvider(content)
+    else this.#recording?.responseBody([content])
+  }
+
+  failed(error: unknown): void {
+    this.fail('protocol-error', asProxyError(error))
   }
 
   /** Both sides came to their end. */
-  #lookComplete(): void {
+  lookComplete(): void {
     if (this.#over || !this.#answer.done || !this.requestDone || !this.outgoing.empty) return
+    if (this.#webSocket?.allSent === false) return
     this.#end('complete')
-  }
-
-  #unreadable(error: unknown): void {
-    const reason = `the answer of ${this.#host.governed.name} can't be forwarded: ${messageOf(error)}`
-    this.#fail(
-      'protocol-error',
-      new ProxyError('upstream_protocol_error', reason, 'Tell the provider.', error),
-    )
   }
 
   agentReset(code: number): void {
@@ -207,7 +235,7 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
 
   providerGone(outcome: Outcome, error: ProxyError): void {
     if (this.providerStream === 0) this.refusedByProvider()
-    else this.#fail(outcome, error)
+    else this.fail(outcome, error)
   }
 
   durable(): void {
@@ -220,9 +248,7 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
       this.#forwardUnrecorded()
       return
     }
-    const message = `this exchange can't be recorded, so it is not forwarded: ${reason}`
-    const remedy = 'See `agent-anchor status` on this machine; try again once the recorder runs.'
-    this.#fail('not-recorded', new ProxyError('recorder_unavailable', message, remedy))
+    this.fail('not-recorded', unrecordable(reason))
   }
 
   /** The policy lets a call go on whose record can't be kept: counted, and no more. */
@@ -230,12 +256,13 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
     this.#host.shared.counters.unrecorded += 1
     this.#recording = undefined
     this.#host.proceed(this)
+    this.#webSocket?.goOn()
     if (this.requestDone || this.#fields.tunnel) this.#release()
   }
 
   #checkRecorder(): void {
     const { recorder } = this.#host.shared
-    if (this.#over || !this.#recording || !recorder.full) return
+    if (this.#over || !(this.#recording || this.#webSocket) || !recorder.full) return
     this.#host.wait(this)
     recorder.whenDrained(this)
   }
@@ -244,16 +271,8 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
     this.#host.proceed(this)
   }
 
-  rejected(error: ProxyError): void {
-    this.#fail('protocol-error', error)
-  }
-
   /** The gateway gives up on it: it answers where nothing was answered yet. */
-  abort(outcome: Outcome, error: ProxyError): void {
-    this.#fail(outcome, error)
-  }
-
-  #fail(outcome: Outcome, error: ProxyError): void {
+  fail(outcome: Outcome, error: ProxyError): void {
     if (this.#over) return
     this.#host.shared.counters.failed += 1
     this.outgoing.reset(CODE.cancel)
@@ -265,9 +284,10 @@ export class H2Exchange implements ExchangeListener, OnStream, Answered, Request
 
   #end(outcome: Outcome, error?: ProxyError): void {
     if (this.#over) return
-    const unjudged = this.#request.stop()
+    const unjudged = this.request.stop()
     if (unjudged) this.#recordTried(this.#wanted, unjudged)
     this.#over = true
+    this.#webSocket?.end(outcome, error && saidOf(error))
     this.outgoing.drop()
     const { trailers } = this.#answer
     this.#recording?.end({

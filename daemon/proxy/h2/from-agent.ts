@@ -30,7 +30,7 @@ export class FromAgent implements FrameHandler {
     const { streams } = this.#ends
     const known = streams.ofAgent(stream)
     if (known) {
-      known.trailers(list)
+      known.request.trailers(list)
       return
     }
     if (stream % 2 === 0) throw new FrameError(CODE.protocolError, 'a stream with an even number')

@@ -21,6 +21,8 @@ export interface RequestFields {
   readonly length: number | undefined
   /** Extended CONNECT (RFC 8441): what comes after its head, both ways, is no HTTP. */
   readonly tunnel: boolean
+  /** What comes after it is a WebSocket's. */
+  readonly webSocket: boolean
   readonly grpc: boolean
   readonly head: RecordedHead
 }
@@ -68,6 +70,7 @@ export function readRequest(list: HeaderList, tunnels: boolean): RequestFields {
     target: { path, hosts: hostsOf(list.fields) },
     length: tunnel ? undefined : lengthOf(list.fields),
     tunnel,
+    webSocket: pseudo.get(':protocol')?.toLowerCase() === 'websocket',
     grpc: list.fields.some(({ name, value }) => name === 'content-type' && GRPC.test(value)),
     head: recordedHead(list.fields),
   }

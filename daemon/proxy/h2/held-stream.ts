@@ -2,9 +2,8 @@
 import { Examination, examines, type RequestFacts } from '../examination/examination.ts'
 import type { Judged } from '../examination/judged.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
-import { DEFAULT_FRAME_SIZE } from './frame.ts'
 import type { RequestFields } from './heads.ts'
-import { dataOf, type Piece } from './piece.ts'
+import { inFrames, type Piece } from './piece.ts'
 import type { HeaderList } from './receiver.ts'
 
 /** Codings and trailers of a body that is another by now. */
@@ -62,11 +61,11 @@ export class HeldStream {
     return this.#pieces.flatMap((piece) => (piece.kind === 'data' ? [piece.data.content] : []))
   }
 
-  /** @returns what goes out */
+  /** @returns what goes out; the agent gave no room for what is of our own making */
   release({ body }: Judged): readonly Piece[] {
     return body === undefined
       ? this.#pieces
-      : [{ kind: 'head', list: withBody(this.#list, body) }, ...inFrames(body)]
+      : [{ kind: 'head', list: withBody(this.#list, body) }, ...inFrames(body, true, true)]
   }
 }
 
@@ -86,14 +85,4 @@ function withBody(list: HeaderList, { length }: Buffer): HeaderList {
     .filter(({ name }) => !OF_THE_BODY.has(name))
     .map((field) => (field.name === 'content-length' ? { ...field, value: String(length) } : field))
   return { ...list, fields }
-}
-
-/** Every peer takes frames of this size. The agent gave no room for them. */
-function inFrames(body: Buffer): Piece[] {
-  const pieces: Piece[] = []
-  for (let at = 0; at === 0 || at < body.length; at += DEFAULT_FRAME_SIZE) {
-    const end = Math.min(body.length, at + DEFAULT_FRAME_SIZE)
-    pieces.push({ kind: 'data', data: dataOf(body.subarray(at, end), end === body.length), owed: true })
-  }
-  return pieces
 }

@@ -1,5 +1,5 @@
 /** What a request on a stream is made of, as it goes to the provider. */
-import { FLAG, FRAME_HEADER, frame, TYPE } from './frame.ts'
+import { DEFAULT_FRAME_SIZE, FLAG, FRAME_HEADER, frame, TYPE } from './frame.ts'
 import type { DataFrame, HeaderList } from './receiver.ts'
 
 export type Piece =
@@ -21,4 +21,15 @@ export function dataOf(content: Buffer, endStream: boolean): DataFrame {
   const raw = frame(TYPE.data, flags, 0, content)
   const payload = raw.subarray(FRAME_HEADER)
   return { frame: { type: TYPE.data, flags, stream: 0, payload, raw }, content: payload, endStream }
+}
+
+/** DATA of our own making, in frames of a size that every peer takes. @param ends the last of them ends the stream */
+export function inFrames(content: Buffer, ends: boolean, owed: boolean): DataPiece[] {
+  const pieces: DataPiece[] = []
+  for (let at = 0; at === 0 || at < content.length; at += DEFAULT_FRAME_SIZE) {
+    const end = Math.min(content.length, at + DEFAULT_FRAME_SIZE)
+    const data = dataOf(content.subarray(at, end), ends && end === content.length)
+    pieces.push({ kind: 'data', data, owed })
+  }
+  return pieces
 }

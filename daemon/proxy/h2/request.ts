@@ -4,7 +4,6 @@
  */
 import type { Judged } from '../examination/judged.ts'
 import { ProxyError } from '../proxy-error.ts'
-import { asProxyError } from '../relay/failure.ts'
 import type { ExchangeHost } from './exchange-host.ts'
 import { type RecordedHead, type RequestFields, readTrailers, recordedHead, wrongLength } from './heads.ts'
 import type { HeldStream } from './held-stream.ts'
@@ -21,9 +20,12 @@ export interface RequestSink {
   /** @param tried what came of its body */
   blocked(judged: Judged, tried: readonly Buffer[]): void
   content(bytes: Buffer): void
+  /** What came after the head of a tunnel. */
+  tunnelled(piece: DataPiece): void
   /** What is held goes out once all is on disk. */
   wholeBefore(trailers: string | undefined): void
-  rejected(error: ProxyError): void
+  /** It can't be passed on. */
+  failed(error: unknown): void
 }
 
 const CONTINUE = { name: ':status', value: '100', indexing: 'kept' } as const
@@ -68,17 +70,17 @@ export class Request {
     const { content, frame, endStream } = data
     const { length } = this.#fields
     if (this.#done) {
-      this.#sink.rejected(new ProxyError('malformed_frame', 'DATA after the request’s end', 'Send one body.'))
+      this.#sink.failed(new ProxyError('malformed_frame', 'DATA after the request’s end', 'Send one body.'))
       return false
     }
     this.#received += content.length
     if (length !== undefined && (this.#received > length || (endStream && this.#received < length))) {
-      this.#sink.rejected(wrongLength('a body that is not as long as Content-Length says'))
+      this.#sink.failed(wrongLength('a body that is not as long as Content-Length says'))
       return false
     }
     this.#done = endStream
-    // The provider gives no room for what it hasn't got.
-    const owed = this.#held !== undefined
+    // The provider gives no room for what it hasn't got; of a tunnel nothing is judged but its head.
+    const owed = this.#held !== undefined && !this.#fields.tunnel
     if (owed) this.#host.returned(this.#sink.stream, frame.payload.length)
     if (!owed || content.length > 0 || endStream) this.#take({ kind: 'data', data, owed }, endStream)
     return true
@@ -94,7 +96,7 @@ export class Request {
       this.#done = true
       this.#take({ kind: 'trailers', list, text }, true)
     } catch (error) {
-      this.#sink.rejected(asProxyError(error))
+      this.#sink.failed(error)
     }
   }
 
@@ -143,10 +145,13 @@ export class Request {
 
   #passData(piece: DataPiece): void {
     const { content, frame, endStream } = piece.data
+    if (this.#fields.tunnel) {
+      this.#sink.tunnelled(piece)
+      return
+    }
     this.#passed += content.length
     this.#sink.content(content)
-    if (this.#fields.tunnel) this.#outgoing.follow(piece)
-    else if (endStream) this.#last(piece, undefined)
+    if (endStream) this.#last(piece, undefined)
     else if (this.#passed === this.#length && content.length > 0) this.#outgoing.hold(piece)
     else if (frame.payload.length > 0) this.#outgoing.send(piece)
   }
