@@ -13,8 +13,6 @@ import { Arrival } from './arrival.ts'
 import { fingerprintWith } from './credentials/fingerprint.ts'
 import { Deadlines } from './deadlines.ts'
 import { Endings } from './endings.ts'
-import { examines } from './examination/examination.ts'
-import { H2Pair } from './h2/pair.ts'
 import { type AskForLeaf, Leaves } from './leaves.ts'
 import type { WorkerState } from './messages.ts'
 import { canonicalAddress } from './names/addresses.ts'
@@ -169,12 +167,6 @@ export class Worker {
   /** Other rules are in force: connections live on, and what comes on them next goes by these. */
   setRules(rules: RulesInForce): void {
     this.#rules = rules
-    for (const connection of this.#intercepted) this.#mayStay(connection)
-  }
-
-  /** Under rules about requests HTTP/2 isn't spoken: the agent is told to come again, once it has its answers. */
-  #mayStay(connection: Intercepted): void {
-    if (this.#stopping || (connection instanceof H2Pair && examines(this.#rules.policy))) connection.stop()
   }
 
   /** The kernel's sets now hold these. */
@@ -213,7 +205,7 @@ export class Worker {
         isOwn: (address) => this.#options.isOwn?.(address) ?? false,
         intercepted: (connection) => {
           this.#intercepted.add(connection)
-          this.#mayStay(connection)
+          if (this.#stopping) connection.stop()
         },
         closed: (connection) => {
           if (connection) this.#intercepted.delete(connection)

@@ -1,10 +1,13 @@
 /** Rules about requests and records, end to end: the real SDKs, what the provider saw, and what is left on the disk. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import t from 'tap'
+import { OPENAI } from '../lab/addresses.ts'
+import { chatCall, curlCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
 import { startLab } from '../lab/lab.ts'
 import { NODE, REPOSITORY } from '../lab/places.ts'
+import { BUNDLE } from '../lab/trust.ts'
 
 t.setTimeout(120_000)
 await enterLab(import.meta.url)
@@ -184,6 +187,44 @@ t.test('redact in the record only: the provider gets the address, the store the 
   const parts = await bodies(row.id)
   t.match(parts['request.body'], 'write to [redacted:email]')
   t.notMatch(JSON.stringify(parts), 'ann@corp.example')
+})
+
+t.test('over HTTP/2 a stream is blocked, or redacted, as a request is: curl and gRPC', async (t) => {
+  await lab.ask({ type: 'http2', site: OPENAI.name, on: true })
+  const key = `sk-proj-${'T3sTk3y'.repeat(5)}`
+  const curl = async (prompt: string) =>
+    (await lab.run('agent1', curlCommand(chatCall(key, prompt, false), ['--http2']))).stdout
+  const blocked = await curl('say FORBIDDEN-29')
+  t.match(blocked, /^HTTP\/2 403/)
+  t.match(blocked, /"type":"permission_error".*"code":"blocked_by_policy"/)
+  const secret = `ghp_${'kQ9yX3Ba'.repeat(5)}`
+  t.match(await curl(`over two ${secret} ${'and more '.repeat(10_000)}`), /^HTTP\/2 200/)
+  const grpc = async (text: string) => {
+    const options = { host: OPENAI.name, method: 'Say', text, key }
+    const argv = [NODE, `${REPOSITORY}/test/lab/clients/grpc.mjs`, JSON.stringify(options)]
+    const env = { GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: BUNDLE }
+    const { stdout, stderr } = await lab.run('agent1', argv, { env })
+    return JSON.parse(stdout || stderr) as {
+      ok: boolean
+      said?: string[]
+      error?: { code: number; message: string }
+    }
+  }
+  t.match(await grpc('FORBIDDEN-31'), {
+    ok: false,
+    error: { code: 7, message: /the rule standard\/traffic\/not-that of this machine's policy blocks it/ },
+  })
+  t.match(await grpc('harmless over two'), { ok: true })
+  const seen = await wired(OPENAI.name, 'harmless over two')
+  t.match(seen, 'over two [redacted:github-token] and more')
+  t.notMatch(seen, secret)
+  t.notMatch(seen, /FORBIDDEN-(29|31)/)
+  const { record } = await recorded(
+    ({ record }) =>
+      record.outcome === 'blocked' && (record.http as { target: string }).target.startsWith('/lab.Echo/'),
+  )
+  t.match(record, { policy: { rule: 'standard/traffic/not-that', verdict: 'block', found: ['forbidden'] } })
+  await lab.ask({ type: 'http2', site: OPENAI.name, on: false })
 })
 
 /** Asks twice on one connection: the second time once the file is there. */

@@ -121,11 +121,14 @@ export class ByHand {
   #ended = false
   #waiting = new Set<() => void>()
 
-  constructor(socket: Socket) {
+  /** @param server what comes begins with the client's preface, which is not looked at */
+  constructor(socket: Socket, server = false) {
     this.socket = socket
     this.#reader.maxFrameSize = 1 << 24
+    let ignored = server ? PREFACE.length : 0
     socket.on('data', (bytes: Buffer) => {
-      this.#reader.push(bytes)
+      this.#reader.push(bytes.subarray(ignored))
+      ignored = Math.max(0, ignored - bytes.length)
       for (let one = this.#reader.next(); one; one = this.#reader.next()) this.frames.push(one)
       for (const look of this.#waiting) look()
     })
@@ -154,6 +157,12 @@ export class ByHand {
 
   block(fields: Fields): Buffer {
     return this.#encoder.encode(fields.map(([name, value, indexing = 'kept']) => ({ name, value, indexing })))
+  }
+
+  windowUpdate(stream: number, increment: number): void {
+    const payload = Buffer.alloc(4)
+    payload.writeUInt32BE(increment)
+    this.send(TYPE.windowUpdate, 0, stream, payload)
   }
 
   headers(stream: number, fields: Fields, endStream = true): void {

@@ -1,6 +1,4 @@
 /** Requests under rules that ask about them: what is held back, blocked, changed on the wire, and recorded. */
-import { once } from 'node:events'
-import type { ServerHttp2Stream } from 'node:http2'
 import { gzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { Examination, MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
@@ -9,7 +7,6 @@ import type { Governed } from '../../daemon/proxy/relay/facts.ts'
 import type { Agent } from '../../daemon/recorder/protocol.ts'
 import { FrameType } from '../../daemon/recorder/protocol.ts'
 import type { Policy } from '../../policies/policy.ts'
-import { ask, h2Agent, startH2Rig } from './h2-rig.ts'
 import { answering, NAME, reading, rulesOf, startRig } from './proxy-rig.ts'
 
 const KEY = `sk-proj-${'aB3xY9kQ'.repeat(6)}`
@@ -280,34 +277,4 @@ t.test('other rules hold from the next request on, on connections that are open 
   agent.write(post('{"model":"o3"}'))
   t.match(await read.until('end'), /ok.*403 Forbidden.*standard\/traffic\/not-o3/s)
   t.match((await rig.recorder.ended(1)).open, { policy: { hash: 'cd'.repeat(32), verdict: 'block' } })
-})
-
-t.test('under rules about requests HTTP/2 is not spoken, so that none comes by unread', async (t) => {
-  const serve = (stream: ServerHttp2Stream) => {
-    stream.respond({ ':status': 200 })
-    stream.end('ok')
-  }
-  const rules = rulesOf('standard', {
-    traffic: { rules: [{ name: 'not-o3', action: 'block', models: ['o3'] }] },
-  })
-  const rig = await startH2Rig(serve, { rules })
-  t.teardown(() => rig.stop())
-  const both = await rig.agent({ alpn: ['h2', 'http/1.1'] })
-  t.equal(both.alpnProtocol, 'http/1.1')
-  await t.rejects(rig.agent({ alpn: ['h2'] }))
-  await rig.recorder.until(() => rig.recorder.refusals().length === 1)
-  t.match(rig.recorder.refusals()[0], { reason: /only h2 here, and the policy has rules about requests/ })
-
-  const other = await startH2Rig(serve)
-  t.teardown(() => other.stop())
-  const session = await h2Agent(other)
-  const headers = { ':method': 'POST', ':path': '/v1/chat/completions' }
-  t.equal((await ask(session, headers, '{"model":"o3"}')).body.toString(), 'ok')
-  const goneAway = once(session, 'goaway')
-  other.worker.setRules(rules)
-  await goneAway
-  const later = await other.agent({ alpn: ['h2', 'http/1.1'] })
-  const read = reading(later)
-  later.write(post('{"model":"o3"}'))
-  t.match(await read.until('end'), /403 Forbidden.*traffic\/not-o3/s)
 })

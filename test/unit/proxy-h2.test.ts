@@ -451,7 +451,7 @@ t.test('keys in the path are fingerprints in the record, Alt-Svc is not shown to
 })
 
 t.test(
-  'a tunnel of extended CONNECT passes both ways where the provider offers it, and is recorded',
+  'a tunnel of extended CONNECT that is no WebSocket passes both ways where the provider offers it, and is recorded',
   async (t) => {
     const rig = await startH2Rig(
       (stream, headers) => {
@@ -469,7 +469,7 @@ t.test(
     rig.recorder.mode = 'silent'
     const asked = chat({
       ':method': 'CONNECT',
-      ':protocol': 'websocket',
+      ':protocol': 'connect-udp',
       ':path': '/v1/realtime?model=gpt-5',
     })
     const stream = agent.request(asked, { endStream: false })
@@ -489,7 +489,7 @@ t.test(
     t.equal((await whole).body.toString(), 'you said hello, and left')
     const recorded = await rig.recorder.ended()
     t.match(recorded.end, { outcome: 'complete', upgraded: true })
-    t.match(recorded.requestHead, /:protocol: websocket\r\n/)
+    t.match(recorded.requestHead, /:protocol: connect-udp\r\n/)
     t.equal(recorded.requestBody.toString(), 'hello')
     t.equal(recorded.responseBody.toString(), 'you said hello, and left')
   },

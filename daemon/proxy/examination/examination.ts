@@ -12,7 +12,7 @@ import { BodyContent } from '../../../policies/request-content.ts'
 import { operationOf } from '../../recorder/derive/operation.ts'
 import type { Governed } from '../relay/facts.ts'
 import { codingsOf, decoded } from './decoded.ts'
-import type { Holding, Judged } from './judged.ts'
+import { type Holding, type Judged, weightOf } from './judged.ts'
 
 /** Longest body that is judged, as sent and decoded; SDKs and providers stop at 32 MB at most. */
 export const MAX_EXAMINED = 16 << 20
@@ -44,6 +44,7 @@ export class Examination {
   readonly #operation: ReturnType<typeof operationOf>
   #parts: Buffer[] = []
   #size = 0
+  #weight = 0
   #body: BodyFacts
   #over = false
   #asked = false
@@ -79,7 +80,8 @@ export class Examination {
     for (const part of parts) {
       this.#parts.push(part)
       this.#size += part.length
-      this.#holding.bytes += part.length
+      this.#weight += weightOf(part)
+      this.#holding.bytes += weightOf(part)
     }
     if (this.#size <= MAX_EXAMINED && this.#holding.bytes <= MAX_HELD) return
     this.#tooLong(this.#size)
@@ -99,7 +101,7 @@ export class Examination {
   stop(): void {
     if (this.#over) return
     this.#over = true
-    this.#holding.bytes -= this.#size
+    this.#holding.bytes -= this.#weight
     this.#parts = []
   }
 

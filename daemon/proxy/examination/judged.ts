@@ -12,7 +12,13 @@ export interface Judged {
   readonly body?: Buffer
 }
 
-/** Held by all examinations of a worker. */
+/** Held by all of a worker's requests: those that wait for their verdict, and those that wait for their provider after it. */
 export interface Holding {
   bytes: number
 }
+
+/** What a part of a body takes beside its bytes: a body in frames of one byte each takes a thousand times its size. */
+const PART = 512
+
+/** What holding a part of a body counts. */
+export const weightOf = (part: Buffer): number => part.length + PART

@@ -28,8 +28,8 @@ export interface BlockAnswer {
 }
 
 /** Status, header fields and JSON, for any version of HTTP. */
-export function blockAnswer({ style, message, remedy }: PolicyBlock): BlockAnswer {
-  const text = `Agent Anchor Gateway: ${message}. ${remedy}`
+export function blockAnswer(block: PolicyBlock): BlockAnswer {
+  const { style } = block
   return {
     status: 403,
     fields: [
@@ -37,9 +37,13 @@ export function blockAnswer({ style, message, remedy }: PolicyBlock): BlockAnswe
       // AWS's SDKs take an error's name from here.
       ...(style.startsWith('bedrock') ? [['x-amzn-ErrorType', 'AccessDeniedException'] as const] : []),
     ],
-    body: JSON.stringify(shaped(style, text)),
+    body: JSON.stringify(shaped(style, blockText(block))),
   }
 }
+
+/** What the error says, in whatever shape. */
+export const blockText = ({ message, remedy }: PolicyBlock): string =>
+  `Agent Anchor Gateway: ${message}. ${remedy}`
 
 /** Each provider's own error object. */
 function shaped(style: WireStyle, message: string): object {

@@ -4,18 +4,28 @@ import type { ProxyError } from '../proxy-error.ts'
 import { CERTIFICATE_WANTED } from '../relay/recording.ts'
 import type { ExchangeHost } from './exchange-host.ts'
 
+type Known = Pick<ExchangeHost, 'upstream' | 'mismatch'>
+
+/** @param reached something of it was sent to the provider */
+export function factsAtEnd(
+  { upstream, mismatch }: Known,
+  reached: boolean,
+): Pick<EndPayload, 'upstream' | 'destinationMismatch' | 'flags'> {
+  return {
+    ...(upstream && reached ? { upstream: upstream.endpoint } : {}),
+    ...(mismatch ? { destinationMismatch: true } : {}),
+    ...(upstream?.wantsCertificate ? { flags: [CERTIFICATE_WANTED] } : {}),
+  }
+}
+
 /** @param reached something of it was sent to the provider */
 export function endPayload(
-  { upstream, mismatch }: Pick<ExchangeHost, 'upstream' | 'mismatch'>,
+  known: Known,
   outcome: Outcome,
   reached: boolean,
   error: ProxyError | undefined,
 ): EndPayload {
-  return {
-    outcome,
-    ...(upstream && reached ? { upstream: upstream.endpoint } : {}),
-    ...(mismatch ? { destinationMismatch: true } : {}),
-    ...(error ? { error: { code: error.code, message: error.message } } : {}),
-    ...(upstream?.wantsCertificate ? { flags: [CERTIFICATE_WANTED] } : {}),
-  }
+  return { outcome, ...factsAtEnd(known, reached), ...(error ? { error: saidOf(error) } : {}) }
 }
+
+export const saidOf = ({ code, message }: ProxyError) => ({ code, message })

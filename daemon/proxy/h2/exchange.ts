@@ -1,219 +1,226 @@
 /**
- * One request and its answer on a stream: checked, recorded, passed on frame by frame, its last frames held back until
- * it is on disk (outgoing.ts).
+ * One request (request.ts) and its answer (answer.ts) on a stream: recorded, the request's last frames held back until
+ * it is on disk.
  *
- * What may go wrong ends in exactly one of: `complete`, `#fail`, a reset of either side, or a side's going away. Each
+ * What may go wrong ends in exactly one of: `complete`, `fail`, a reset of either side, or a side's going away. Each
  * tells the recorder once.
  */
-import { messageOf } from '../../base/errors.ts'
+import { callShape } from '../../../policies/call-shape.ts'
 import type { Outcome } from '../../recorder/protocol.ts'
-import { ProxyError } from '../proxy-error.ts'
+import { now } from '../clock.ts'
+import type { Judged } from '../examination/judged.ts'
+import { PolicyBlock } from '../examination/policy-block.ts'
+import type { ProxyError } from '../proxy-error.ts'
+import { recordId } from '../record-id.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
-import type { Governed } from '../relay/facts.ts'
-import { asProxyError, closed } from '../relay/failure.ts'
+import { type Governed, recordRefusal } from '../relay/facts.ts'
+import { asProxyError, closed, unreadableAnswer, unrecordable } from '../relay/failure.ts'
 import { Recording } from '../relay/recording.ts'
-import { endPayload } from './end-payload.ts'
+import { Answer, type AnswerSink } from './answer.ts'
+import { endPayload, factsAtEnd, saidOf } from './end-payload.ts'
 import type { ExchangeHost } from './exchange-host.ts'
 import { CODE } from './frame.ts'
-import { type RequestFields, readResponse, readTrailers, recordedHead, wrongLength } from './heads.ts'
-import { Outgoing, type Piece } from './outgoing.ts'
+import { type RecordedHead, type RequestFields, recordedHead } from './heads.ts'
+import { HeldStream } from './held-stream.ts'
+import { Outgoing } from './outgoing.ts'
+import type { Answered } from './own-answer.ts'
+import type { DataPiece } from './piece.ts'
 import type { DataFrame, HeaderList } from './receiver.ts'
+import { Request, type RequestSink } from './request.ts'
 import type { OnStream } from './streams.ts'
+import { type WebSocketSink, WebSocketStream } from './web-socket-stream.ts'
 
-export class H2Exchange implements ExchangeListener, OnStream {
+export class H2Exchange
+  implements ExchangeListener, OnStream, Answered, RequestSink, AnswerSink, WebSocketSink
+{
   readonly stream: number
   readonly method: string
+  readonly grpc: boolean
+  readonly outgoing: Outgoing
   readonly #host: ExchangeHost
   readonly #wanted: Governed | undefined
-  readonly #request: RequestFields
-  readonly #outgoing: Outgoing
+  readonly #fields: RequestFields
+  readonly request: Request
+  readonly #answer: Answer
   #recording: Recording | undefined
-  #received = 0
-  #requestDone = false
-  /** The final head came. */
-  #headed = false
+  /** What the stream becomes, where that is recorded turn by turn. */
+  #webSocket: WebSocketStream | undefined
   #upgraded = false
-  /** Something of an answer went to the agent. */
-  #answered = false
-  #answerDone = false
-  #trailers: string | undefined
   #over = false
 
   /** @param recorded what the record is opened with; undefined where none is wanted */
-  constructor(host: ExchangeHost, stream: number, request: RequestFields, recorded: Governed | undefined) {
+  constructor(host: ExchangeHost, stream: number, fields: RequestFields, recorded: Governed | undefined) {
     this.#host = host
     this.stream = stream
-    this.#request = request
-    this.method = request.method
+    this.method = fields.method
+    this.grpc = fields.grpc
+    this.#fields = fields
     this.#wanted = recorded
-    this.#outgoing = new Outgoing(host, this)
+    this.outgoing = new Outgoing(host, this, () => this.lookComplete())
+    this.request = new Request(host, fields, this.outgoing, this)
+    this.#answer = new Answer(host, stream, this)
   }
 
   get providerStream(): number {
-    return this.#outgoing.stream
+    return this.outgoing.stream
   }
 
   get requestDone(): boolean {
-    return this.#requestDone
+    return this.request.done
+  }
+
+  get over(): boolean {
+    return this.#over
   }
 
   get waitsForProvider(): boolean {
-    return !this.#answerDone && (this.#requestDone || this.#headed || this.#request.tunnel)
+    return !this.#answer.done && (this.requestDone || this.#answer.headed || this.#fields.tunnel)
   }
 
   begin(list: HeaderList): void {
-    const { shared, failure } = this.#host
+    const { shared, governed, failure } = this.#host
     shared.counters.exchanges += 1
-    if (this.#wanted) {
-      this.#recording = Recording.open(shared, this.#wanted, this.#request.head, this)
-      if (!this.#recording) this.unrecorded('the recorder can’t be reached')
-    }
-    if (this.#over) return
-    if (failure) this.#fail(failure.outcome, failure.error)
-    else if (list.endStream) this.#requestComplete({ kind: 'head', list }, undefined)
-    else if (this.#request.tunnel) this.#tunnelAsked({ kind: 'head', list })
-    else this.#outgoing.send({ kind: 'head', list })
+    const judged = (verdict: Judged) => this.request.judged(verdict)
+    // What goes nowhere needs no verdict.
+    const held = failure
+      ? undefined
+      : HeldStream.of(shared, this.#wanted ?? governed, this.#fields, list, judged)
+    this.request.begin(list, held)
   }
 
   /** @returns false where it goes nowhere */
   data(data: DataFrame): boolean {
-    const { content, frame, endStream } = data
-    if (this.#requestDone) {
-      this.#reject(new ProxyError('malformed_frame', 'DATA after the request’s end', 'Send one body.'))
-      return false
+    const taken = this.request.data(data)
+    this.lookComplete()
+    return taken
+  }
+
+  goesOn(head: RecordedHead, judged: Judged | undefined): void {
+    const { shared, failure } = this.#host
+    const recorded = judged ? this.#under(judged) : this.#wanted
+    if (recorded) {
+      if (this.#fields.webSocket) this.#webSocket = new WebSocketStream(this.#host, this.outgoing, this)
+      this.#recording = Recording.open(shared, recorded, head, this)
+      if (!this.#recording) this.unrecorded('the recorder can’t be reached')
     }
-    this.#received += content.length
-    const { length } = this.#request
-    if (length !== undefined && (this.#received > length || (endStream && this.#received < length))) {
-      this.#reject(wrongLength('a body that is not as long as Content-Length says'))
-      return false
-    }
-    this.#recording?.requestBody([content])
-    const piece = { kind: 'data', data } as const
-    if (this.#request.tunnel) this.#tunnelled(piece, endStream)
-    else if (endStream) this.#requestComplete(piece, undefined)
-    else if (this.#received === length && content.length > 0) this.#outgoing.hold(piece)
-    else if (frame.payload.length > 0) this.#outgoing.send(piece)
+    if (failure) this.fail(failure.outcome, failure.error)
+  }
+
+  blocked(judged: Judged, tried: readonly Buffer[]): void {
+    const { shared, governed } = this.#host
+    const { asked, target } = this.#fields
+    const recorded = this.#under(judged)
+    const error = new PolicyBlock(judged, callShape(asked, target.path) ?? governed.provider.style)
+    this.#recordTried(recorded, tried)
+    if (this.#recording) shared.counters.refused += 1
+    else recordRefusal(shared, recorded ?? governed, judged.rule ?? governed.rule, error.message)
+    this.#host.answer(this, error)
+    this.#end('blocked', error)
+  }
+
+  /** What is recorded, with the verdict. */
+  #under(judged: Judged): Governed | undefined {
+    const wanted = this.#wanted
+    return wanted && { ...wanted, rule: judged.rule ?? wanted.rule, verdict: judged }
+  }
+
+  /** Of what goes nowhere: evidence, for which nothing waits. */
+  #recordTried(recorded: Governed | undefined, tried: readonly Buffer[]): void {
+    this.#recording = recorded && Recording.open(this.#host.shared, recorded, this.#fields.head, this)
+    this.#recording?.requestBody(tried)
+  }
+
+  content(bytes: Buffer): void {
+    this.#recording?.requestBody([bytes])
     this.#checkRecorder()
-    return true
   }
 
-  trailers(list: HeaderList): void {
-    try {
-      if (this.#requestDone || this.#request.tunnel)
-        throw new ProxyError('malformed_frame', 'a second end', 'Send one request.')
-      const trailers = readTrailers(list)
-      const { length } = this.#request
-      if (length !== undefined && this.#received < length) throw wrongLength('a body that is too short')
-      this.#requestComplete({ kind: 'trailers', list }, trailers)
-    } catch (error) {
-      this.#reject(asProxyError(error))
+  tunnelled(piece: DataPiece): void {
+    if (this.#webSocket) {
+      this.#webSocket.fromAgent(piece)
+      this.#checkRecorder()
+    } else {
+      this.content(piece.data.content)
+      this.outgoing.follow(piece)
     }
   }
 
-  /** The request is its head; what comes after that is the tunnel's. */
-  #tunnelAsked(head: Piece): void {
-    this.#outgoing.hold(head)
-    this.#askDurable(undefined)
-  }
-
-  #tunnelled(piece: Piece, last: boolean): void {
-    this.#requestDone = last
-    if (!this.#outgoing.empty) this.#outgoing.hold(piece)
-    else this.#outgoing.send(piece)
-    this.#lookComplete()
-  }
-
-  #requestComplete(piece: Piece, trailers: string | undefined): void {
-    this.#requestDone = true
-    this.#outgoing.hold(piece)
-    this.#askDurable(trailers)
-  }
-
-  /** All that must be on disk before its last piece goes out. */
-  #askDurable(trailers: string | undefined): void {
+  wholeBefore(trailers: string | undefined): void {
     this.#recording?.requestEnd(trailers)
     if (!this.#recording || !this.#host.shared.holdBack) this.#release()
   }
 
   #release(): void {
-    this.#outgoing.release()
-    this.#lookComplete()
-  }
-
-  /** The agent takes more of the answer. */
-  agentTakes(increment: number): void {
-    this.#outgoing.agentTakes(increment)
+    this.outgoing.release()
+    this.lookComplete()
   }
 
   answerHeaders(list: HeaderList): void {
-    const { toAgent, hide } = this.#host
-    try {
-      if (this.#answerDone) throw new Error('fields after its end')
-      if (this.#headed) {
-        this.#trailers = readTrailers(list)
-        toAgent.headers(this.stream, list.fields, true)
-      } else {
-        const status = readResponse(list)
-        this.#headed = status >= 200
-        this.#upgraded = this.#request.tunnel && status >= 200 && status < 300
-        if (!this.#headed && list.endStream) throw new Error('it ends with an informational status')
-        this.#recording?.responseHead(recordedHead(list.fields))
-        this.#answered = true
-        const shown = list.fields.filter(({ name }) => name !== hide)
-        toAgent.headers(this.stream, shown, list.endStream, undefined)
-      }
-      if (list.endStream) this.#answerComplete()
-      this.#checkRecorder()
-    } catch (error) {
-      this.#unreadable(error)
-    }
+    if (this.#answering(() => this.#answer.headers(list))) this.#webSocket?.begin()
   }
 
   /** @returns false where it goes nowhere */
-  answerData({ frame, content, endStream }: DataFrame): boolean {
-    if (!this.#headed || this.#answerDone) {
-      this.#unreadable(new Error('a body without a head, or after its end'))
+  answerData(data: DataFrame): boolean {
+    return this.#answering(() => this.#answer.data(data))
+  }
+
+  #answering(step: () => void): boolean {
+    try {
+      step()
+    } catch (error) {
+      this.fail('protocol-error', unreadableAnswer(this.#host.governed.name, error))
       return false
     }
-    this.#recording?.responseBody([content])
-    if (frame.payload.length > 0 || endStream) this.#host.toAgent.passData(this.stream, frame.raw)
-    if (endStream) this.#answerComplete()
+    this.lookComplete()
     this.#checkRecorder()
     return true
   }
 
-  #answerComplete(): void {
-    this.#answerDone = true
-    this.#lookComplete()
+  head(list: HeaderList, status: number): void {
+    this.#upgraded = this.#fields.tunnel && status >= 200 && status < 300
+    const response = recordedHead(list.fields)
+    this.#recording?.responseHead(response)
+    if (this.#webSocket && status >= 200) this.#switched(this.#webSocket, response)
+  }
+
+  /** The handshake's record ends here; each turn makes one of its own. */
+  #switched(webSocket: WebSocketStream, response: RecordedHead): void {
+    if (!this.#upgraded || !this.#wanted) {
+      this.#webSocket = undefined
+      for (const piece of webSocket.early()) this.tunnelled(piece)
+      return
+    }
+    const facts = factsAtEnd(this.#host, true)
+    const id = this.#recording?.id ?? recordId(now())
+    this.#recording?.end({ outcome: 'complete', ...facts })
+    this.#recording = undefined
+    webSocket.open(this.#wanted, { request: this.#fields.head, response, id, facts })
+  }
+
+  body(content: Buffer): void {
+    if (this.#webSocket) this.#webSocket.fromProvider(content)
+    else this.#recording?.responseBody([content])
+  }
+
+  failed(error: unknown): void {
+    this.fail('protocol-error', asProxyError(error))
   }
 
   /** Both sides came to their end. */
-  #lookComplete(): void {
-    if (this.#over || !this.#answerDone || !this.#requestDone || !this.#outgoing.empty) return
+  lookComplete(): void {
+    if (this.#over || !this.#answer.done || !this.requestDone || !this.outgoing.empty) return
+    if (this.#webSocket?.allSent === false) return
     this.#end('complete')
   }
 
-  #unreadable(error: unknown): void {
-    const reason = `the answer of ${this.#host.governed.name} can't be forwarded: ${messageOf(error)}`
-    this.#fail(
-      'protocol-error',
-      new ProxyError('upstream_protocol_error', reason, 'Tell the provider.', error),
-    )
-  }
-
   agentReset(code: number): void {
-    this.#outgoing.reset(code)
-    this.agentGone()
-  }
-
-  agentGone(): void {
-    this.#end(this.#answerDone ? 'complete' : 'client-aborted')
+    this.outgoing.reset(code)
+    this.#end(this.#answer.done ? 'complete' : 'client-aborted')
   }
 
   providerReset(code: number): void {
     this.#host.toAgent.reset(this.stream, code)
-    if (this.#answerDone) {
+    if (this.#answer.done) {
       this.#end('complete')
       return
     }
@@ -228,7 +235,7 @@ export class H2Exchange implements ExchangeListener, OnStream {
 
   providerGone(outcome: Outcome, error: ProxyError): void {
     if (this.providerStream === 0) this.refusedByProvider()
-    else this.#fail(outcome, error)
+    else this.fail(outcome, error)
   }
 
   durable(): void {
@@ -241,9 +248,7 @@ export class H2Exchange implements ExchangeListener, OnStream {
       this.#forwardUnrecorded()
       return
     }
-    const message = `this exchange can't be recorded, so it is not forwarded: ${reason}`
-    const remedy = 'See `agent-anchor status` on this machine; try again once the recorder runs.'
-    this.#fail('not-recorded', new ProxyError('recorder_unavailable', message, remedy))
+    this.fail('not-recorded', unrecordable(reason))
   }
 
   /** The policy lets a call go on whose record can't be kept: counted, and no more. */
@@ -251,12 +256,13 @@ export class H2Exchange implements ExchangeListener, OnStream {
     this.#host.shared.counters.unrecorded += 1
     this.#recording = undefined
     this.#host.proceed(this)
-    if (this.#requestDone || this.#request.tunnel) this.#release()
+    this.#webSocket?.goOn()
+    if (this.requestDone || this.#fields.tunnel) this.#release()
   }
 
   #checkRecorder(): void {
     const { recorder } = this.#host.shared
-    if (this.#over || !this.#recording || !recorder.full) return
+    if (this.#over || !(this.#recording || this.#webSocket) || !recorder.full) return
     this.#host.wait(this)
     recorder.whenDrained(this)
   }
@@ -265,32 +271,28 @@ export class H2Exchange implements ExchangeListener, OnStream {
     this.#host.proceed(this)
   }
 
-  #reject(error: ProxyError): void {
-    this.#fail('protocol-error', error)
-  }
-
   /** The gateway gives up on it: it answers where nothing was answered yet. */
-  abort(outcome: Outcome, error: ProxyError): void {
-    this.#fail(outcome, error)
-  }
-
-  #fail(outcome: Outcome, error: ProxyError): void {
+  fail(outcome: Outcome, error: ProxyError): void {
     if (this.#over) return
     this.#host.shared.counters.failed += 1
-    this.#outgoing.reset(CODE.cancel)
+    this.outgoing.reset(CODE.cancel)
     // Before the end, with which the connection may close.
-    if (this.#answered) this.#host.toAgent.reset(this.stream, CODE.internalError)
-    else this.#host.answer(this.stream, error, this.method, this.#requestDone)
+    if (this.#answer.begun) this.#host.toAgent.reset(this.stream, CODE.internalError)
+    else this.#host.answer(this, error)
     this.#end(outcome, error)
   }
 
   #end(outcome: Outcome, error?: ProxyError): void {
     if (this.#over) return
+    const unjudged = this.request.stop()
+    if (unjudged) this.#recordTried(this.#wanted, unjudged)
     this.#over = true
-    this.#outgoing.drop()
+    this.#webSocket?.end(outcome, error && saidOf(error))
+    this.outgoing.drop()
+    const { trailers } = this.#answer
     this.#recording?.end({
       ...endPayload(this.#host, outcome, this.providerStream > 0, error),
-      ...(this.#trailers === undefined ? {} : { trailers: this.#trailers }),
+      ...(trailers === undefined ? {} : { trailers }),
       ...(this.#upgraded ? { upgraded: true } : {}),
     })
     this.#host.over(this)

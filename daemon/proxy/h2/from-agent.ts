@@ -21,7 +21,7 @@ export class FromAgent implements FrameHandler {
     this.#ends = ends
   }
 
-  /** What the provider gave is all that it sends. */
+  /** What it was given is all that it sends: {@link data} counts. */
   mayTake(): boolean {
     return true
   }
@@ -30,7 +30,7 @@ export class FromAgent implements FrameHandler {
     const { streams } = this.#ends
     const known = streams.ofAgent(stream)
     if (known) {
-      known.trailers(list)
+      known.request.trailers(list)
       return
     }
     if (stream % 2 === 0) throw new FrameError(CODE.protocolError, 'a stream with an even number')
@@ -55,14 +55,13 @@ export class FromAgent implements FrameHandler {
       request = readRequest(list, this.#ends.tunnels)
       if (list.endStream && (request.length ?? 0) > 0)
         throw wrongLength('no body where Content-Length has one')
-      // Over HTTP/1.1 it would be a GET that asks for an upgrade.
-      const method = request.tunnel ? 'GET' : request.method
-      const recorded = whatTargetIsRecorded(shared, governed, method, request.target)
+      const recorded = whatTargetIsRecorded(shared, governed, request.asked, request.target)
       exchange = new H2Exchange(this.#ends, stream, request, recorded)
     } catch (thrown) {
       const error = asProxyError(thrown)
       recordRefusedRequest(shared, governed, error)
-      this.#ends.answer(stream, error, request?.method, list.endStream)
+      const { endStream: requestDone } = list
+      this.#ends.answer({ stream, method: request?.method, grpc: false, requestDone }, error)
       this.#spend()
       return
     }
@@ -80,8 +79,12 @@ export class FromAgent implements FrameHandler {
 
   data(stream: number, data: DataFrame): void {
     this.#known(stream)
+    const { length } = data.frame.payload
+    if (!this.#ends.outlet.taken(length)) {
+      throw new FrameError(CODE.flowControlError, 'more DATA than the connection has room for')
+    }
     const taken = this.#ends.streams.ofAgent(stream)?.data(data) ?? false
-    if (!taken) this.#ends.discarded(data.frame.payload.length)
+    if (!taken) this.#ends.discarded(length)
   }
 
   reset(stream: number, code: number): void {
@@ -125,7 +128,7 @@ export class FromAgent implements FrameHandler {
   windowUpdate(stream: number, increment: number): void {
     if (stream > 0) {
       this.#known(stream)
-      this.#ends.streams.ofAgent(stream)?.agentTakes(increment)
+      this.#ends.streams.ofAgent(stream)?.outgoing.agentTakes(increment)
       return
     }
     const rest = this.#ends.window.given(increment)

@@ -40,8 +40,17 @@ export class FromProvider implements FrameHandler {
     const passed = settingsForAgent(entries)
     toProvider.limitTable(settingOf(entries, SETTING.headerTableSize))
     fromAgent.allowFrames(settingOf(passed, SETTING.maxFrameSize))
+    this.#windowsBegin(settingOf(passed, SETTING.initialWindowSize))
     if (settingOf(entries, SETTING.enableConnectProtocol) === 1) this.#ends.tunnels = true
     toAgent.settings(passed)
+  }
+
+  #windowsBegin(initial: number | undefined): void {
+    if (initial === undefined) return
+    const { outlet, streams } = this.#ends
+    const by = outlet.begins(initial)
+    for (const exchange of streams.all()) exchange.outgoing.windowMoved(by)
+    outlet.flush()
   }
 
   settingsAcknowledged(): void {
@@ -65,10 +74,13 @@ export class FromProvider implements FrameHandler {
   }
 
   windowUpdate(stream: number, increment: number): void {
-    const { streams, toAgent } = this.#ends
+    const { streams, outlet, toAgent } = this.#ends
     if (stream > 0) this.#known(stream)
-    const passedTo = stream === 0 ? 0 : streams.ofProvider(stream)?.stream
-    if (passedTo !== undefined) toAgent.windowUpdate(passedTo, increment)
+    const exchange = streams.ofProvider(stream)
+    if (stream > 0 && !exchange) return
+    const rest = exchange ? exchange.outgoing.providerTakes(increment) : outlet.given(increment)
+    if (rest > 0) toAgent.windowUpdate(exchange?.stream ?? 0, rest)
+    outlet.flush()
   }
 
   altSvc({ stream, raw }: Frame): void {

@@ -14,11 +14,16 @@ import type { HeaderList } from './receiver.ts'
 
 export interface RequestFields {
   readonly method: string
+  /** As HTTP/1.1 would say it: extended CONNECT would be a GET that asks for an upgrade. */
+  readonly asked: string
   readonly target: RequestTarget
   /** Bytes of the body, where the request says so. */
   readonly length: number | undefined
   /** Extended CONNECT (RFC 8441): what comes after its head, both ways, is no HTTP. */
   readonly tunnel: boolean
+  /** What comes after it is a WebSocket's. */
+  readonly webSocket: boolean
+  readonly grpc: boolean
   readonly head: RecordedHead
 }
 
@@ -41,6 +46,8 @@ const OF_CONNECTION = new Set([
 ])
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/
+/** Not gRPC-Web, whose errors stand in a body. */
+const GRPC = /^application\/grpc(?:[+;]|$)/i
 const STATUS = /^[1-5]\d\d$/
 
 /**
@@ -59,9 +66,12 @@ export function readRequest(list: HeaderList, tunnels: boolean): RequestFields {
   if (!PATH.test(path) && !(path === '*' && method === 'OPTIONS')) throw badTarget('a :path that is no path')
   return {
     method,
+    asked: tunnel ? 'GET' : method,
     target: { path, hosts: hostsOf(list.fields) },
     length: tunnel ? undefined : lengthOf(list.fields),
     tunnel,
+    webSocket: pseudo.get(':protocol')?.toLowerCase() === 'websocket',
+    grpc: list.fields.some(({ name, value }) => name === 'content-type' && GRPC.test(value)),
     head: recordedHead(list.fields),
   }
 }

@@ -1,28 +1,36 @@
 /**
- * A request's frames on their way to the provider, the last ones kept until the request is on disk. The stream gets its
- * number there when its first frame goes out: held requests would otherwise keep later ones waiting, whose numbers must
- * be larger.
+ * A request's frames on their way to the provider: the last ones kept until the request is on disk, and DATA until the
+ * provider has room for it. The stream gets its number there when its first frame goes out: held requests would
+ * otherwise keep later ones waiting, whose numbers must be larger.
  */
+import { weightOf } from '../examination/judged.ts'
 import type { ExchangeHost } from './exchange-host.ts'
-import type { DataFrame, HeaderList, Priority } from './receiver.ts'
+import type { Waiting } from './outlet.ts'
+import { type DataPiece, dataOf, type Piece } from './piece.ts'
+import { ProviderWindow } from './provider-window.ts'
+import { Queue } from './queue.ts'
+import type { Priority } from './receiver.ts'
 import type { OnStream } from './streams.ts'
 
-export type Piece =
-  | { readonly kind: 'head'; readonly list: HeaderList }
-  | { readonly kind: 'data'; readonly data: DataFrame }
-  | { readonly kind: 'trailers'; readonly list: HeaderList }
-
-export class Outgoing {
+export class Outgoing implements Waiting {
   readonly #host: ExchangeHost
   readonly #exchange: OnStream
+  readonly #emptied: () => void
+  readonly #window: ProviderWindow
   #stream = 0
+  /** Until it is on disk. */
   #held: Piece[] = []
+  /** Until the provider has room. */
+  readonly #queue = new Queue<Piece>()
   /** What the agent takes of an answer to a request that isn't out yet. */
   #credit = 0
 
-  constructor(host: ExchangeHost, exchange: OnStream) {
+  /** @param emptied nothing waits for the provider any more */
+  constructor(host: ExchangeHost, exchange: OnStream, emptied: () => void) {
     this.#host = host
     this.#exchange = exchange
+    this.#emptied = emptied
+    this.#window = new ProviderWindow(host.outlet.initial)
   }
 
   /** The provider's number; 0 while nothing was sent to it. */
@@ -31,11 +39,17 @@ export class Outgoing {
   }
 
   get empty(): boolean {
-    return this.#held.length === 0
+    return this.#held.length === 0 && this.#queue.empty
   }
 
   hold(piece: Piece): void {
     this.#held.push(piece)
+  }
+
+  /** Behind what is held, where something is. */
+  follow(piece: Piece): void {
+    if (this.#held.length > 0) this.hold(piece)
+    else this.send(piece)
   }
 
   release(): void {
@@ -45,10 +59,41 @@ export class Outgoing {
   }
 
   send(piece: Piece): void {
+    const rest = this.#queue.empty ? this.#sent(piece) : piece
+    if (!rest) return
+    this.#enqueue(rest)
+    this.#host.outlet.wait(this)
+  }
+
+  flush(): boolean {
+    for (let piece = this.#queue.first; piece; piece = this.#queue.first) {
+      const rest = this.#sent(piece)
+      if (rest === piece) return false
+      this.#dequeue(rest)
+    }
+    this.#emptied()
+    return true
+  }
+
+  /** What waits because it was held back counts among what is held. */
+  #enqueue(piece: Piece): void {
+    this.#queue.push(piece)
+    this.#host.shared.holding.bytes += weight(piece)
+  }
+
+  /** @param rest what is left of the first one */
+  #dequeue(rest: Piece | undefined): void {
+    const { holding } = this.#host.shared
+    holding.bytes -= weight(this.#queue.first)
+    this.#queue.next(rest)
+    holding.bytes += weight(rest)
+  }
+
+  /** Sends as much of it as there is room for. @returns what is left */
+  #sent(piece: Piece): Piece | undefined {
     const { toProvider, streams } = this.#host
-    if (piece.kind === 'data') {
-      toProvider.passData(this.#stream, piece.data.frame.raw)
-    } else if (piece.kind === 'trailers') {
+    if (piece.kind === 'data') return this.#dataSent(piece)
+    if (piece.kind === 'trailers') {
       toProvider.headers(this.#stream, piece.list.fields, true)
     } else {
       this.#stream = streams.opened(this.#exchange)
@@ -56,6 +101,32 @@ export class Outgoing {
       toProvider.headers(this.#stream, fields, endStream, this.#translated(priority))
       if (this.#credit > 0) toProvider.windowUpdate(this.#stream, this.#credit)
     }
+    return undefined
+  }
+
+  #dataSent(piece: DataPiece): Piece | undefined {
+    const { toProvider, outlet } = this.#host
+    const { frame, content, endStream } = piece.data
+    const { length } = frame.payload
+    const room = Math.min(outlet.window.room, this.#window.room)
+    if (length === 0 || length <= room) {
+      toProvider.passData(this.#stream, frame.raw)
+      this.#account(length, piece.owed)
+      return undefined
+    }
+    if (room <= 0) return piece
+    const part = content.subarray(0, room)
+    const rest = content.subarray(room)
+    toProvider.data(this.#stream, part, endStream && rest.length === 0)
+    this.#account(part.length, piece.owed)
+    // Padding stays here, and what the agent gave for it goes back.
+    if (!piece.owed) this.#host.returned(this.#exchange.stream, length - content.length)
+    return rest.length > 0 ? { ...piece, data: dataOf(rest, endStream) } : undefined
+  }
+
+  #account(length: number, owed: boolean): void {
+    this.#host.outlet.window.sent(length, owed)
+    this.#window.sent(length, owed)
   }
 
   /** In the provider's numbers. */
@@ -70,15 +141,36 @@ export class Outgoing {
     else this.#credit += increment
   }
 
+  /** The provider takes more of the request. @returns what the agent is to be given of it */
+  providerTakes(increment: number): number {
+    return this.#window.given(increment)
+  }
+
+  /** The provider's SETTINGS moved the windows of all streams. */
+  windowMoved(by: number): void {
+    this.#window.moved(by)
+  }
+
   reset(code: number): void {
     if (this.#stream > 0) this.#host.toProvider.reset(this.#stream, code)
   }
 
-  /** What is held goes nowhere. */
+  /** What waits goes nowhere. */
   drop(): void {
-    for (const piece of this.#held) {
-      if (piece.kind === 'data') this.#host.discarded(piece.data.frame.payload.length)
-    }
+    this.#host.outlet.leave(this)
+    for (const piece of this.#held) this.#dropped(piece)
     this.#held = []
+    for (let piece = this.#queue.first; piece; piece = this.#queue.first) {
+      this.#dequeue(undefined)
+      this.#dropped(piece)
+    }
   }
+
+  #dropped(piece: Piece): void {
+    if (piece.kind === 'data' && !piece.owed) this.#host.discarded(piece.data.frame.payload.length)
+  }
+}
+
+function weight(piece: Piece | undefined): number {
+  return piece?.kind === 'data' && piece.owed ? weightOf(piece.data.content) : 0
 }

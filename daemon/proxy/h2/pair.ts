@@ -9,7 +9,7 @@ import type { Bounded } from '../deadlines.ts'
 import { ProxyError } from '../proxy-error.ts'
 import type { Intercepted } from '../relay/agent-side.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
-import { asProxyError, closed, outcomeOf } from '../relay/failure.ts'
+import { asProxyError, closed, outcomeOf, unreadableAnswer } from '../relay/failure.ts'
 import { recordRefusedRequest } from '../relay/refused-request.ts'
 import type { Opened } from '../relay/target.ts'
 import { PAUSED_BY, type UpstreamConnection, type UpstreamUser } from '../upstream/connection.ts'
@@ -23,7 +23,8 @@ import { CODE } from './frame.ts'
 import { FrameError } from './frame-error.ts'
 import { FromAgent } from './from-agent.ts'
 import { FromProvider } from './from-provider.ts'
-import { sendOwnAnswer } from './own-answer.ts'
+import { Outlet } from './outlet.ts'
+import { type Answered, sendOwnAnswer } from './own-answer.ts'
 import { deadlineOf, IDLE_MS, LINGER_MS, STALL_MS } from './patience.ts'
 import { Receiver } from './receiver.ts'
 import { Sender } from './sender.ts'
@@ -34,6 +35,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
   readonly governed: Governed
   readonly streams = new Streams<H2Exchange>()
   readonly window = new AgentWindow()
+  readonly outlet = new Outlet()
   readonly allowance = new Allowance(performance.now())
   readonly toAgent = new Sender((bytes) => this.#writeToAgent(bytes))
   readonly toProvider = new Sender((bytes) => this.#writeToProvider(bytes))
@@ -49,7 +51,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
   closing = false
   readonly #agent: AgentPipe
   readonly #closed: (connection: Intercepted) => void
-  readonly #waiting = new Set<OnStream>()
+  readonly #waiting = new Set<object>()
 
   /** @param socket TLS on it; may still be shaking hands  @param opening the connection to the provider */
   constructor(
@@ -144,18 +146,14 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
 
   #agentAtFault(error: ProxyError): void {
     recordRefusedRequest(this.shared, this.governed, error)
-    for (const exchange of this.streams.all()) exchange.abort('protocol-error', error)
+    for (const exchange of this.streams.all()) exchange.fail('protocol-error', error)
     this.leave(error instanceof FrameError ? error.h2Code : CODE.internalError)
     this.#close()
   }
 
   #providerAtFault(error: ProxyError): void {
-    const reason = `the answer of ${this.governed.name} can't be forwarded: ${error.message}`
     this.toProvider.goAway(0, error instanceof FrameError ? error.h2Code : CODE.internalError)
-    this.#providerGone(
-      'protocol-error',
-      new ProxyError('upstream_protocol_error', reason, 'Tell the provider.', error),
-    )
+    this.#providerGone('protocol-error', unreadableAnswer(this.governed.name, error))
   }
 
   #writeToAgent(bytes: Buffer): void {
@@ -177,25 +175,31 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
     this.#agent.resume(PAUSED.provider)
   }
 
-  wait(exchange: OnStream): void {
-    this.#waiting.add(exchange)
+  wait(who: object): void {
+    this.#waiting.add(who)
     this.#agent.pause(PAUSED.recorder)
     this.upstream?.pause(PAUSED_BY.recorder)
   }
 
-  proceed(exchange: OnStream): void {
-    if (!this.#waiting.delete(exchange) || this.#waiting.size > 0) return
+  proceed(who: object): void {
+    if (!this.#waiting.delete(who) || this.#waiting.size > 0) return
     this.#agent.resume(PAUSED.recorder)
     this.upstream?.resume(PAUSED_BY.recorder)
   }
 
-  answer(stream: number, error: ProxyError, method: string | undefined, requestDone: boolean): void {
-    sendOwnAnswer(this, stream, error, method)
+  answer(to: Answered, error: ProxyError): void {
+    sendOwnAnswer(this, to, error)
     // Nothing more is wanted of the request (RFC 9113 section 8.1).
-    if (!requestDone) this.toAgent.reset(stream, CODE.noError)
+    if (!to.requestDone) this.toAgent.reset(to.stream, CODE.noError)
+  }
+
+  returned(stream: number, length: number): void {
+    if (length > 0) this.toAgent.windowUpdate(stream, length)
+    this.discarded(length)
   }
 
   discarded(length: number): void {
+    this.outlet.returned(length)
     if (length > 0) this.toAgent.windowUpdate(0, length)
   }
 
@@ -252,7 +256,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
     if (this.#agent.over || this.#agent.full) return void this.#agent.destroy()
     if (this.streams.size > 0 || this.fromAgent.inBlock) {
       const error = new ProxyError('request_timeout', 'the request stopped coming', 'Send the whole request.')
-      for (const exchange of this.streams.all()) exchange.abort('protocol-error', error)
+      for (const exchange of this.streams.all()) exchange.fail('protocol-error', error)
     }
     this.leave(CODE.noError)
     this.#close()

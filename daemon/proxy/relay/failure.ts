@@ -1,4 +1,5 @@
 /** Errors of an exchange: what they are called in the record and in the answer. */
+import { messageOf } from '../../base/errors.ts'
 import type { Outcome } from '../../recorder/protocol.ts'
 import { ProxyError, type ProxyErrorCode } from '../proxy-error.ts'
 
@@ -17,3 +18,20 @@ export function asProxyError(error: unknown): ProxyError {
   if (error instanceof ProxyError) return error
   return new ProxyError('internal', 'a fault of the gateway', 'Report it with the log of the daemon.', error)
 }
+
+/** The policy forwards nothing of which no record can be kept. */
+export const unrecordable = (reason: string): ProxyError =>
+  new ProxyError(
+    'recorder_unavailable',
+    `this exchange can't be recorded, so it is not forwarded: ${reason}`,
+    'See `agent-anchor status` on this machine; try again once the recorder runs.',
+  )
+
+/** @param name the provider's */
+export const unreadableAnswer = (name: string, error: unknown): ProxyError =>
+  new ProxyError(
+    'upstream_protocol_error',
+    `the answer of ${name} can't be forwarded: ${messageOf(error)}`,
+    'Tell the provider.',
+    error,
+  )

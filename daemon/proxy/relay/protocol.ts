@@ -1,10 +1,8 @@
 /**
  * Which HTTP is spoken with an agent: the one that the provider chooses of those that the agent offers, so that an
- * agent sees of ALPN what it would see without us. Under rules about requests it is HTTP/1.1: a body is held back until it
- * is judged, and in HTTP/2 how much the agent may send is the provider's to say, who has nothing of it yet.
+ * agent sees of ALPN what it would see without us.
  */
 import { messageOf } from '../../base/errors.ts'
-import { examines } from '../examination/examination.ts'
 import { ProxyError } from '../proxy-error.ts'
 import type { Protocol } from '../upstream/connection.ts'
 import type { Governed, Shared } from './facts.ts'
@@ -19,15 +17,8 @@ const isKnown = (protocol: string): protocol is Protocol => protocol === 'h2' ||
 
 /** @param alpn what the agent offers; nothing is HTTP/1.1 */
 export async function choose(shared: Shared, governed: Governed, alpn: readonly string[]): Promise<Choice> {
-  const examined = examines(shared.policy)
-  const offered = alpn.filter(isKnown).filter((protocol) => protocol !== 'h2' || !examined)
+  const offered = alpn.filter(isKnown)
   if (!governed.tls || alpn.length === 0) return { protocol: 'http/1.1' }
-  if (offered.length === 0 && examined && alpn.includes('h2')) {
-    return {
-      protocol: 'none',
-      reason: 'the agent speaks only h2 here, and the policy has rules about requests',
-    }
-  }
   if (offered.length === 0) {
     return { protocol: 'none', reason: `the agent speaks only ${alpn.join(', ')} here, and no HTTP` }
   }

@@ -1,4 +1,5 @@
 /** What the two sides agreed on in the handshake (RFC 6455 §9.1, RFC 7692 §7). */
+import type { AnyHead } from '../credentials/redact.ts'
 import type { RequestHead, ResponseHead } from '../http/head.ts'
 
 export interface Extensions {
@@ -15,7 +16,7 @@ export function isWebSocket(request: RequestHead, response: ResponseHead): boole
   )
 }
 
-export function extensionsOf(response: ResponseHead): Extensions {
+export function extensionsOf(response: AnyHead): Extensions {
   const agreed = valuesOf(response, 'sec-websocket-extensions')
   if (agreed.length === 0) return { unknown: false }
   const [name, ...parameters] = (agreed[0] as string).split(';').map((part) => part.trim().toLowerCase())
@@ -24,7 +25,7 @@ export function extensionsOf(response: ResponseHead): Extensions {
   return { deflate: { client: takeover('client'), server: takeover('server') }, unknown: false }
 }
 
-function valuesOf(head: RequestHead | ResponseHead, name: string): string[] {
+function valuesOf(head: AnyHead, name: string): string[] {
   return head.fields
     .filter((field) => field.name === name)
     .flatMap(({ value }) => value.split(','))

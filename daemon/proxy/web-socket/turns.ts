@@ -7,8 +7,8 @@
  */
 import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
 import { encodePiece, type MessageKind } from '../../recorder/web-socket-body.ts'
+import type { AnyHead, AnyRequestHead } from '../credentials/redact.ts'
 import type { Bounded } from '../deadlines.ts'
-import type { RequestHead, ResponseHead } from '../http/head.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
 import { Recording } from '../relay/recording.ts'
@@ -18,8 +18,8 @@ export type Side = 'client' | 'server'
 
 /** What all turns of a connection share. */
 export interface Connection {
-  readonly request: RequestHead
-  readonly response: ResponseHead
+  readonly request: AnyRequestHead
+  readonly response: AnyHead
   /** Id of the handshake's record. */
   readonly id: string
   /** What every End says. */
