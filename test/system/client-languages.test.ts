@@ -58,6 +58,8 @@ interface Call extends ChatCall {
   readonly prompt: string
   readonly called: boolean
   readonly provider: Provider
+  /** To this provider. */
+  readonly first: boolean
 }
 
 interface Provider {
@@ -160,7 +162,16 @@ function callsOf({ name }: Client): Call[] {
         const prompt = `${provider.telemetryName} by ${name}, ${stream ? 'streamed' : 'whole'}, ${called ? 'called' : 'offered'}`
         const body = JSON.stringify(provider.body(prompt, stream, called))
         const headers = { 'content-type': 'application/json', ...provider.headers }
-        return { url: provider.url, headers, body, stream, prompt, called, provider }
+        return {
+          url: provider.url,
+          headers,
+          body,
+          stream,
+          prompt,
+          called,
+          provider,
+          first: !stream && !called,
+        }
       }),
     ),
   )
@@ -172,12 +183,28 @@ interface Answer {
   readonly body: string
 }
 
-/** @throws Error with what the client printed where it failed */
-async function made(client: Client, calls: readonly Call[]): Promise<Answer[]> {
-  const asked = calls.map(({ url, headers, body, stream }) => ({ url, headers, body, stream }))
+/**
+ * @param thinks milliseconds that each provider takes for its first answer: who calls is looked for meanwhile
+ * @throws Error with what the client printed where it failed
+ */
+async function made(client: Client, calls: readonly Call[], thinks: number): Promise<Answer[]> {
+  const asked = calls.map(({ url, headers, body, stream, first }) => {
+    const all = first && thinks > 0 ? { ...headers, 'x-lab': `delay=${thinks}` } : headers
+    return { url, headers: all, body, stream }
+  })
   const { code, stdout, stderr } = await lab.run('agent1', client.command(asked))
   if (code !== 0) throw new Error(`${client.name} ended with ${code}: ${stdout}${stderr}`)
   return JSON.parse(stdout)
+}
+
+/** Two clients at a time: a laboratory has two processors. */
+async function all(thinks = 0): Promise<Answer[][]> {
+  const answers: Answer[][] = []
+  for (let i = 0; i < runs.length; i += 2) {
+    const pair = runs.slice(i, i + 2).map(({ client, calls }) => made(client, calls, thinks))
+    answers.push(...(await Promise.all(pair)))
+  }
+  return answers
 }
 
 /** Records by the answer's id, once all are there. */
@@ -196,19 +223,16 @@ const built = await lab.run('agent1', goBuildCommand(PROGRAM), { timeoutMs: 60_0
 if (built.code !== 0) throw new Error(`the client in Go can't be built: ${built.stderr}`)
 
 const runs = clients.map((client) => ({ client, calls: callsOf(client) }))
-const direct = new Map<Client, Answer[]>()
-for (const { client, calls } of runs) direct.set(client, await made(client, calls))
-
+const direct = await all()
 gateway = await startGateway()
-const through = new Map<Client, Answer[]>()
-for (const { client, calls } of runs) through.set(client, await made(client, calls))
+const through = await all(1000)
 const recorded = await records(runs.flatMap(({ calls }) => calls).length)
 
-for (const { client, calls } of runs) {
+for (const [nth, { client, calls }] of runs.entries()) {
   t.test(`${client.name} gets what it gets without the gateway, and the records say it`, async (t) => {
-    t.same(through.get(client), direct.get(client), 'the same protocols, statuses and bodies')
+    t.same(through[nth], direct[nth], 'the same protocols, statuses and bodies')
     for (const [i, call] of calls.entries()) {
-      const answer = through.get(client)?.[i]
+      const answer = through[nth]?.[i]
       const { prompt, stream, called, provider } = call
       t.match(
         answer,
