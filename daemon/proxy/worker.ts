@@ -14,6 +14,7 @@ import { fingerprintWith } from './credentials/fingerprint.ts'
 import { Deadlines } from './deadlines.ts'
 import { examines } from './examination/examination.ts'
 import { H2Pair } from './h2/pair.ts'
+import { KEEP_ALIVE_MS } from './keep-alive.ts'
 import { type AskForLeaf, Leaves } from './leaves.ts'
 import type { WorkerState } from './messages.ts'
 import { canonicalAddress } from './names/addresses.ts'
@@ -196,6 +197,7 @@ export class Worker {
     const found =
       this.#sockets.size < MAX_CONNECTIONS && !this.#stopping ? this.#identify(socket, family) : undefined
     if (!found) return void socket.destroy()
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
     this.#sockets.add(socket)
     this.#counters.connections = this.#sockets.size
     const { sniffTimeoutMs } = this.#options

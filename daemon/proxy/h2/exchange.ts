@@ -5,12 +5,11 @@
  * What may go wrong ends in exactly one of: `complete`, `#fail`, a reset of either side, or a side's going away. Each
  * tells the recorder once.
  */
-import { messageOf } from '../../base/errors.ts'
 import type { Outcome } from '../../recorder/protocol.ts'
 import { ProxyError } from '../proxy-error.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import type { Governed } from '../relay/facts.ts'
-import { asProxyError, closed } from '../relay/failure.ts'
+import { asProxyError, closed, unforwardable } from '../relay/failure.ts'
 import { Recording } from '../relay/recording.ts'
 import { endPayload } from './end-payload.ts'
 import type { ExchangeHost } from './exchange-host.ts'
@@ -57,8 +56,15 @@ export class H2Exchange implements ExchangeListener, OnStream {
     return this.#requestDone
   }
 
+  /** Its answer is what goes on or not, whatever still comes of the request. */
+  get answering(): boolean {
+    return this.#requestDone || this.#headed
+  }
+
   get waitsForProvider(): boolean {
-    return !this.#answerDone && (this.#requestDone || this.#headed || this.#request.tunnel)
+    if (this.#answerDone) return false
+    if (this.#headed) return this.#host.window.takes(this.#outgoing.balance)
+    return this.#requestDone || this.#request.tunnel
   }
 
   begin(list: HeaderList): void {
@@ -79,13 +85,16 @@ export class H2Exchange implements ExchangeListener, OnStream {
   data(data: DataFrame): boolean {
     const { content, frame, endStream } = data
     if (this.#requestDone) {
-      this.#reject(new ProxyError('malformed_frame', 'DATA after the request’s end', 'Send one body.'))
+      this.#fail(
+        'protocol-error',
+        new ProxyError('malformed_frame', 'DATA after the request’s end', 'Send one body.'),
+      )
       return false
     }
     this.#received += content.length
     const { length } = this.#request
     if (length !== undefined && (this.#received > length || (endStream && this.#received < length))) {
-      this.#reject(wrongLength('a body that is not as long as Content-Length says'))
+      this.#fail('protocol-error', wrongLength('a body that is not as long as Content-Length says'))
       return false
     }
     this.#recording?.requestBody([content])
@@ -107,7 +116,7 @@ export class H2Exchange implements ExchangeListener, OnStream {
       if (length !== undefined && this.#received < length) throw wrongLength('a body that is too short')
       this.#requestComplete({ kind: 'trailers', list }, trailers)
     } catch (error) {
-      this.#reject(asProxyError(error))
+      this.#fail('protocol-error', asProxyError(error))
     }
   }
 
@@ -176,6 +185,7 @@ export class H2Exchange implements ExchangeListener, OnStream {
       this.#unreadable(new Error('a body without a head, or after its end'))
       return false
     }
+    this.#outgoing.answerPassed(frame.payload.length)
     this.#recording?.responseBody([content])
     if (frame.payload.length > 0 || endStream) this.#host.toAgent.passData(this.stream, frame.raw)
     if (endStream) this.#answerComplete()
@@ -195,11 +205,7 @@ export class H2Exchange implements ExchangeListener, OnStream {
   }
 
   #unreadable(error: unknown): void {
-    const reason = `the answer of ${this.#host.governed.name} can't be forwarded: ${messageOf(error)}`
-    this.#fail(
-      'protocol-error',
-      new ProxyError('upstream_protocol_error', reason, 'Tell the provider.', error),
-    )
+    this.#fail('protocol-error', unforwardable(this.#host.governed.name, error))
   }
 
   agentReset(code: number): void {
@@ -263,10 +269,6 @@ export class H2Exchange implements ExchangeListener, OnStream {
 
   recorderDrained(): void {
     this.#host.proceed(this)
-  }
-
-  #reject(error: ProxyError): void {
-    this.#fail('protocol-error', error)
   }
 
   /** The gateway gives up on it: it answers where nothing was answered yet. */

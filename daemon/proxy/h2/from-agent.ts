@@ -27,6 +27,7 @@ export class FromAgent implements FrameHandler {
   }
 
   headers(stream: number, list: HeaderList): void {
+    this.#ends.progressed()
     const { streams } = this.#ends
     const known = streams.ofAgent(stream)
     if (known) {
@@ -80,6 +81,7 @@ export class FromAgent implements FrameHandler {
 
   data(stream: number, data: DataFrame): void {
     this.#known(stream)
+    this.#ends.progressed()
     const taken = this.#ends.streams.ofAgent(stream)?.data(data) ?? false
     if (!taken) this.#ends.discarded(data.frame.payload.length)
   }
@@ -123,6 +125,7 @@ export class FromAgent implements FrameHandler {
   }
 
   windowUpdate(stream: number, increment: number): void {
+    this.#ends.progressed()
     if (stream > 0) {
       this.#known(stream)
       this.#ends.streams.ofAgent(stream)?.agentTakes(increment)

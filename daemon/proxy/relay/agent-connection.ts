@@ -16,6 +16,7 @@ import { Exchange } from './exchange.ts'
 import type { Governed, Shared } from './facts.ts'
 import { asProxyError } from './failure.ts'
 import { recordRefusedRequest } from './refused-request.ts'
+import type { Stalled } from './stalled.ts'
 import { type Opened, routeOf, targetOf } from './target.ts'
 
 /** Between two requests; providers close idle connections after one to ten minutes. */
@@ -146,12 +147,13 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
       }
       const exchange = new Exchange(this.#shared, this, found.head)
       this.#exchange = exchange
+      this.deadline = this.#shared.deadlines.now + STALL_MS
       at = exchange.begin(found.head, bytes, found.next)
     }
     if (this.#lingering || !this.#exchange) return
-    this.deadline = this.#exchange.requestDone
-      ? Number.POSITIVE_INFINITY
-      : this.#shared.deadlines.now + STALL_MS
+    // What still comes, in a tunnel, is no sign that it reads.
+    if (!this.#exchange.requestDone) this.deadline = this.#shared.deadlines.now + STALL_MS
+    else if (!this.#socket.writableNeedDrain) this.deadline = Number.POSITIVE_INFINITY
     if (at < bytes.length) this.#putBack(bytes.subarray(at))
   }
 
@@ -235,10 +237,8 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
 
   expire(): void {
     if (this.#lingering) return void this.#socket.destroy()
-    if (this.#exchange && !this.#exchange.requestDone) {
-      this.#exchange.reject(
-        new ProxyError('request_timeout', 'the request stopped coming', 'Send the whole request.'),
-      )
+    if (this.#exchange) {
+      this.#exchange.expire(this.#waitsFor)
       return
     }
     if (this.#reader.pending) {
@@ -254,14 +254,22 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     this.destroy()
   }
 
+  get #waitsFor(): Stalled['waitsFor'] {
+    if (this.#paused & AGENT_PAUSED_BY.recorder) return 'recorder'
+    return this.#paused & AGENT_PAUSED_BY.upstream ? 'provider' : undefined
+  }
+
   /** Sends the end after what was written, reads on without looking until the agent closes. */
   #close(): void {
     if (this.#lingering) return
     this.#lingering = true
     this.#rest = undefined
     this.#paused = 0
-    this.deadline = this.#shared.deadlines.now + LINGER_MS
-    this.#socket.end()
+    // A slow reader has its time for what was written before the last moment begins.
+    this.deadline = this.#shared.deadlines.now + STALL_MS
+    this.#socket.end(() => {
+      this.deadline = this.#shared.deadlines.now + LINGER_MS
+    })
     this.#socket.resume()
     if (this.#ended) this.#socket.destroySoon()
   }

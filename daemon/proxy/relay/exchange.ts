@@ -25,10 +25,11 @@ import { WebSocketRelay } from '../web-socket/web-socket.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import { Answer, type AnswerSink } from './answer.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
-import { asProxyError, closed, outcomeOf } from './failure.ts'
+import { asProxyError, closed, outcomeOf, unforwardable } from './failure.ts'
 import { HeldRequest } from './held-request.ts'
 import { Outgoing } from './outgoing.ts'
 import { CERTIFICATE_WANTED, Recording } from './recording.ts'
+import { endOfPatience, type Stalled } from './stalled.ts'
 import { type Supplied, Supply } from './supply.ts'
 import { whatIsRecorded } from './what-is-recorded.ts'
 
@@ -213,11 +214,7 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
       if (read !== 'more') this.#complete(read === 'surplus')
       this.#checkRecorder()
     } catch (error) {
-      const reason = `the answer of ${this.#agent.governed.name} can't be forwarded: ${messageOf(error)}`
-      this.#fail(
-        'protocol-error',
-        new ProxyError('upstream_protocol_error', reason, 'Tell the provider.', error),
-      )
+      this.#fail('protocol-error', unforwardable(this.#agent.governed.name, error))
     }
   }
 
@@ -396,6 +393,13 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
   /** A request whose body can't be read. */
   reject(error: ProxyError): void {
     this.#fail('protocol-error', error)
+  }
+
+  /** Nothing went on for too long. @param waitsFor what the agent's bytes wait for, where they are not read */
+  expire(waitsFor: Stalled['waitsFor']): void {
+    const { name } = this.#agent.governed
+    const { outcome, error } = endOfPatience({ name, answering: this.#requestDone, waitsFor })
+    this.#fail(outcome, error)
   }
 
   #fail(outcome: Outcome, error: ProxyError): void {

@@ -1,9 +1,19 @@
 /** Errors of an exchange: what they are called in the record and in the answer. */
+import { messageOf } from '../../base/errors.ts'
 import type { Outcome } from '../../recorder/protocol.ts'
 import { ProxyError, type ProxyErrorCode } from '../proxy-error.ts'
 
 /** The provider's connection is gone. */
 export const closed = (message: string) => new ProxyError('upstream_closed', message, 'Try again.')
+
+/** What the provider answers is not HTTP as it must be. */
+export const unforwardable = (name: string, error: unknown) =>
+  new ProxyError(
+    'upstream_protocol_error',
+    `the answer of ${name} can't be forwarded: ${messageOf(error)}`,
+    'Tell the provider.',
+    error,
+  )
 
 const OUTCOMES: Partial<Record<ProxyErrorCode, Outcome>> = { upstream_untrusted: 'upstream-untrusted' }
 
