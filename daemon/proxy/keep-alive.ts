@@ -1,5 +1,5 @@
 /**
- * How long a connection may be silent before the kernel asks whether the other end still stands. Of an agent that ended
- * while it waited for an answer nothing else tells: its end looks like that of one that only sends no more.
+ * How long a connection may be silent before the kernel asks whether the other end still stands: where that vanished
+ * without a word (a container's network, a translation that was forgotten) nothing else tells.
  */
 export const KEEP_ALIVE_MS = 60_000

@@ -200,6 +200,52 @@ t.test(
   },
 )
 
+t.test(
+  'an agent that ended its side is taken for gone after 300 seconds without a byte for it',
+  async (t) => {
+    const rig = await startRig({ provider: (socket) => socket.resume() })
+    t.teardown(() => rig.stop())
+    const half = await rig.agent()
+    const read = reading(half)
+    half.end(GET)
+    await until('the end to be passed on', () => rig.provided[0]?.readableEnded === true)
+    for (let i = 0; i < 2; i++) {
+      pass(250_000)
+      await aLook()
+      rig.provided[0]?.write('HTTP/1.1 103 Early Hints\r\n\r\n')
+      await read.until((i + 1) * 'HTTP/1.1 103 Early Hints\r\n\r\n'.length)
+    }
+    rig.provided[0]?.write('HTTP/1.1 204 No Content\r\n\r\n')
+    await read.until('204 No Content')
+    t.match(
+      (await rig.recorder.ended()).end,
+      { outcome: 'complete' },
+      'one that only sends no more is served',
+    )
+
+    const gone = await rig.agent()
+    gone.write(GET)
+    await until('its request', () => (rig.provided[1]?.bytesRead ?? 0) > 0)
+    // What is left of a process that ended: its system answers, and nobody reads.
+    gone.destroy()
+    await until('the end to be passed on', () => rig.provided[1]?.readableEnded === true)
+    pass(301_000)
+    t.match((await rig.recorder.ended(1)).end, {
+      outcome: 'client-aborted',
+      error: {
+        code: 'answer_timeout',
+        message: /^the agent ended its side, and api.openai.com said nothing/,
+      },
+    })
+    await until('the agents’ connections to be closed', () => rig.worker.state().connections === 0)
+    await until('the provider’s to be closed', () => {
+      // What it reads is over already: only what it writes tells.
+      rig.provided[1]?.write('who hears this?')
+      return rig.provided[1]?.destroyed === true
+    })
+  },
+)
+
 t.test('the kernel asks both sides whether they still stand, where one waits for the other', async (t) => {
   const rig = await startRig({ provider: (socket) => socket.resume() })
   t.teardown(() => rig.stop())
@@ -211,9 +257,6 @@ t.test('the kernel asks both sides whether they still stand, where one waits for
     [rig.proxyPort, agent.localPort],
     [provider.remotePort, rig.providerPort],
   ] as const
-  // An agent that ended looks like this, and the provider says nothing.
-  agent.end()
-  await until('the end to be passed on', () => provider.readableEnded)
   await until('acknowledgements', () => own.every(([from, to]) => timerOf(from, to)?.kind === 'keepalive'))
   t.equal(rig.worker.state().connections, 1, 'it is still waited for')
   for (const [from, to] of own) t.ok((timerOf(from, to)?.seconds ?? 1e9) <= 60)

@@ -23,7 +23,10 @@ import { type Opened, routeOf, targetOf } from './target.ts'
 const IDLE_MS = 300_000
 /** For a request's whole head (slow-loris). */
 const HEAD_MS = 30_000
-/** Without a byte of a request's body, or with an agent that reads nothing of its answer. */
+/**
+ * Without a byte of a request's body, with an agent that takes nothing of its answer, or without a byte of the answer where
+ * the agent ended its side: one that is gone looks like one that only sends no more, until it is written to.
+ */
 const STALL_MS = 300_000
 /** After our last byte, for the agent to take it: closing at once with bytes unread would reset the answer away. */
 const LINGER_MS = 2000
@@ -153,7 +156,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     if (this.#lingering || !this.#exchange) return
     // What still comes, in a tunnel, is no sign that it reads.
     if (!this.#exchange.requestDone) this.deadline = this.#shared.deadlines.now + STALL_MS
-    else if (!this.#socket.writableNeedDrain) this.deadline = Number.POSITIVE_INFINITY
+    else if (!this.#socket.writableNeedDrain) this.#waitForProvider()
     if (at < bytes.length) this.#putBack(bytes.subarray(at))
   }
 
@@ -182,11 +185,12 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   write(bytes: Buffer): boolean {
     const room = writeThisTurn(this.#socket, bytes)
     if (!room) this.deadline = this.#shared.deadlines.now + STALL_MS
+    else if (this.#ended) this.#waitForProvider()
     return room
   }
 
   #drained(): void {
-    if (this.#exchange?.requestDone) this.deadline = Number.POSITIVE_INFINITY
+    if (this.#exchange?.requestDone) this.#waitForProvider()
     this.#exchange?.agentDrained()
   }
 
@@ -218,8 +222,12 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     this.#close()
   }
 
+  #waitForProvider(): void {
+    this.deadline = this.#ended ? this.#shared.deadlines.now + STALL_MS : Number.POSITIVE_INFINITY
+  }
+
   upgraded(): void {
-    this.deadline = Number.POSITIVE_INFINITY
+    this.#waitForProvider()
     if (this.#rest) this.#takeRest()
   }
 
@@ -276,6 +284,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
 
   #agentEnded(): void {
     this.#ended = true
+    if (this.#exchange?.requestDone && !this.#socket.writableNeedDrain) this.#waitForProvider()
     if (this.#lingering) this.#socket.destroySoon()
     else if (this.#exchange) this.#exchange.agentEnded()
     else this.#close()

@@ -398,7 +398,8 @@ export class Exchange implements Supplied, ExchangeListener, DrainListener, Answ
   /** Nothing went on for too long. @param waitsFor what the agent's bytes wait for, where they are not read */
   expire(waitsFor: Stalled['waitsFor']): void {
     const { name } = this.#agent.governed
-    const { outcome, error } = endOfPatience({ name, answering: this.#requestDone, waitsFor })
+    const [answering, ended] = [this.#requestDone, this.#agentEnded]
+    const { outcome, error } = endOfPatience({ name, answering, ended, waitsFor })
     this.#fail(outcome, error)
   }
 

@@ -8,16 +8,20 @@ export interface Stalled {
   readonly name: string
   /** The answer is what doesn't go on, and not the request. */
   readonly answering: boolean
+  /** The agent sends no more, if it is still there. */
+  readonly ended?: boolean
   /** What the agent's bytes wait for, where they are not read. */
   readonly waitsFor: 'provider' | 'recorder' | undefined
 }
 
-export function endOfPatience({ name, answering, waitsFor }: Stalled): {
+export function endOfPatience({ name, answering, ended, waitsFor }: Stalled): {
   readonly outcome: Outcome
   readonly error: ProxyError
 } {
   if (answering) {
-    const message = 'the agent took nothing more of its answer'
+    const message = ended
+      ? `the agent ended its side, and ${name} said nothing more`
+      : 'the agent took nothing more of its answer'
     return {
       outcome: 'client-aborted',
       error: new ProxyError('answer_timeout', message, 'Read the whole answer.'),
