@@ -1,6 +1,8 @@
 /** What an HTTP/2 peer that is slow or silent can hold on to, on either side, and what the records say of it. */
 import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
 import t from 'tap'
+import { AgentPipe } from '../../daemon/proxy/h2/agent-pipe.ts'
 import { CODE, frame, PREFACE, TYPE } from '../../daemon/proxy/h2/frame.ts'
 import { FrameType } from '../../daemon/recorder/protocol.ts'
 import { ByHand, type Serve, startH2Rig } from './h2-rig.ts'
@@ -245,3 +247,27 @@ function sendInPieces(provider: ByHand, block: Buffer): void {
     )
   }
 }
+
+t.test(
+  'an end waits for the bytes before it: until the agent’s system has them, nothing is over',
+  async (t) => {
+    const taken: (() => void)[] = []
+    const socket = new Duplex({ read() {}, write: (_bytes, _encoding, done) => void taken.push(done) })
+    const pipe = new AgentPipe(socket as Socket, {
+      agentData() {},
+      agentDrained() {},
+      agentEnded() {},
+      agentClosed() {},
+    })
+    pipe.write(Buffer.from('the last of an answer'))
+    let sent = false
+    pipe.close(() => {
+      sent = true
+    })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    t.same([taken.length, sent, pipe.busy], [1, false, true])
+    for (const done of taken) done()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    t.same([sent, pipe.busy], [true, false])
+  },
+)
