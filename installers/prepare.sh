@@ -33,7 +33,16 @@ prepare_program_of() {
     libnss3-tools) echo certutil ;;
     libpcap-dev) echo pcap-config ;;
     python3) echo /usr/bin/python3 ;;
+    golang-go) echo /usr/bin/go ;;
     *) echo "$1" ;;
+  esac
+}
+
+# prepare_has PACKAGE: a module of the system's Python is no program, and one of another Python would not do.
+prepare_has() {
+  case $1 in
+    python3-*) [ -d "/usr/lib/python3/dist-packages/${1#python3-}" ] ;;
+    *) command -v "$(prepare_program_of "$1")" >/dev/null 2>&1 ;;
   esac
 }
 
@@ -42,7 +51,7 @@ need_packages() {
   if [ $# -eq 0 ]; then set -- nftables iproute2 util-linux ca-certificates openssl curl; fi
   prepare_missing=
   for prepare_package in "$@"; do
-    if ! command -v "$(prepare_program_of "$prepare_package")" >/dev/null 2>&1; then
+    if ! prepare_has "$prepare_package"; then
       prepare_missing="$prepare_missing $prepare_package"
     fi
   done

@@ -16,6 +16,7 @@ const STATUS = {
   unexpected_upgrade: 502,
   head_too_large: 431,
   request_timeout: 408,
+  answer_timeout: 408,
   message_too_big: 413,
   misdirected_request: 421,
   unlisted_call: 403,

@@ -14,7 +14,6 @@ export interface Watch {
   readonly take: (verdict: Verdict, held: Buffer) => void
 }
 
-const KEEP_ALIVE_MS = 60_000
 /** What the agent has begun to say is held back so long; then it goes out, and its end is still looked at first. */
 const HOLD_MS = 250
 
@@ -25,7 +24,6 @@ const HOLD_MS = 250
  * @param first bytes that were already read from the agent
  */
 export function splice(agent: Socket, remote: Socket, first: Buffer, watch?: Watch): void {
-  agent.setKeepAlive(true, KEEP_ALIVE_MS)
   if (watch) new Inspected(agent, remote, watch).start(first)
   else plain(agent, remote, first)
 }

@@ -13,6 +13,7 @@ import { Arrival } from './arrival.ts'
 import { fingerprintWith } from './credentials/fingerprint.ts'
 import { Deadlines } from './deadlines.ts'
 import { Endings } from './endings.ts'
+import { KEEP_ALIVE_MS } from './keep-alive.ts'
 import { type AskForLeaf, Leaves } from './leaves.ts'
 import type { WorkerState } from './messages.ts'
 import { canonicalAddress } from './names/addresses.ts'
@@ -192,6 +193,7 @@ export class Worker {
     const found =
       this.#sockets.size < MAX_CONNECTIONS && !this.#stopping ? this.#identify(socket, family) : undefined
     if (!found) return void socket.destroy()
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
     this.#sockets.add(socket)
     this.#counters.connections = this.#sockets.size
     const { sniffTimeoutMs } = this.#options

@@ -34,6 +34,24 @@ export function urllibCommand(call: HttpCall): string[] {
   return ['/usr/bin/python3', `${clients}/urllib_call.py`, JSON.stringify(call)]
 }
 
+/** A POST of JSON, read whole or line by line as it comes. */
+export interface ChatCall {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+  readonly stream: boolean
+}
+
+/** One of Python's HTTP libraries as Debian packages them. */
+export function pythonCommand(library: string, calls: readonly ChatCall[]): string[] {
+  return ['/usr/bin/python3', `${clients}/chat.py`, library, JSON.stringify(calls)]
+}
+
+/** Builds the client in Go, which then takes the calls as its argument. Needs no network. */
+export function goBuildCommand(program: string): string[] {
+  return ['/usr/bin/go', 'build', '-o', program, `${clients}/chat.go`]
+}
+
 /**
  * curl, printing the answer's head and body as they came, chunked framing included. `extra` are further
  * options, such as `--resolve` or `-6`.

@@ -231,11 +231,17 @@ t.test(
   'patience: a header block, a body and an idle connection have their time, a provider all of it',
   (t) => {
     const streams = (size: number, waitForProvider = false) => ({ size, waitForProvider })
-    t.equal(deadlineOf(1e9, 1000, true, streams(0)), 31_000)
-    t.equal(deadlineOf(31_000, 5000, true, streams(3, true)), 31_000, 'not moved by its bytes')
-    t.equal(deadlineOf(0, 1000, false, streams(0)), 301_000)
-    t.equal(deadlineOf(0, 1000, false, streams(2)), 301_000)
-    t.equal(deadlineOf(0, 1000, false, streams(2, true)), Number.POSITIVE_INFINITY)
+    const receiver = { inBlock: false, inFrame: false }
+    const at = { now: 1000, progress: 500, receiver, streams: streams(0) }
+    const inBlock = { ...at, receiver: { ...receiver, inBlock: true } }
+    t.equal(deadlineOf(1e9, inBlock), 31_000)
+    t.equal(deadlineOf(31_000, { ...inBlock, now: 5000, streams: streams(3, true) }), 31_000, 'not moved')
+    const inFrame = { ...at, receiver: { ...receiver, inFrame: true } }
+    t.equal(deadlineOf(1e9, inFrame), 31_000)
+    t.equal(deadlineOf(0, { ...inFrame, streams: streams(1) }), 300_500, 'DATA may be slow')
+    t.equal(deadlineOf(0, at), 301_000)
+    t.equal(deadlineOf(0, { ...at, streams: streams(2) }), 300_500, 'PINGs are no progress')
+    t.equal(deadlineOf(0, { ...at, streams: streams(2, true) }), Number.POSITIVE_INFINITY)
     t.end()
   },
 )

@@ -2,21 +2,12 @@
 import { once } from 'node:events'
 import t from 'tap'
 import { FrameType } from '../../daemon/recorder/protocol.ts'
+import { aLook, pass, restoreClock } from './proxy-clock.ts'
 import { answering, NAME, reading, startRig } from './proxy-rig.ts'
 import { startWebSocketRig } from './web-socket-rig.ts'
 
-const real = performance.now.bind(performance)
-let shift = 0
-performance.now = () => real() + shift
-t.teardown(() => {
-  performance.now = real
-})
-t.afterEach(() => {
-  shift = 0
-})
+t.teardown(restoreClock)
 
-/** The worker looks at its deadlines once a second. */
-const aLook = () => new Promise((resolve) => setTimeout(resolve, 1200))
 const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 
 t.test('a head that trickles is refused after 30 seconds from its first byte, with a record', async (t) => {
@@ -27,12 +18,12 @@ t.test('a head that trickles is refused after 30 seconds from its first byte, wi
   agent.write('POST /v1/chat/completions HTTP/1.1\r\n')
   for (let step = 0; step < 2; step++) {
     await aLook()
-    shift += 8000
+    pass(8000)
     agent.write(`X-Slow-${step}: 1\r\n`)
   }
   await aLook()
   t.equal(read.text, '', 'it still has time')
-  shift += 15_000
+  pass(15_000)
   await read.until('end')
   t.match(read.text, /^HTTP\/1.1 408 .*request_timeout/s)
   await rig.recorder.until(() => rig.recorder.refusals().length === 1)
@@ -51,11 +42,11 @@ t.test('a body that stops for 300 seconds is refused and recorded; one that goes
     await rig.recorder.until(
       () => rig.recorder.frames.filter(({ type }) => type === FrameType.RequestBody).length > byte,
     )
-    shift += 250_000
+    pass(250_000)
     await aLook()
   }
   t.equal(read.text, '', 'each byte gives it another 300 seconds')
-  shift += 100_000
+  pass(100_000)
   await read.until('end')
   t.match(read.text, /^HTTP\/1.1 408 /)
   const { end, requestBody } = await rig.recorder.ended()
@@ -79,7 +70,7 @@ t.test(
     waiting.write(`GET /v1/models HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`)
     await rig.recorder.until(() => rig.recorder.frames.some(({ type }) => type === FrameType.RequestEnd))
     await aLook()
-    shift += 301_000
+    pass(301_000)
     await idle.until('end')
     t.equal(read.ended, false)
     answer()
@@ -145,14 +136,14 @@ t.test(
     const known = await rig.open()
     known.ws.send('known')
     await once(known.ws, 'message')
-    shift += 11_000
+    pass(11_000)
     const [silent] = await rig.turns(1)
     t.same([silent?.client, silent?.end?.outcome], [['hello'], 'complete'])
-    shift += 1_700_000
+    pass(1_700_000)
     await aLook()
     known.ws.send('goes on')
     await once(known.ws, 'message')
-    shift += 110_000
+    pass(110_000)
     const [, long] = await rig.turns(2)
     t.same([long?.client, long?.end?.outcome], [['known', 'goes on'], 'complete'])
     t.same([unknown.ws.readyState, known.ws.readyState], [1, 1], 'the connections live on')

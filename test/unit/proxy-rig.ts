@@ -205,6 +205,8 @@ export interface Rig {
   readonly providerPort: number
   /** Sockets the provider has accepted. */
   readonly provided: Socket[]
+  /** Sockets that the worker has accepted. */
+  readonly accepted: Socket[]
   /** A TLS connection of an agent, ready to write. */
   agent(options?: { servername?: string; alpn?: string[]; ca?: string }): Promise<TLSSocket>
   /** A plain TCP connection of an agent. */
@@ -238,6 +240,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   } = options
   if (startRecorder) await recorder.start()
   const provided: Socket[] = []
+  const accepted: Socket[] = []
   const serve = (socket: Socket) => {
     provided.push(socket)
     socket.on('error', () => {})
@@ -273,9 +276,10 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     providerAddresses: ['127.0.0.1'],
     ...rest,
   })
-  const listener = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) =>
-    worker.accept(socket, 4),
-  )
+  const listener = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
+    accepted.push(socket)
+    worker.accept(socket, 4)
+  })
   const proxyPort = await listening(listener)
   while (startRecorder && worker.state().recorder === 'lost')
     await new Promise((resolve) => setTimeout(resolve, 5))
@@ -297,6 +301,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     proxyPort,
     providerPort,
     provided,
+    accepted,
     agent: ({ servername = NAME, alpn, ca = gateway.certificatePem } = {}) => {
       const under = connect({ port: proxyPort, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
       const socket = connectTls({

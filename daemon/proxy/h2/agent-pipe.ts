@@ -74,11 +74,20 @@ export class AgentPipe {
     if (this.#paused === 0) this.#socket.resume()
   }
 
-  /** Sends the end after what was written, reads on without looking until the agent closes. */
-  close(): void {
+  /** What its bytes wait for, where they are not read. */
+  get waitsFor(): 'provider' | 'recorder' | undefined {
+    if (this.#paused & PAUSED.recorder) return 'recorder'
+    return this.#paused & PAUSED.provider ? 'provider' : undefined
+  }
+
+  /**
+   * Sends the end after what was written, reads on without looking until the agent closes.
+   * @param sent the agent's system has all of it
+   */
+  close(sent: () => void): void {
     this.#over = true
     this.#paused = 0
-    this.#socket.end()
+    this.#socket.end(sent)
     this.#socket.resume()
   }
 

@@ -20,6 +20,11 @@ export class AgentWindow {
     return length <= this.#room
   }
 
+  /** Does it take anything of a stream? @param balance bytes given to that beyond the first window, less those passed */
+  takes(balance: number): boolean {
+    return this.#room > 0 && this.#initial + balance > 0
+  }
+
   passed(length: number): void {
     this.#room -= length
   }

@@ -18,6 +18,8 @@ export interface BothEnds extends ExchangeHost {
   heard: boolean
   /** The provider takes extended CONNECT. */
   tunnels: boolean
+  /** The agent sent or took something of an exchange. */
+  progressed(): void
   /** The agent takes more: what waited for that may come. */
   windowOpened(): void
   /** Tells the agent that no new stream is taken, and closes once those under way are over. */

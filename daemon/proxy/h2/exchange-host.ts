@@ -3,6 +3,7 @@ import type { Outcome } from '../../recorder/protocol.ts'
 import type { ProxyError } from '../proxy-error.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
+import type { AgentWindow } from './agent-window.ts'
 import type { Outlet } from './outlet.ts'
 import type { Answered } from './own-answer.ts'
 import type { Sender } from './sender.ts'
@@ -12,6 +13,7 @@ export interface ExchangeHost {
   readonly shared: Shared
   readonly governed: Governed
   readonly streams: Pick<Streams<OnStream>, 'opened' | 'ofAgent'>
+  readonly window: Pick<AgentWindow, 'takes'>
   readonly toAgent: Sender
   /** What is sent while there is no connection is lost. */
   readonly toProvider: Sender

@@ -73,8 +73,15 @@ export class H2Exchange
     return this.#over
   }
 
+  /** Its answer is what goes on or not, whatever still comes of the request. */
+  get answering(): boolean {
+    return this.requestDone || this.#answer.headed
+  }
+
   get waitsForProvider(): boolean {
-    return !this.#answer.done && (this.requestDone || this.#answer.headed || this.#fields.tunnel)
+    if (this.#answer.done) return false
+    if (this.#answer.headed) return this.#host.window.takes(this.outgoing.balance)
+    return this.requestDone || this.#fields.tunnel
   }
 
   begin(list: HeaderList): void {
@@ -161,6 +168,7 @@ export class H2Exchange
 
   /** @returns false where it goes nowhere */
   answerData(data: DataFrame): boolean {
+    this.outgoing.answerPassed(data.frame.payload.length)
     return this.#answering(() => this.#answer.data(data))
   }
 

@@ -10,6 +10,11 @@ export class FrameReader {
   /** Bytes needed before another look is worth it: a frame in many pieces is put together once. */
   #needed = FRAME_HEADER
 
+  /** A frame has begun. */
+  get pending(): boolean {
+    return this.#size > 0
+  }
+
   push(bytes: Buffer): void {
     this.#parts.push(bytes)
     this.#size += bytes.length

@@ -27,6 +27,7 @@ export class FromAgent implements FrameHandler {
   }
 
   headers(stream: number, list: HeaderList): void {
+    this.#ends.progressed()
     const { streams } = this.#ends
     const known = streams.ofAgent(stream)
     if (known) {
@@ -79,6 +80,7 @@ export class FromAgent implements FrameHandler {
 
   data(stream: number, data: DataFrame): void {
     this.#known(stream)
+    this.#ends.progressed()
     const { length } = data.frame.payload
     if (!this.#ends.outlet.taken(length)) {
       throw new FrameError(CODE.flowControlError, 'more DATA than the connection has room for')
@@ -126,6 +128,7 @@ export class FromAgent implements FrameHandler {
   }
 
   windowUpdate(stream: number, increment: number): void {
+    this.#ends.progressed()
     if (stream > 0) {
       this.#known(stream)
       this.#ends.streams.ofAgent(stream)?.outgoing.agentTakes(increment)

@@ -24,6 +24,7 @@ export class Outgoing implements Waiting {
   readonly #queue = new Queue<Piece>()
   /** What the agent takes of an answer to a request that isn't out yet. */
   #credit = 0
+  #balance = 0
 
   /** @param emptied nothing waits for the provider any more */
   constructor(host: ExchangeHost, exchange: OnStream, emptied: () => void) {
@@ -135,8 +136,18 @@ export class Outgoing implements Waiting {
     return priority && { ...priority, dependsOn: dependsOn ?? 0 }
   }
 
+  /** Bytes of the answer that the agent takes beyond the stream's first window, less those passed. */
+  get balance(): number {
+    return this.#balance
+  }
+
+  answerPassed(length: number): void {
+    this.#balance -= length
+  }
+
   /** The agent takes more of the answer. */
   agentTakes(increment: number): void {
+    this.#balance += increment
     if (this.#stream > 0) this.#host.toProvider.windowUpdate(this.#stream, increment)
     else this.#credit += increment
   }

@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net'
 import type { Outcome } from '../../recorder/protocol.ts'
 import type { Bounded } from '../deadlines.ts'
-import { ProxyError } from '../proxy-error.ts'
+import type { ProxyError } from '../proxy-error.ts'
 import type { Intercepted } from '../relay/agent-side.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
 import { asProxyError, closed, outcomeOf, unreadableAnswer } from '../relay/failure.ts'
@@ -23,6 +23,7 @@ import { CODE } from './frame.ts'
 import { FrameError } from './frame-error.ts'
 import { FromAgent } from './from-agent.ts'
 import { FromProvider } from './from-provider.ts'
+import { giveUp } from './give-up.ts'
 import { Outlet } from './outlet.ts'
 import { type Answered, sendOwnAnswer } from './own-answer.ts'
 import { deadlineOf, IDLE_MS, LINGER_MS, STALL_MS } from './patience.ts'
@@ -49,6 +50,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
   heard = false
   tunnels = false
   closing = false
+  #progress: number
   readonly #agent: AgentPipe
   readonly #closed: (connection: Intercepted) => void
   readonly #waiting = new Set<object>()
@@ -66,6 +68,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
     this.#agent = new AgentPipe(socket, this)
     this.#closed = closed
     this.hide = shared.policy.proxy.altSvc === 'strip' ? 'alt-svc' : undefined
+    this.#progress = shared.deadlines.now
     this.deadline = shared.deadlines.now + IDLE_MS
     shared.deadlines.add(this)
     opening.then(
@@ -115,6 +118,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
     if (this.#agent.over) return
     this.#run(this.fromAgent, (receiver) => receiver.resume())
     this.#agent.resume(PAUSED.start)
+    this.#bound()
   }
 
   agentData(bytes: Buffer): void {
@@ -126,6 +130,11 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
   upstreamData(bytes: Buffer): void {
     this.#run(this.fromProvider, (receiver) => receiver.push(bytes))
     if (this.fromProvider.held) this.upstream?.pause(PAUSED_BY.window)
+    this.#bound()
+  }
+
+  progressed(): void {
+    this.#progress = this.shared.deadlines.now
   }
 
   windowOpened(): void {
@@ -167,6 +176,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
   }
 
   agentDrained(): void {
+    this.progressed()
     this.upstream?.resume(PAUSED_BY.agent)
     this.#bound()
   }
@@ -249,23 +259,26 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
   #bound(): void {
     if (this.#agent.over || this.#agent.full) return
     const { now } = this.shared.deadlines
-    this.deadline = deadlineOf(this.deadline, now, this.fromAgent.inBlock, this.streams)
+    const { fromAgent: receiver, streams } = this
+    this.deadline = deadlineOf(this.deadline, { now, progress: this.#progress, receiver, streams })
   }
 
   expire(): void {
-    if (this.#agent.over || this.#agent.full) return void this.#agent.destroy()
-    if (this.streams.size > 0 || this.fromAgent.inBlock) {
-      const error = new ProxyError('request_timeout', 'the request stopped coming', 'Send the whole request.')
-      for (const exchange of this.streams.all()) exchange.fail('protocol-error', error)
-    }
+    if (this.#agent.over) return void this.#agent.destroy()
+    giveUp(this, this.#agent)
+    if (this.#agent.full) return void this.#agent.destroy()
     this.leave(CODE.noError)
     this.#close()
   }
 
   #close(): void {
     if (this.#agent.over) return
-    this.deadline = this.shared.deadlines.now + LINGER_MS
-    this.#agent.close()
+    const { deadlines } = this.shared
+    // A slow reader has its time for what was written before the last moment begins.
+    this.deadline = deadlines.now + STALL_MS
+    this.#agent.close(() => {
+      this.deadline = deadlines.now + LINGER_MS
+    })
     this.#letGo()
   }
 

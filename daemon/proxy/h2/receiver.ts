@@ -103,6 +103,11 @@ export class Receiver {
     return this.#block !== undefined
   }
 
+  /** In the middle of a frame, or of the preface. */
+  get inFrame(): boolean {
+    return !this.#held && (this.#reader.pending || (this.#preface?.length ?? PREFACE.length) < PREFACE.length)
+  }
+
   /** What the peer was told that it may send, where it was. */
   allowFrames(size: number | undefined): void {
     if (size !== undefined) this.#reader.maxFrameSize = Math.max(this.#reader.maxFrameSize, size)

@@ -6,7 +6,7 @@ export interface OnStream {
   readonly stream: number
   /** The provider's; 0 while nothing was sent to it. */
   readonly providerStream: number
-  /** Nothing but the provider's time bounds it. */
+  /** Nothing but the provider's time bounds it: the request is there, and the agent takes of the answer. */
   readonly waitsForProvider: boolean
 }
 

@@ -16,13 +16,17 @@ import { Exchange } from './exchange.ts'
 import type { Governed, Shared } from './facts.ts'
 import { asProxyError } from './failure.ts'
 import { recordRefusedRequest } from './refused-request.ts'
+import type { Stalled } from './stalled.ts'
 import { type Opened, routeOf, targetOf } from './target.ts'
 
 /** Between two requests; providers close idle connections after one to ten minutes. */
 const IDLE_MS = 300_000
 /** For a request's whole head (slow-loris). */
 const HEAD_MS = 30_000
-/** Without a byte of a request's body, or with an agent that reads nothing of its answer. */
+/**
+ * Without a byte of a request's body, with an agent that takes nothing of its answer, or without a byte of the answer where
+ * the agent ended its side: one that is gone looks like one that only sends no more, until it is written to.
+ */
 const STALL_MS = 300_000
 /** After our last byte, for the agent to take it: closing at once with bytes unread would reset the answer away. */
 const LINGER_MS = 2000
@@ -146,12 +150,13 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
       }
       const exchange = new Exchange(this.#shared, this, found.head)
       this.#exchange = exchange
+      this.deadline = this.#shared.deadlines.now + STALL_MS
       at = exchange.begin(found.head, bytes, found.next)
     }
     if (this.#lingering || !this.#exchange) return
-    this.deadline = this.#exchange.requestDone
-      ? Number.POSITIVE_INFINITY
-      : this.#shared.deadlines.now + STALL_MS
+    // What still comes, in a tunnel, is no sign that it reads.
+    if (!this.#exchange.requestDone) this.deadline = this.#shared.deadlines.now + STALL_MS
+    else if (!this.#socket.writableNeedDrain) this.#waitForProvider()
     if (at < bytes.length) this.#putBack(bytes.subarray(at))
   }
 
@@ -180,11 +185,12 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   write(bytes: Buffer): boolean {
     const room = writeThisTurn(this.#socket, bytes)
     if (!room) this.deadline = this.#shared.deadlines.now + STALL_MS
+    else if (this.#ended) this.#waitForProvider()
     return room
   }
 
   #drained(): void {
-    if (this.#exchange?.requestDone) this.deadline = Number.POSITIVE_INFINITY
+    if (this.#exchange?.requestDone) this.#waitForProvider()
     this.#exchange?.agentDrained()
   }
 
@@ -216,8 +222,12 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     this.#close()
   }
 
+  #waitForProvider(): void {
+    this.deadline = this.#ended ? this.#shared.deadlines.now + STALL_MS : Number.POSITIVE_INFINITY
+  }
+
   upgraded(): void {
-    this.deadline = Number.POSITIVE_INFINITY
+    this.#waitForProvider()
     if (this.#rest) this.#takeRest()
   }
 
@@ -235,10 +245,8 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
 
   expire(): void {
     if (this.#lingering) return void this.#socket.destroy()
-    if (this.#exchange && !this.#exchange.requestDone) {
-      this.#exchange.reject(
-        new ProxyError('request_timeout', 'the request stopped coming', 'Send the whole request.'),
-      )
+    if (this.#exchange) {
+      this.#exchange.expire(this.#waitsFor)
       return
     }
     if (this.#reader.pending) {
@@ -254,20 +262,29 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     this.destroy()
   }
 
+  get #waitsFor(): Stalled['waitsFor'] {
+    if (this.#paused & AGENT_PAUSED_BY.recorder) return 'recorder'
+    return this.#paused & AGENT_PAUSED_BY.upstream ? 'provider' : undefined
+  }
+
   /** Sends the end after what was written, reads on without looking until the agent closes. */
   #close(): void {
     if (this.#lingering) return
     this.#lingering = true
     this.#rest = undefined
     this.#paused = 0
-    this.deadline = this.#shared.deadlines.now + LINGER_MS
-    this.#socket.end()
+    // A slow reader has its time for what was written before the last moment begins.
+    this.deadline = this.#shared.deadlines.now + STALL_MS
+    this.#socket.end(() => {
+      this.deadline = this.#shared.deadlines.now + LINGER_MS
+    })
     this.#socket.resume()
     if (this.#ended) this.#socket.destroySoon()
   }
 
   #agentEnded(): void {
     this.#ended = true
+    if (this.#exchange?.requestDone && !this.#socket.writableNeedDrain) this.#waitForProvider()
     if (this.#lingering) this.#socket.destroySoon()
     else if (this.#exchange) this.#exchange.agentEnded()
     else this.#close()

@@ -20,9 +20,10 @@ import { certificateWanted } from '../upstream/dial.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import { Answer, type AnswerSink } from './answer.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
-import { asProxyError, closed, outcomeOf } from './failure.ts'
+import { asProxyError, closed, outcomeOf, unreadableAnswer } from './failure.ts'
 import { CERTIFICATE_WANTED, Recording } from './recording.ts'
 import { type RequestHost, RequestSide } from './request-side.ts'
+import { endOfPatience, type Stalled } from './stalled.ts'
 import { type Supplied, Supply } from './supply.ts'
 import { Upgrade, type UpgradeHost } from './upgrade.ts'
 
@@ -139,11 +140,7 @@ export class Exchange
       if (read !== 'more') this.#complete(read === 'surplus')
       this.checkRecorder()
     } catch (error) {
-      const reason = `the answer of ${this.#agent.governed.name} can't be forwarded: ${messageOf(error)}`
-      this.#fail(
-        'protocol-error',
-        new ProxyError('upstream_protocol_error', reason, 'Tell the provider.', error),
-      )
+      this.#fail('protocol-error', unreadableAnswer(this.#agent.governed.name, error))
     }
   }
 
@@ -309,6 +306,14 @@ export class Exchange
   /** A request whose body can't be read. */
   reject(error: ProxyError): void {
     this.#fail('protocol-error', error)
+  }
+
+  /** Nothing went on for too long. @param waitsFor what the agent's bytes wait for, where they are not read */
+  expire(waitsFor: Stalled['waitsFor']): void {
+    const { name } = this.#agent.governed
+    const [answering, ended] = [this.requestDone, this.#agentEnded]
+    const { outcome, error } = endOfPatience({ name, answering, ended, waitsFor })
+    this.#fail(outcome, error)
   }
 
   #fail(outcome: Outcome, error: ProxyError): void {

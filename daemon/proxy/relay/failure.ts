@@ -27,7 +27,7 @@ export const unrecordable = (reason: string): ProxyError =>
     'See `agent-anchor status` on this machine; try again once the recorder runs.',
   )
 
-/** @param name the provider's */
+/** What the provider answers is not HTTP as it must be. @param name the provider's */
 export const unreadableAnswer = (name: string, error: unknown): ProxyError =>
   new ProxyError(
     'upstream_protocol_error',

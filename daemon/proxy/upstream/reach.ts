@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { messageOf } from '../../base/errors.ts'
 import type { Endpoint } from '../../recorder/protocol.ts'
+import { KEEP_ALIVE_MS } from '../keep-alive.ts'
 import { ProxyError } from '../proxy-error.ts'
 
 /** A connection of the gateway's own to a server, as the kernel names its ends. */
@@ -15,7 +16,6 @@ export type Report = (flow: Dialled) => void
 /** While another address is left to try, one that doesn't answer gets this long; the last one longer. */
 const TRY_MS = 1500
 const LAST_TRY_MS = 10_000
-const KEEP_ALIVE_MS = 60_000
 
 /** Begins to connect. What is written meanwhile goes out after the report. */
 export function connectTo(remote: Endpoint, report: Report): Socket {
