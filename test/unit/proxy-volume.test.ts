@@ -16,6 +16,7 @@ import { h2Agent, startH2Rig } from './h2-rig.ts'
 import { aLook, pass, restoreClock } from './proxy-clock.ts'
 import { answering, NAME, type Rig, reading, startRig } from './proxy-rig.ts'
 
+t.setTimeout(120_000)
 t.teardown(restoreClock)
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
