@@ -9,6 +9,7 @@ import { ByHand, type Serve, startH2Rig } from './h2-rig.ts'
 import { aLook, pass, restoreClock } from './proxy-clock.ts'
 import { NAME, type Rig, startRig } from './proxy-rig.ts'
 
+t.setTimeout(120_000)
 t.teardown(restoreClock)
 
 const GET = [

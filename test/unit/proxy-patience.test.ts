@@ -6,6 +6,7 @@ import { FrameType } from '../../daemon/recorder/protocol.ts'
 import { aLook, pass, restoreClock } from './proxy-clock.ts'
 import { answering, NAME, type Rig, reading, startRig } from './proxy-rig.ts'
 
+t.setTimeout(120_000)
 t.teardown(restoreClock)
 
 const GET = `GET /v1/models HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`
@@ -234,7 +235,7 @@ t.test(
       outcome: 'client-aborted',
       error: {
         code: 'answer_timeout',
-        message: /^the agent ended its side, and api.openai.com said nothing/,
+        message: /^the agent may be gone, and api.openai.com said nothing/,
       },
     })
     await until('the agents’ connections to be closed', () => rig.worker.state().connections === 0)
@@ -245,6 +246,21 @@ t.test(
     })
   },
 )
+
+t.test('a pipelining agent, whose end is not read, is taken for gone in the same way', async (t) => {
+  const rig = await startRig({ provider: (socket) => socket.resume() })
+  t.teardown(() => rig.stop())
+  const agent = await rig.agent()
+  agent.write(GET + GET)
+  await rig.recorder.until(() => asked(rig))
+  agent.destroy()
+  await aLook()
+  t.equal(rig.worker.state().connections, 1)
+  pass(301_000)
+  t.match((await rig.recorder.ended()).end, { outcome: 'client-aborted', error: { code: 'answer_timeout' } })
+  pass(3000)
+  await until('it to be closed', () => rig.worker.state().connections === 0)
+})
 
 t.test('the kernel asks both sides whether they still stand, where one waits for the other', async (t) => {
   const rig = await startRig({ provider: (socket) => socket.resume() })

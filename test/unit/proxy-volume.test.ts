@@ -16,6 +16,7 @@ import { h2Agent, startH2Rig } from './h2-rig.ts'
 import { aLook, pass, restoreClock } from './proxy-clock.ts'
 import { answering, NAME, type Rig, reading, startRig } from './proxy-rig.ts'
 
+t.setTimeout(120_000)
 t.teardown(restoreClock)
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
@@ -161,7 +162,11 @@ const AGENTS = 10_000
 t.test(
   `${AGENTS} idle agents cost little each, others are served, and their deadlines end them`,
   async (t) => {
-    const rig = await startRig({ provider: answering(() => 'HTTP/1.1 204 No Content\r\n\r\n') })
+    const rig = await startRig({
+      provider: answering(() => 'HTTP/1.1 204 No Content\r\n\r\n'),
+      // So many at once are not quick to say hello.
+      sniffTimeoutMs: 60_000,
+    })
     t.teardown(() => rig.stop())
     const some = await idle(rig, 100)
     collect()
@@ -212,7 +217,7 @@ const IDLE = `
     const socket = connect({ port, host: '127.0.0.1', servername, rejectUnauthorized: false, session })
     socket.on('session', (given) => { session ??= given })
     socket.once('secureConnect', () => { ready += 1; if (ready == count) console.log('ready'); one() })
-    socket.on('error', () => {})
+    socket.on('error', (error) => { if (ready < count) throw error })
     socket.resume()
   }
   let ready = 0

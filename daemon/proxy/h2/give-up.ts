@@ -1,7 +1,6 @@
 /** What an HTTP/2 connection leaves when patience with it ends: each exchange's record says whose silence it was. */
-import { ProxyError } from '../proxy-error.ts'
 import { recordRefusedRequest } from '../relay/refused-request.ts'
-import { endOfPatience } from '../relay/stalled.ts'
+import { endOfPatience, headTimeout } from '../relay/stalled.ts'
 import type { AgentPipe } from './agent-pipe.ts'
 import type { BothEnds } from './both-ends.ts'
 
@@ -13,11 +12,5 @@ export function giveUp(ends: BothEnds, agent: Pick<AgentPipe, 'full' | 'waitsFor
     const { outcome, error } = endOfPatience({ name, answering, waitsFor: agent.waitsFor })
     exchange.fail(outcome, error)
   }
-  if (!fromAgent.inBlock && !fromAgent.inFrame) return
-  const message = 'the request head did not come to its end'
-  recordRefusedRequest(
-    shared,
-    governed,
-    new ProxyError('request_timeout', message, 'Send the whole request.'),
-  )
+  if (fromAgent.inBlock || fromAgent.inFrame) recordRefusedRequest(shared, governed, headTimeout())
 }

@@ -7,16 +7,16 @@ import type { Bounded } from '../deadlines.ts'
 import { answerTo } from '../http/answer.ts'
 import { HeadReader } from '../http/head.ts'
 import type { Route } from '../names/directory.ts'
-import { ProxyError } from '../proxy-error.ts'
+import type { ProxyError } from '../proxy-error.ts'
 import { writeThisTurn } from '../turn.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
 import { Providers, type Target } from '../upstream/providers.ts'
-import { AGENT_PAUSED_BY, type AgentSide, type Intercepted } from './agent-side.ts'
+import { AGENT_PAUSED_BY, type AgentSide, type Intercepted, waitsFor } from './agent-side.ts'
 import { Exchange } from './exchange.ts'
 import type { Governed, Shared } from './facts.ts'
 import { asProxyError } from './failure.ts'
 import { recordRefusedRequest } from './refused-request.ts'
-import type { Stalled } from './stalled.ts'
+import { headTimeout } from './stalled.ts'
 import { type Opened, routeOf, targetOf } from './target.ts'
 
 /** Between two requests; providers close idle connections after one to ten minutes. */
@@ -25,7 +25,7 @@ const IDLE_MS = 300_000
 const HEAD_MS = 30_000
 /**
  * Without a byte of a request's body, with an agent that takes nothing of its answer, or without a byte of the answer where
- * the agent ended its side: one that is gone looks like one that only sends no more, until it is written to.
+ * the agent may be gone: one that ended looks like one that only sends no more, until it is written to.
  */
 const STALL_MS = 300_000
 /** After our last byte, for the agent to take it: closing at once with bytes unread would reset the answer away. */
@@ -156,13 +156,14 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     if (this.#lingering || !this.#exchange) return
     // What still comes, in a tunnel, is no sign that it reads.
     if (!this.#exchange.requestDone) this.deadline = this.#shared.deadlines.now + STALL_MS
-    else if (!this.#socket.writableNeedDrain) this.#waitForProvider()
+    else this.#waitForProvider()
     if (at < bytes.length) this.#putBack(bytes.subarray(at))
   }
 
   #putBack(bytes: Buffer): void {
     this.#rest = this.#rest ? Buffer.concat([this.#rest, bytes]) : bytes
     this.pause(AGENT_PAUSED_BY.pipeline)
+    this.#waitForProvider()
   }
 
   #takeRest(): void {
@@ -185,12 +186,12 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   write(bytes: Buffer): boolean {
     const room = writeThisTurn(this.#socket, bytes)
     if (!room) this.deadline = this.#shared.deadlines.now + STALL_MS
-    else if (this.#ended) this.#waitForProvider()
+    else if (this.#mayBeGone) this.#waitForProvider()
     return room
   }
 
   #drained(): void {
-    if (this.#exchange?.requestDone) this.#waitForProvider()
+    this.#waitForProvider()
     this.#exchange?.agentDrained()
   }
 
@@ -222,8 +223,14 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     this.#close()
   }
 
+  /** It has ended its side, or an end would not show because nothing is read. */
+  get #mayBeGone(): boolean {
+    return this.#ended || this.#rest !== undefined
+  }
+
   #waitForProvider(): void {
-    this.deadline = this.#ended ? this.#shared.deadlines.now + STALL_MS : Number.POSITIVE_INFINITY
+    if (!this.#exchange?.requestDone || this.#socket.writableNeedDrain) return
+    this.deadline = this.#mayBeGone ? this.#shared.deadlines.now + STALL_MS : Number.POSITIVE_INFINITY
   }
 
   upgraded(): void {
@@ -246,25 +253,14 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   expire(): void {
     if (this.#lingering) return void this.#socket.destroy()
     if (this.#exchange) {
-      this.#exchange.expire(this.#waitsFor)
+      this.#exchange.expire({ mayBeGone: this.#mayBeGone, waitsFor: waitsFor(this.#paused) })
       return
     }
     if (this.#reader.pending) {
-      this.#refuse(
-        new ProxyError(
-          'request_timeout',
-          'the request head did not come to its end',
-          'Send the whole request.',
-        ),
-      )
+      this.#refuse(headTimeout())
       return
     }
     this.destroy()
-  }
-
-  get #waitsFor(): Stalled['waitsFor'] {
-    if (this.#paused & AGENT_PAUSED_BY.recorder) return 'recorder'
-    return this.#paused & AGENT_PAUSED_BY.upstream ? 'provider' : undefined
   }
 
   /** Sends the end after what was written, reads on without looking until the agent closes. */
@@ -284,7 +280,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
 
   #agentEnded(): void {
     this.#ended = true
-    if (this.#exchange?.requestDone && !this.#socket.writableNeedDrain) this.#waitForProvider()
+    this.#waitForProvider()
     if (this.#lingering) this.#socket.destroySoon()
     else if (this.#exchange) this.#exchange.agentEnded()
     else this.#close()

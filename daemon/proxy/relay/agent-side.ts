@@ -6,6 +6,12 @@ import type { Governed } from './facts.ts'
 /** Why reading from the agent is paused. */
 export const AGENT_PAUSED_BY = { pipeline: 1, upstream: 2, recorder: 4, webSocket: 8 } as const
 
+/** What the agent's bytes wait for, where they are not read. */
+export function waitsFor(pausedBy: number): 'provider' | 'recorder' | undefined {
+  if (pausedBy & AGENT_PAUSED_BY.recorder) return 'recorder'
+  return pausedBy & AGENT_PAUSED_BY.upstream ? 'provider' : undefined
+}
+
 /** What an exchange needs of the agent's connection that it came on. */
 export interface AgentSide {
   readonly governed: Governed

@@ -308,11 +308,10 @@ export class Exchange
     this.#fail('protocol-error', error)
   }
 
-  /** Nothing went on for too long. @param waitsFor what the agent's bytes wait for, where they are not read */
-  expire(waitsFor: Stalled['waitsFor']): void {
+  /** Nothing went on for too long. */
+  expire(agent: Pick<Stalled, 'mayBeGone' | 'waitsFor'>): void {
     const { name } = this.#agent.governed
-    const [answering, ended] = [this.requestDone, this.#agentEnded]
-    const { outcome, error } = endOfPatience({ name, answering, ended, waitsFor })
+    const { outcome, error } = endOfPatience({ name, answering: this.requestDone, ...agent })
     this.#fail(outcome, error)
   }
 

@@ -8,19 +8,23 @@ export interface Stalled {
   readonly name: string
   /** The answer is what doesn't go on, and not the request. */
   readonly answering: boolean
-  /** The agent sends no more, if it is still there. */
-  readonly ended?: boolean
+  /** The agent has ended its side, or is not read: whether it is still there does not show. */
+  readonly mayBeGone?: boolean
   /** What the agent's bytes wait for, where they are not read. */
   readonly waitsFor: 'provider' | 'recorder' | undefined
 }
 
-export function endOfPatience({ name, answering, ended, waitsFor }: Stalled): {
+/** A request of which not even the head is there. */
+export const headTimeout = () =>
+  new ProxyError('request_timeout', 'the request head did not come to its end', 'Send the whole request.')
+
+export function endOfPatience({ name, answering, mayBeGone, waitsFor }: Stalled): {
   readonly outcome: Outcome
   readonly error: ProxyError
 } {
   if (answering) {
-    const message = ended
-      ? `the agent ended its side, and ${name} said nothing more`
+    const message = mayBeGone
+      ? `the agent may be gone, and ${name} said nothing more`
       : 'the agent took nothing more of its answer'
     return {
       outcome: 'client-aborted',
