@@ -12,9 +12,9 @@ import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { FrameType } from '../../daemon/recorder/protocol.ts'
-import { h2Agent, startH2Rig } from './h2-rig.ts'
-import { aLook, pass, restoreClock } from './proxy-clock.ts'
-import { answering, NAME, type Rig, reading, startRig } from './proxy-rig.ts'
+import { h2Agent, startH2Rig } from '../unit/h2-rig.ts'
+import { aLook, pass, restoreClock } from '../unit/proxy-clock.ts'
+import { answering, NAME, type Rig, reading, startRig } from '../unit/proxy-rig.ts'
 
 t.setTimeout(120_000)
 t.teardown(restoreClock)
