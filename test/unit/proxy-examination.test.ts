@@ -264,6 +264,18 @@ t.test('all requests of a worker together hold no more than their bound', async 
   t.match(verdicts[0], { action: 'block', rule: 'standard/traffic/r', unknown: ['content'] })
   for (const one of examinations) one.stop()
   t.equal(holding.bytes, 0)
+
+  const tiny = new Examination(policy, governed, request, holding, (judged) => verdicts.push(judged))
+  tiny.start()
+  const [before, piece] = [verdicts.length, Buffer.from('x')]
+  for (let i = 0; i < 100_000; i++) tiny.more([piece])
+  t.equal(verdicts.length, before + 1)
+  t.match(
+    verdicts.at(-1),
+    { action: 'block', unknown: ['content'] },
+    'one in pieces of a byte: no more than a part',
+  )
+  t.equal(holding.bytes, 0)
 })
 
 t.test('other rules hold from the next request on, on connections that are open already', async (t) => {

@@ -7,7 +7,7 @@ import { CODE, FLAG, frame, TYPE } from '../../daemon/proxy/h2/frame.ts'
 import { FrameReader } from '../../daemon/proxy/h2/frame-reader.ts'
 import { deadlineOf } from '../../daemon/proxy/h2/patience.ts'
 import { ask, ByHand, h2Agent, type Serve, startH2Rig } from './h2-rig.ts'
-import { NAME, type Rig, startRig } from './proxy-rig.ts'
+import { NAME, type Rig, rulesOf, startRig } from './proxy-rig.ts'
 
 const GET = [
   [':method', 'GET'],
@@ -370,28 +370,34 @@ t.test('a provider that breaks the rules is 502, its connection closed, later ag
   }
 })
 
-t.test('whatever an agent sends, the worker goes on', async (t) => {
-  const rig = await startH2Rig(ok)
-  t.teardown(() => rig.stop())
-  const anyFrame = fc.tuple(
-    fc.integer({ min: 0, max: 12 }),
-    fc.nat(255),
-    fc.integer({ min: 0, max: 9 }),
-    fc.uint8Array({ maxLength: 60 }),
-  )
-  await fc.assert(
-    fc.asyncProperty(fc.array(anyFrame, { minLength: 1, maxLength: 12 }), async (frames) => {
-      const agent = await agentByHand(rig)
-      agent.headers(1, POST, false)
-      for (const [type, flags, stream, payload] of frames)
-        agent.send(type, flags, stream, Buffer.from(payload))
-      agent.socket.end()
-      await agent.until('the end', () => agent.ended)
-    }),
-    { numRuns: 150 },
-  )
-  t.equal((await ask(await h2Agent(rig), Object.fromEntries(GET))).headers[':status'], 200)
-})
+const HELD = { name: 'held', action: 'block', content: ['secrets'] } as const
+
+for (const [what, traffic] of [
+  ['whatever an agent sends, the worker goes on', []],
+  ['… and where it is held back until it is judged', [HELD]],
+] as const)
+  t.test(what, async (t) => {
+    const rig = await startH2Rig(ok, { rules: rulesOf('standard', { traffic: { rules: [...traffic] } }) })
+    t.teardown(() => rig.stop())
+    const anyFrame = fc.tuple(
+      fc.integer({ min: 0, max: 12 }),
+      fc.nat(255),
+      fc.integer({ min: 0, max: 9 }),
+      fc.uint8Array({ maxLength: 60 }),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyFrame, { minLength: 1, maxLength: 12 }), async (frames) => {
+        const agent = await agentByHand(rig)
+        agent.headers(1, POST, false)
+        for (const [type, flags, stream, payload] of frames)
+          agent.send(type, flags, stream, Buffer.from(payload))
+        agent.socket.end()
+        await agent.until('the end', () => agent.ended)
+      }),
+      { numRuns: 150 },
+    )
+    t.equal((await ask(await h2Agent(rig), Object.fromEntries(GET))).headers[':status'], 200)
+  })
 
 t.test('the frame reader gives the same frames however the bytes are cut', (t) => {
   fc.assert(

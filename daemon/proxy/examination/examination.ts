@@ -16,6 +16,8 @@ import { type Holding, type Judged, weightOf } from './judged.ts'
 
 /** Longest body that is judged, as sent and decoded; SDKs and providers stop at 32 MB at most. */
 export const MAX_EXAMINED = 16 << 20
+/** What one request may take, where it comes in small pieces; a piece of 512 bytes takes twice that. */
+const MAX_WEIGHT = 2 * MAX_EXAMINED
 /** What all requests of a worker that wait for their verdict may keep together. */
 const MAX_HELD = 128 << 20
 
@@ -83,7 +85,8 @@ export class Examination {
       this.#weight += weightOf(part)
       this.#holding.bytes += weightOf(part)
     }
-    if (this.#size <= MAX_EXAMINED && this.#holding.bytes <= MAX_HELD) return
+    const { bytes } = this.#holding
+    if (this.#size <= MAX_EXAMINED && this.#weight <= MAX_WEIGHT && bytes <= MAX_HELD) return
     this.#tooLong(this.#size)
     this.#judge()
   }
