@@ -55,9 +55,9 @@ for (const [name, q] of [
   say(`            ${name}: direct ${figure(d)}, captured ${figure(c)}, added ${figure(c - d)}`)
 }
 const bound = quantile(direct, 0.99) + 1
-const late = captured.filter((ms) => ms > bound).length
+const late = (all: readonly number[]) => all.filter((ms) => ms > bound).length
 say(
-  `            later than direct p99 + 1 ms (${figure(bound)}): ${late} of ${captured.length} captured events`,
+  `            later than direct p99 + 1 ms (${figure(bound)}): ${late(captured)} of ${captured.length} captured events, ${late(direct)} of ${direct.length} direct ones`,
 )
 for (const [kind, all] of Object.entries(heard)) {
   const events = all.map(({ ms }) => ms.length)
