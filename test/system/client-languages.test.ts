@@ -82,8 +82,42 @@ interface Expected {
   readonly reason: string
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: what isn't there fails in the comparison with the record
-type Json = Record<string, any>
+/** Of a provider's answer or of an event of its stream, what is looked at. */
+interface Json {
+  readonly id?: string
+  readonly model?: string
+  readonly type?: string
+  readonly choices?: readonly {
+    readonly finish_reason?: string | null
+    readonly delta?: Said
+    readonly message?: Said
+  }[]
+  readonly usage?: Readonly<Record<string, number>>
+  readonly message?: Json
+  readonly content?: readonly Block[]
+  readonly content_block?: Block
+  readonly delta?: Block
+  readonly stop_reason?: string | null
+}
+
+interface Said {
+  readonly content?: string | null
+  readonly tool_calls?: readonly { readonly id?: string; readonly function?: { readonly name?: string } }[]
+}
+
+interface Block {
+  readonly type?: string
+  readonly id?: string
+  readonly name?: string
+  readonly text?: string
+  readonly stop_reason?: string | null
+}
+
+/** @throws Error where the answer lacks it */
+function there<T>(value: T | null | undefined, what: string): T {
+  if (value === undefined || value === null) throw new Error(`the answer has no ${what}`)
+  return value
+}
 
 /** The events of a stream, as their data. */
 const events = (stream: string): Json[] =>
@@ -105,19 +139,23 @@ const openai: Provider = {
     ...(stream && { stream: true, stream_options: { include_usage: true } }),
   }),
   read(answer, stream) {
-    const pieces = stream ? events(answer) : [JSON.parse(answer)]
-    const choices = pieces.flatMap((piece) => piece.choices as Json[])
-    const said = choices.map((choice) => choice.delta ?? choice.message)
+    const pieces: Json[] = stream ? events(answer) : [JSON.parse(answer)]
+    const choices = pieces.flatMap((piece) => there(piece.choices, 'choices'))
+    const said = choices.map(({ delta, message }) => there(delta ?? message, 'message'))
+    const usage = pieces.at(-1)?.usage
     return {
-      id: pieces[0]?.id,
-      model: pieces[0]?.model,
+      id: there(pieces[0]?.id, 'id'),
+      model: there(pieces[0]?.model, 'model'),
       text: said.map(({ content }) => content ?? '').join(''),
       tools: said
         .flatMap(({ tool_calls }) => tool_calls ?? [])
-        .map((call) => ({ name: call.function.name, id: call.id })),
-      input: pieces.at(-1)?.usage.prompt_tokens,
-      output: pieces.at(-1)?.usage.completion_tokens,
-      reason: choices.at(-1)?.finish_reason,
+        .map((call) => ({
+          name: there(call.function?.name, 'name of a tool'),
+          id: there(call.id, 'id of a call'),
+        })),
+      input: there(usage?.prompt_tokens, 'prompt_tokens'),
+      output: there(usage?.completion_tokens, 'completion_tokens'),
+      reason: there(choices.at(-1)?.finish_reason, 'finish_reason'),
     }
   },
 }
@@ -137,19 +175,21 @@ const anthropic: Provider = {
   }),
   read(answer, stream) {
     const pieces = stream ? events(answer) : []
-    const message = stream ? pieces[0]?.message : JSON.parse(answer)
+    const message: Json = stream ? there(pieces[0]?.message, 'message') : JSON.parse(answer)
     const end = stream ? pieces.find(({ type }) => type === 'message_delta') : message
-    const blocks: Json[] = stream
+    const blocks = stream
       ? pieces.flatMap(({ content_block, delta }) => content_block ?? delta ?? [])
-      : message.content
+      : there(message.content, 'content')
     return {
-      id: message.id,
-      model: message.model,
+      id: there(message.id, 'id'),
+      model: there(message.model, 'model'),
       text: blocks.map(({ text }) => text ?? '').join(''),
-      tools: blocks.filter(({ type }) => type === 'tool_use').map(({ name, id }) => ({ name, id })),
-      input: end?.usage.input_tokens,
-      output: end?.usage.output_tokens,
-      reason: (end?.delta ?? end).stop_reason,
+      tools: blocks
+        .filter(({ type }) => type === 'tool_use')
+        .map(({ name, id }) => ({ name: there(name, 'name of a tool'), id: there(id, 'id of a call') })),
+      input: there(end?.usage?.input_tokens, 'input_tokens'),
+      output: there(end?.usage?.output_tokens, 'output_tokens'),
+      reason: there((end?.delta ?? end)?.stop_reason, 'stop_reason'),
     }
   },
 }

@@ -1,5 +1,7 @@
 /** An agent's socket, on which frames go both ways until one side has enough. */
+
 import type { Socket } from 'node:net'
+import { Pauses } from '../pauses.ts'
 import { writeThisTurn } from '../turn.ts'
 
 export interface AgentUser {
@@ -18,11 +20,12 @@ const MAX_BACKLOG = 256 * 1024
 
 export class AgentPipe {
   readonly #socket: Socket
-  #paused = 0
+  readonly #pauses: Pauses
   #over = false
 
   constructor(socket: Socket, user: AgentUser) {
     this.#socket = socket
+    this.#pauses = new Pauses(socket)
     socket.on('data', (bytes: Buffer) => {
       if (!this.#over) user.agentData(bytes)
     })
@@ -64,20 +67,18 @@ export class AgentPipe {
   }
 
   pause(reason: number): void {
-    if (this.#paused === 0) this.#socket.pause()
-    this.#paused |= reason
+    this.#pauses.pause(reason)
   }
 
   resume(reason: number): void {
-    if ((this.#paused & reason) === 0) return
-    this.#paused &= ~reason
-    if (this.#paused === 0) this.#socket.resume()
+    this.#pauses.resume(reason)
   }
 
   /** What its bytes wait for, where they are not read. */
   get waitsFor(): 'provider' | 'recorder' | undefined {
-    if (this.#paused & PAUSED.recorder) return 'recorder'
-    return this.#paused & PAUSED.provider ? 'provider' : undefined
+    const { reasons } = this.#pauses
+    if (reasons & PAUSED.recorder) return 'recorder'
+    return reasons & PAUSED.provider ? 'provider' : undefined
   }
 
   /**
@@ -86,9 +87,8 @@ export class AgentPipe {
    */
   close(sent: () => void): void {
     this.#over = true
-    this.#paused = 0
     this.#socket.end(sent)
-    this.#socket.resume()
+    this.#pauses.forget()
   }
 
   destroy(): void {

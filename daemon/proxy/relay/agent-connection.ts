@@ -2,11 +2,13 @@
  * An agent's intercepted connection: HTTP/1.1 requests one after the other, pipelined ones in order, one at a
  * time. What follows a request in the same read waits until that one is answered.
  */
+
 import type { Socket } from 'node:net'
 import type { Bounded } from '../deadlines.ts'
 import { answerTo } from '../http/answer.ts'
 import { HeadReader } from '../http/head.ts'
 import type { Route } from '../names/directory.ts'
+import { Pauses } from '../pauses.ts'
 import type { ProxyError } from '../proxy-error.ts'
 import { writeThisTurn } from '../turn.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
@@ -47,7 +49,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   #rest: Buffer | undefined
   /** A connection opened while the agent was still shaking hands. */
   #first: Promise<UpstreamConnection> | undefined
-  #paused = 0
+  readonly #pauses: Pauses
   #ended = false
   #lingering = false
   #stopping = false
@@ -65,6 +67,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   ) {
     this.#shared = shared
     this.#socket = socket
+    this.#pauses = new Pauses(socket)
     this.governed = governed
     this.#closed = closed
     this.#target = targetOf(governed)
@@ -196,14 +199,11 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   }
 
   pause(reason: number): void {
-    if (this.#paused === 0) this.#socket.pause()
-    this.#paused |= reason
+    this.#pauses.pause(reason)
   }
 
   resume(reason: number): void {
-    if ((this.#paused & reason) === 0) return
-    this.#paused &= ~reason
-    if (this.#paused === 0) this.#socket.resume()
+    this.#pauses.resume(reason)
   }
 
   finished(persistent: boolean): void {
@@ -253,7 +253,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   expire(): void {
     if (this.#lingering) return void this.#socket.destroy()
     if (this.#exchange) {
-      this.#exchange.expire({ mayBeGone: this.#mayBeGone, waitsFor: waitsFor(this.#paused) })
+      this.#exchange.expire({ mayBeGone: this.#mayBeGone, waitsFor: waitsFor(this.#pauses.reasons) })
       return
     }
     if (this.#reader.pending) {
@@ -268,13 +268,12 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     if (this.#lingering) return
     this.#lingering = true
     this.#rest = undefined
-    this.#paused = 0
     // A slow reader has its time for what was written before the last moment begins.
     this.deadline = this.#shared.deadlines.now + STALL_MS
     this.#socket.end(() => {
       this.deadline = this.#shared.deadlines.now + LINGER_MS
     })
-    this.#socket.resume()
+    this.#pauses.forget()
     if (this.#ended) this.#socket.destroySoon()
   }
 

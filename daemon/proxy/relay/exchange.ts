@@ -13,14 +13,14 @@ import type { Judged } from '../examination/judged.ts'
 import { PolicyBlock } from '../examination/policy-block.ts'
 import { keepAliveSeconds, persists } from '../http/framing.ts'
 import type { RequestHead, ResponseHead } from '../http/head.ts'
-import { ProxyError } from '../proxy-error.ts'
+import type { ProxyError } from '../proxy-error.ts'
 import type { DrainListener, ExchangeListener } from '../recorder-link.ts'
 import { PAUSED_BY, type UpstreamConnection } from '../upstream/connection.ts'
 import { certificateWanted } from '../upstream/dial.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import { Answer, type AnswerSink } from './answer.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
-import { asProxyError, closed, outcomeOf, unreadableAnswer } from './failure.ts'
+import { asProxyError, closed, outcomeOf, unreadableAnswer, unrecordable } from './failure.ts'
 import { CERTIFICATE_WANTED, Recording } from './recording.ts'
 import { type RequestHost, RequestSide } from './request-side.ts'
 import { endOfPatience, type Stalled } from './stalled.ts'
@@ -276,9 +276,7 @@ export class Exchange
       this.#forwardUnrecorded()
       return
     }
-    const message = `this exchange can't be recorded, so it is not forwarded: ${reason}`
-    const remedy = 'See `agent-anchor status` on this machine; try again once the recorder runs.'
-    this.#fail('not-recorded', new ProxyError('recorder_unavailable', message, remedy))
+    this.#fail('not-recorded', unrecordable(reason))
   }
 
   /** The policy lets a call go on whose record can't be kept: counted, and no more. */

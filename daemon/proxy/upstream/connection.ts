@@ -1,6 +1,8 @@
 /** One connection to a provider, used by one exchange at a time and kept for the next. */
+
 import type { Socket } from 'node:net'
 import type { Endpoint } from '../../recorder/protocol.ts'
+import { Pauses } from '../pauses.ts'
 import { writeThisTurn } from '../turn.ts'
 
 /** Whoever has the connection at the moment: an exchange, or the pool while it is idle. */
@@ -30,12 +32,13 @@ export class UpstreamConnection {
   sent = 0
   user: UpstreamUser | undefined
   readonly #socket: Socket
-  #paused = 0
+  readonly #pauses: Pauses
   #error: Error | undefined
 
   /** @param socket connected, its TLS verified. Of HTTP/2 nothing is read before its user says so: the provider speaks first. */
   constructor(socket: Socket, endpoint: Endpoint, wantsCertificate = false, protocol: Protocol = 'http/1.1') {
     this.#socket = socket
+    this.#pauses = new Pauses(socket)
     this.endpoint = endpoint
     this.wantsCertificate = wantsCertificate
     this.protocol = protocol
@@ -65,14 +68,11 @@ export class UpstreamConnection {
   }
 
   pause(reason: number): void {
-    if (this.#paused === 0) this.#socket.pause()
-    this.#paused |= reason
+    this.#pauses.pause(reason)
   }
 
   resume(reason: number): void {
-    if ((this.#paused & reason) === 0) return
-    this.#paused &= ~reason
-    if (this.#paused === 0) this.#socket.resume()
+    this.#pauses.resume(reason)
   }
 
   /** Ready for another exchange. */
