@@ -8,8 +8,8 @@
  * That tells rot from a torn write: a crash tears only the end, so a good frame behind a bad one means that
  * bytes changed which had been written whole.
  */
+import { sha256 } from '#platform'
 import { MAX_ENTRY } from './entry-bundle.ts'
-import { sha256 } from './merkle.ts'
 
 const SEGMENT_MAGIC = Buffer.from('AAGWAL1\n')
 const FRAME_MAGIC = Buffer.from('AAGF')
