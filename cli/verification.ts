@@ -1,7 +1,7 @@
 /** Verifies one record of this machine, and the store it lies in; used by `verify`, `demo` and the installer. */
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { AnchorError } from '../daemon/base/errors.ts'
+import { AnchorError, said } from '../daemon/base/errors.ts'
 import { anchorsFile } from '../daemon/chain-writer/anchors.ts'
 import { checkChainState } from '../daemon/chain-writer/fsck.ts'
 import type { Damage } from '../daemon/ledger/damage.ts'
@@ -15,10 +15,9 @@ import type { Row } from '../daemon/recorder/index/row.ts'
 import type { LogRecord } from '../daemon/recorder/record.ts'
 import { checkState } from '../daemon/supervisor/check-state.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
-import { said } from './error-text.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { goneText } from './gone-text.ts'
-import { storedParts } from './parts.ts'
+import { storedParts } from '../daemon/recorder/record-parts.ts'
 
 /** About the question and not about what is stored: for who asks. */
 const QUESTIONABLE = new Set(['NO_SUCH_RECORD', 'AMBIGUOUS', 'NOT_IN_A_CHECKPOINT'])

@@ -8,7 +8,7 @@ import { print, printJson, type Register } from '../command.ts'
 import { findRecord, openEvidence, sourcesOf } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { goneText } from '../gone-text.ts'
-import { storedParts } from '../parts.ts'
+import { storedParts } from '../../daemon/recorder/record-parts.ts'
 
 export const exportReceipt: Register = (program, act) =>
   program

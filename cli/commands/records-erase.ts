@@ -6,7 +6,7 @@ import { print, printJson, type Register } from '../command.ts'
 import { eraseRecords } from '../erase-records.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
-import { storedParts } from '../parts.ts'
+import { storedParts } from '../../daemon/recorder/record-parts.ts'
 import { table } from '../terminal.ts'
 
 const WORD = 'erase'

@@ -5,7 +5,7 @@ import { print, printJson, type Register } from '../command.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { goneText } from '../gone-text.ts'
-import { storedParts } from '../parts.ts'
+import { storedParts } from '../../daemon/recorder/record-parts.ts'
 import { printable, table } from '../terminal.ts'
 
 /** Nested fields as dotted names, one a line. */

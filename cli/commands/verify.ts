@@ -11,7 +11,7 @@ import { FileUnusable } from '../cli-error.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
-import { findingsText } from '../findings-text.ts'
+import { findingsText } from '../../daemon/receipt/findings-text.ts'
 import { headFindings } from '../head-findings.ts'
 import { verifyRecord, verifyStore } from '../verification.ts'
 

@@ -67,7 +67,7 @@ export function consistencyPath(oldSize: bigint, newSize: bigint, node: NodeSour
 }
 
 /** Root over leaves [start, end), where start is a multiple of the next power of two ≥ the length. */
-function rangeRoot(start: bigint, end: bigint, node: NodeSource): Bytes {
+export function rangeRoot(start: bigint, end: bigint, node: NodeSource): Bytes {
   const length = end - start
   const level = length.toString(2).length - 1
   if (length === 1n << BigInt(level)) return node(level, start >> BigInt(level))
@@ -76,6 +76,6 @@ function rangeRoot(start: bigint, end: bigint, node: NodeSource): Bytes {
 }
 
 /** The largest power of two below `length` (which is above 1). */
-function splitPoint(length: bigint): bigint {
+export function splitPoint(length: bigint): bigint {
   return 1n << BigInt((length - 1n).toString(2).length - 1)
 }
