@@ -1,11 +1,11 @@
 /** `agent-anchor show ID`: one record, with its bodies where asked. */
 import { openBodies } from '../../daemon/recorder/body-reader.ts'
 import { LogRecord } from '../../daemon/recorder/record.ts'
+import { storedParts } from '../../daemon/recorder/record-parts.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { goneText } from '../gone-text.ts'
-import { storedParts } from '../../daemon/recorder/record-parts.ts'
 import { printable, table } from '../terminal.ts'
 
 /** Nested fields as dotted names, one a line. */

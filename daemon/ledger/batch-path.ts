@@ -84,7 +84,9 @@ function visit<Node>(indexes: readonly bigint[], size: bigint, visitor: Visitor<
 
 /** Some, {@link MAX_BATCH} at most, each above the one before and inside the tree. */
 function checkIndexes(indexes: readonly bigint[], size: bigint): void {
-  const inOrder = indexes.every((index, i) => index >= 0n && index < size && (i === 0 || index > indexes[i - 1]!))
+  const inOrder = indexes.every(
+    (index, i) => index >= 0n && index < size && (i === 0 || index > indexes[i - 1]!),
+  )
   if (inOrder && indexes.length > 0 && indexes.length <= MAX_BATCH) return
   throw new LedgerError(
     'OUT_OF_RANGE',
@@ -94,5 +96,9 @@ function checkIndexes(indexes: readonly bigint[], size: bigint): void {
 }
 
 function badProof(why: string): LedgerError {
-  return new LedgerError('BAD_PROOF', `no proof of these leaves: ${why}`, 'Do not trust this document; ask the log for the proof again.')
+  return new LedgerError(
+    'BAD_PROOF',
+    `no proof of these leaves: ${why}`,
+    'Do not trust this document; ask the log for the proof again.',
+  )
 }

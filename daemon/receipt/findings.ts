@@ -18,5 +18,7 @@ export type Verdict = 'verified' | 'unconfirmed' | 'failed'
 
 export function verdictOn(findings: readonly Finding[]): Verdict {
   if (!holds(findings)) return 'failed'
-  return findings.some(({ check, result }) => check === 'key' && result !== 'proved') ? 'unconfirmed' : 'verified'
+  return findings.some(({ check, result }) => check === 'key' && result !== 'proved')
+    ? 'unconfirmed'
+    : 'verified'
 }

@@ -1,6 +1,7 @@
 /** The proof in a receipt, of one leaf or of several, taken apart and judged. */
-import { BATCH_HEADER, parseBatchProof } from '../ledger/batch-proof.ts'
+
 import { verifyBatch } from '../ledger/batch-path.ts'
+import { BATCH_HEADER, parseBatchProof } from '../ledger/batch-proof.ts'
 import { type Checkpoint, parseSignedCheckpoint, type SignedCheckpoint } from '../ledger/checkpoint.ts'
 import { leafHash, verifyInclusion } from '../ledger/merkle.ts'
 import { parseTlogProof } from '../ledger/proof.ts'
@@ -30,7 +31,8 @@ export function readProof(text: string): HeldProof {
     indexes: [index],
     checkpoint: parseSignedCheckpoint(checkpoint),
     verify(leaves, { size, root }) {
-      for (const leaf of leaves) verifyInclusion({ index, size, root, proof: hashes, leafHash: leafHash(leaf) })
+      for (const leaf of leaves)
+        verifyInclusion({ index, size, root, proof: hashes, leafHash: leafHash(leaf) })
     },
   }
 }

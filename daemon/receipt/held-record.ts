@@ -1,6 +1,7 @@
 /** What the records in a receipt are, and whether the bodies beside them are those that they commit to. */
-import { concat, sha256, toHex, utf8 } from '#platform'
+
 import canonicalize from 'canonicalize'
+import { concat, sha256, toHex, utf8 } from '#platform'
 import { decodeBase64 } from '../ledger/encoding.ts'
 import { LogRecord } from '../recorder/record.ts'
 import { partsOf } from '../recorder/record-parts.ts'
@@ -33,7 +34,11 @@ export function recordFinding(check: string, text: string, record: LogRecord | u
  * A finding for each part that the receipt brings, and one for those that it doesn't.
  * @param of what is said behind the part's name, where there are several records
  */
-export function bodyFindings({ bodies = [] }: HeldRecord, record: LogRecord | undefined, of: string): Finding[] {
+export function bodyFindings(
+  { bodies = [] }: HeldRecord,
+  record: LogRecord | undefined,
+  of: string,
+): Finding[] {
   if (record === undefined) {
     const detail = 'bodies are here, but no record that says which they are'
     return bodies.length === 0 ? [] : [{ check: `bodies${of}`, result: 'not-checked', detail }]
@@ -56,7 +61,10 @@ function opened(body: Body, digest: string): Omit<Finding, 'check'> {
     const { salt, bytes } = bytesOf(body)
     if (toHex(sha256(concat([salt, bytes]))) === digest)
       return { result: 'proved', detail: `${bytes.length} bytes match the salted digest in the record` }
-    return { result: 'failed', detail: `${bytes.length} bytes that are not those of the digest in the record` }
+    return {
+      result: 'failed',
+      detail: `${bytes.length} bytes that are not those of the digest in the record`,
+    }
   } catch {
     return { result: 'failed', detail: 'its salt or its bytes are not canonical base64' }
   }

@@ -6,12 +6,13 @@
  * for. So its checkpoint must also be the beginning of a later one, which holds the records of all the keys and is
  * signed by the last of them.
  */
-import { decodeDecimal, decodeHash } from '../ledger/encoding.ts'
+
+import { utf8 } from '#platform'
 import { parseSignedCheckpoint, type SignedCheckpoint, verifyCheckpoint } from '../ledger/checkpoint.ts'
+import { decodeDecimal, decodeHash } from '../ledger/encoding.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { keyFor, keyHistory } from '../ledger/key-history.ts'
 import { leafHash, verifyConsistency, verifyInclusion } from '../ledger/merkle.ts'
-import { utf8 } from '#platform'
 import { readRecord } from './held-record.ts'
 import type { KeyHistory } from './receipt.ts'
 
@@ -27,7 +28,7 @@ export function keyByHistory(history: KeyHistory, own: SignedCheckpoint, trusted
     proof: hashes.map(decodeHash),
   }))
   const spans = keyHistory(
-    places.map(({ index, record }) => ({ index, note: noteIn(record) })),
+    places.map(({ index, record }) => ({ index, note: successionNote(record) })),
     trusted,
   )
   const keyOf = (size: bigint): string => {
@@ -48,7 +49,8 @@ export function keyByHistory(history: KeyHistory, own: SignedCheckpoint, trusted
   return keyOf(own.size)
 }
 
-function noteIn(record: string): string {
+/** The note in a record of the log key. @throws LedgerError KEY_HISTORY */
+export function successionNote(record: string): string {
   const document = readRecord(record)
   if (document?.kind === 'audit' && document.event === 'key-rotated' && document.detail.key === 'log') {
     const { note } = document.detail

@@ -6,6 +6,6 @@ export type ReceiptErrorCode =
   | 'RECEIPT_TOO_LARGE'
   | 'NOT_IN_A_CHECKPOINT'
   | 'NO_SUCH_RECORD'
-  | 'CONTENT_GONE'
+  | 'TOO_MANY_RECORDS'
 
 export class ReceiptError extends AnchorError<ReceiptErrorCode> {}

@@ -13,7 +13,11 @@ import { ReceiptError } from './receipt-error.ts'
 export const MAX_RECEIPT = 64 << 20
 
 /** Text whose UTF-8 bytes are one thing only: a lone surrogate would become another character's. */
-const text = (most: number) => z.string().max(most).refine((value) => value.isWellFormed(), 'not Unicode')
+const text = (most: number) =>
+  z
+    .string()
+    .max(most)
+    .refine((value) => value.isWellFormed(), 'not Unicode')
 const Base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/)
 const Hex32 = z.string().regex(/^[0-9a-f]{64}$/)
 const Address = z.string().regex(/^0x[0-9a-fA-F]{40}$/)

@@ -26,4 +26,5 @@ export function partsOf(record: LogRecord): NamedPart[] {
 }
 
 /** Those that the body store was given. */
-export const storedParts = (record: LogRecord): NamedPart[] => partsOf(record).filter(({ part }) => part.stored)
+export const storedParts = (record: LogRecord): NamedPart[] =>
+  partsOf(record).filter(({ part }) => part.stored)
