@@ -8,7 +8,13 @@ import { AppendFile, type FileSystem, removeFile, writeFileAtomic } from '../bas
 import { messageOf } from '../base/errors.ts'
 import { LedgerError } from './errors.ts'
 import { TEMPORARY_FILE, WAL_DIRECTORY } from './files.ts'
-import { encodeFrame, encodeSegmentHeader, SEGMENT_HEADER, segmentName } from './wal-frame.ts'
+import {
+  encodeFrame,
+  encodeSegmentHeader,
+  MAX_BATCH_FRAMES,
+  SEGMENT_HEADER,
+  segmentName,
+} from './wal-frame.ts'
 import { listSegments } from './wal-replay.ts'
 
 /** Most that one write carries: enough for thousands of leaves, little enough to hold twice in memory. */
@@ -114,7 +120,8 @@ export class Wal {
   #takeBatch(): Waiting[] {
     let bytes = 0
     let count = 0
-    while (count < this.#queue.length && bytes < MAX_BATCH) bytes += this.#queue[count++]!.leaf.length
+    const most = Math.min(this.#queue.length, MAX_BATCH_FRAMES)
+    while (count < most && bytes < MAX_BATCH) bytes += this.#queue[count++]!.leaf.length
     return this.#queue.splice(0, count)
   }
 
@@ -129,12 +136,13 @@ export class Wal {
     const { size } = file
     const first = this.#next
     try {
-      await file.append([Buffer.concat(batch.map(({ leaf }, i) => encodeFrame(first + BigInt(i), leaf)))])
+      await file.append([Buffer.concat(batch.map(({ leaf }, i) => encodeFrame(first + BigInt(i), leaf, i)))])
     } catch (cause) {
       const failure = failed(cause)
       try {
-        // What was written of it must not stand before the next batch.
+        // What was written of it must not stand before the next batch, nor come back beside it after a power loss.
         await file.truncate(size)
+        await file.sync()
       } catch {
         this.#failure = failure
       }
