@@ -40,14 +40,52 @@ export const MAX_BATCH_FRAMES = 0x10000
 /** @param position of the frame in the batch that is written at once, from 0 */
 export function encodeFrame(index: bigint, leaf: Uint8Array, position = 0): Buffer {
   const frame = Buffer.allocUnsafe(leaf.length + FRAME_OVERHEAD)
-  FRAME_MAGIC.copy(frame)
-  frame.writeUInt16BE(position, 4)
-  frame.writeUInt16BE(leaf.length, 6)
-  frame.writeBigUInt64BE(index, 8)
-  frame.set(leaf, HEADER)
-  const end = HEADER + leaf.length
-  sha256(frame.subarray(0, end)).copy(frame, end)
+  writeFrame(frame, 0, { index, leaf, position })
   return frame
+}
+
+/** @returns where the frame ends */
+function writeFrame(
+  target: Buffer,
+  start: number,
+  { index, leaf, position }: { index: bigint; leaf: Uint8Array; position: number },
+): number {
+  FRAME_MAGIC.copy(target, start)
+  target.writeUInt16BE(position, start + 4)
+  target.writeUInt16BE(leaf.length, start + 6)
+  target.writeBigUInt64BE(index, start + 8)
+  target.set(leaf, start + HEADER)
+  const end = start + HEADER + leaf.length
+  sha256(target.subarray(start, end)).copy(target, end)
+  return end + SUM
+}
+
+/** Leaves that are written at once. */
+export interface WalBatch {
+  readonly first: bigint
+  readonly count: number
+  /** Their frames. One buffer and not one a leaf: they live until they are integrated, and a collector counts them. */
+  readonly bytes: Buffer
+}
+
+export function encodeBatch(first: bigint, leaves: readonly Uint8Array[]): WalBatch {
+  const length = leaves.reduce((total, leaf) => total + leaf.length + FRAME_OVERHEAD, 0)
+  const bytes = Buffer.allocUnsafeSlow(length)
+  let offset = 0
+  for (const [position, leaf] of leaves.entries())
+    offset = writeFrame(bytes, offset, { index: first + BigInt(position), leaf, position })
+  return { first, count: leaves.length, bytes }
+}
+
+/** The leaves of batches that {@link encodeBatch} made; they share its memory. */
+export function* leavesOf(batches: Iterable<WalBatch>): Generator<Buffer> {
+  for (const { bytes } of batches) {
+    for (let start = 0; start < bytes.length; ) {
+      const end = start + HEADER + bytes.readUInt16BE(start + 6)
+      yield bytes.subarray(start + HEADER, end)
+      start = end + SUM
+    }
+  }
 }
 
 export interface WalFrame {
@@ -74,7 +112,7 @@ export interface Segment {
 /**
  * Takes a segment apart.
  * @param first index that its first frame must have; undefined where any may come.
- * @param integrated leaves that are in tiles already: always whole batches, and whole segments.
+ * @param integrated leaves that are in tiles already: always whole batches.
  */
 export function decodeSegment(bytes: Buffer, number: number, first?: bigint, integrated = 0n): Segment {
   const header = bytes.subarray(0, SEGMENT_HEADER)
@@ -112,7 +150,10 @@ function frameAt(bytes: Buffer, offset: number): WalFrame | undefined {
   return { index, batch, leaf: bytes.subarray(offset + HEADER, end) }
 }
 
-/** Whether good frames behind the bad one at `offset`, which should hold leaf `expected`, are of another batch. */
+/**
+ * Whether a good frame behind the bad one at `offset`, which should hold leaf `expected`, is of another batch. Where
+ * nobody knows what it should hold, it is torn only as the beginning of the first batch that is not in tiles.
+ */
 function otherBatchBehind(
   bytes: Buffer,
   offset: number,
@@ -122,7 +163,11 @@ function otherBatchBehind(
   for (let at = bytes.indexOf(FRAME_MAGIC, offset + 1); at >= 0; at = bytes.indexOf(FRAME_MAGIC, at + 1)) {
     const frame = frameAt(bytes, at)
     if (frame === undefined) continue
-    if (expected === undefined ? frame.batch !== integrated : frame.batch > expected) return true
+    const other =
+      expected === undefined
+        ? frame.batch !== integrated || frame.index === frame.batch
+        : frame.batch > expected
+    if (other) return true
   }
   return false
 }
