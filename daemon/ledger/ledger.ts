@@ -24,6 +24,7 @@ import { formatNote, parseVerifierKey } from './note.ts'
 import { loadStored, proveConsistent } from './recover.ts'
 import { edgeRoot, type RightEdge } from './right-edge.ts'
 import { Wal } from './wal.ts'
+import { leavesOf, type WalBatch } from './wal-frame.ts'
 import { replayWal, type TornTail } from './wal-replay.ts'
 
 export interface LedgerOptions {
@@ -105,9 +106,13 @@ export class Ledger {
   #edge: RightEdge
   #signed: SignedCheckpoint | undefined
   /** Acknowledged leaves that are not in the edge yet. */
-  #pending: Buffer[] = []
+  #pending: WalBatch[] = []
   #pendingBytes = 0
-  #appending = new Set<Promise<unknown>>()
+  /** Acknowledged. */
+  #size: bigint
+  /** Appends that wait for room, and how they are told to look again. */
+  readonly #waiting = new Set<Promise<unknown>>()
+  #lookAgain: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
   #advancing: Promise<void> | undefined
   #trouble: LedgerError | DurableError | undefined
@@ -123,13 +128,14 @@ export class Ledger {
     this.#log = { dir: options.dir, origin: options.origin, fs: options.fs ?? realFileSystem }
     this.#release = release
     this.#edge = stored.edge
+    this.#size = stored.edge.size
     this.#signed = stored.signed
     this.cut = stored.cut
   }
 
   /** Leaves acknowledged. */
   get size(): bigint {
-    return this.#edge.size + BigInt(this.#pending.length)
+    return this.#size
   }
 
   /** The newest signed checkpoint; one of size 0 in a log without leaves. */
@@ -149,7 +155,7 @@ export class Ledger {
   async start(): Promise<void> {
     const { dir, fs } = this.#log
     if (this.#signed === undefined || this.#edge.size !== this.#signed.size) await this.#sign()
-    const onDurable = (leaves: readonly Buffer[]): void => this.#acknowledged(leaves)
+    const onDurable = (batch: WalBatch): void => this.#acknowledged(batch)
     const wal = await Wal.open({ dir, fs, next: this.#edge.size, onDurable })
     try {
       await wal.removeOld()
@@ -165,28 +171,25 @@ export class Ledger {
    * @throws LedgerError LEAF_TOO_LONG, CLOSED, WRITE_FAILED, or what keeps the log from being integrated.
    */
   append(leaf: Uint8Array): Promise<bigint> {
-    const appended = this.#append(leaf)
-    const settled = appended
-      .then(
-        () => undefined,
-        () => undefined,
-      )
-      .finally(() => this.#appending.delete(settled))
-    this.#appending.add(settled)
+    const wal = this.#wal
+    if (leaf.length > MAX_ENTRY) return Promise.reject(tooLong(leaf))
+    if (this.#closing !== undefined || wal === undefined)
+      return Promise.reject(new LedgerError('CLOSED', 'the log is closed', 'Open it again.'))
+    const copy = Buffer.from(leaf)
+    if (this.#pendingBytes <= WAIT_AT) return wal.append(copy)
+    const appended = this.#room().then(() => wal.append(copy))
+    const settled: Promise<unknown> = appended
+      .catch(() => undefined)
+      .finally(() => this.#waiting.delete(settled))
+    this.#waiting.add(settled)
     return appended
   }
 
-  async #append(leaf: Uint8Array): Promise<bigint> {
-    if (leaf.length > MAX_ENTRY) {
-      const remedy = `Commit to large content by its hash; a leaf has at most ${MAX_ENTRY} bytes.`
-      throw new LedgerError('LEAF_TOO_LONG', `a leaf of ${leaf.length} bytes`, remedy)
+  async #room(): Promise<void> {
+    while (this.#pendingBytes > WAIT_AT) {
+      const some = new Promise<void>((resolve) => this.#lookAgain.push(resolve))
+      await Promise.race([some, this.#advance()])
     }
-    if (this.#closing !== undefined || this.#wal === undefined) {
-      throw new LedgerError('CLOSED', 'the log is closed', 'Open it again.')
-    }
-    const copy = Buffer.from(leaf)
-    if (this.#pendingBytes > WAIT_AT) await this.#advance()
-    return this.#wal.append(copy)
   }
 
   /** Calls back after each new checkpoint is durable; returns the inverse. */
@@ -206,7 +209,8 @@ export class Ledger {
 
   async #close(): Promise<void> {
     try {
-      await Promise.all(this.#appending)
+      await Promise.all(this.#waiting)
+      await this.#wal?.settled()
       clearTimeout(this.#timer)
       await this.#advancing?.catch(() => undefined)
       await this.#advance()
@@ -218,11 +222,10 @@ export class Ledger {
     }
   }
 
-  #acknowledged(leaves: readonly Buffer[]): void {
-    for (const leaf of leaves) {
-      this.#pending.push(leaf)
-      this.#pendingBytes += leaf.length
-    }
+  #acknowledged(batch: WalBatch): void {
+    this.#pending.push(batch)
+    this.#pendingBytes += batch.bytes.length
+    this.#size += BigInt(batch.count)
     if (this.#pendingBytes >= INTEGRATE_AT && this.#trouble === undefined)
       void this.#advance().catch(() => undefined)
     else this.#schedule()
@@ -259,15 +262,24 @@ export class Ledger {
   async #integrateAndSign(): Promise<void> {
     if (this.#pending.length > 0) {
       const end = await this.#wal!.roll()
-      const leaves = this.#pending.slice(0, Number(end - this.#edge.size))
-      const edge = await integrate(this.#log, this.#edge, leaves)
-      // Together, so that `size` never jumps.
-      this.#edge = edge
-      this.#pending = this.#pending.slice(leaves.length)
-      for (const leaf of leaves) this.#pendingBytes -= leaf.length
+      while (this.#edge.size < end) await this.#integrateSome(end)
       await this.#wal!.removeOld()
     }
     if (this.#edge.size !== this.#signed?.size) await this.#sign()
+  }
+
+  /** A bounded number of batches, so that appends which wait for room don't wait for all of them. */
+  async #integrateSome(end: bigint): Promise<void> {
+    let count = 0
+    for (let bytes = 0; bytes < INTEGRATE_AT && count < this.#pending.length; count++) {
+      if (this.#pending[count]!.first >= end) break
+      bytes += this.#pending[count]!.bytes.length
+    }
+    const batches = this.#pending.slice(0, count)
+    this.#edge = await integrate(this.#log, this.#edge, leavesOf(batches))
+    this.#pending.splice(0, count)
+    for (const { bytes } of batches) this.#pendingBytes -= bytes.length
+    for (const look of this.#lookAgain.splice(0)) look()
   }
 
   async #sign(): Promise<void> {
@@ -296,6 +308,11 @@ export class Ledger {
       throw new LedgerError('SIGNING_FAILED', `no checkpoint was signed: ${messageOf(cause)}`, remedy, cause)
     }
   }
+}
+
+function tooLong(leaf: Uint8Array): LedgerError {
+  const remedy = `Commit to large content by its hash; a leaf has at most ${MAX_ENTRY} bytes.`
+  return new LedgerError('LEAF_TOO_LONG', `a leaf of ${leaf.length} bytes`, remedy)
 }
 
 function troubleOf(error: unknown): LedgerError | DurableError {
