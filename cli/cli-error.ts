@@ -10,6 +10,7 @@ type CliErrorCode =
   | 'NO_EXCHANGE'
   | 'NOT_CONFIRMED'
   | 'ERASURE_FAILED'
+  | 'WRONG_DESCRIPTOR'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -51,6 +52,16 @@ export class FileUnusable extends CliError {
       `cannot ${what} ${file}: ${messageOf(cause)}`,
       what === 'read' ? 'Name a file that is there.' : 'Name a file in a directory that is there.',
       cause,
+    )
+  }
+}
+
+export class WrongDescriptor extends CliError {
+  constructor(option: string) {
+    super(
+      'WRONG_DESCRIPTOR',
+      `${option} takes the number of an open file descriptor: 0, or 3 and above`,
+      `For example: agent-anchor ${option} 3 … 3< <(COMMAND THAT PRINTS IT)`,
     )
   }
 }

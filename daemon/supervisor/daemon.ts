@@ -11,9 +11,11 @@ import { systemRootsWithout } from '../../ca/system-roots.ts'
 import type { Enforcement } from '../../firewall/enforcement.ts'
 import { fencePresent } from '../../firewall/fence.ts'
 import { systemNft } from '../../firewall/nft.ts'
+import { keepMemoryPrivate } from '../base/private-memory.ts'
 import { steadyNow } from '../base/steady-clock.ts'
 import type { Config } from '../config/config.ts'
 import { upstreamSource } from '../dns-guard/upstreams.ts'
+import type { SecretSource } from '../vault/secret-source.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './accounts.ts'
 import { openAddressBook, type Sighted } from './address-book.ts'
 import { startAttribution } from './attribution/attribution.ts'
@@ -66,19 +68,23 @@ const CHAIN_GRACE_MS = 5000
  * Starts everything; resolves when governed traffic is captured.
  * @throws SupervisorError, or the room's own error, with everything already started taken down again.
  */
-export async function startDaemon(config: Config): Promise<Daemon> {
+export async function startDaemon(config: Config, secrets?: SecretSource): Promise<Daemon> {
   const paths = layout(config)
   await refuseToStart(paths.supervisorState)
   const stack = new AsyncDisposableStack()
   try {
-    return await start(config, stack)
+    return await start(config, stack, secrets)
   } catch (error) {
     await stack.disposeAsync()
     throw error
   }
 }
 
-async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemon> {
+async function start(
+  config: Config,
+  stack: AsyncDisposableStack,
+  secrets: SecretSource | undefined,
+): Promise<Daemon> {
   const paths = layout(config)
   const initial = await preparePolicy(config)
   const accounts = {
@@ -95,7 +101,9 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   stack.defer(() => clearInterval(heartbeat))
   const log = openLog(config.logDir)
   stack.defer(() => void log.end())
-  const identity = await openIdentity(config, paths, rules)
+  const readable = keepMemoryPrivate()
+  if (readable) log.warn(readable)
+  const identity = await openIdentity(config, paths, rules, { secrets })
   const book = await openAddressBook(paths.addresses, steadyNow())
 
   const children: Child[] = []

@@ -1,17 +1,18 @@
 /** What makes this gateway this gateway: its CA, its keys, its log's name. Opened once at start. */
-import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { permittedDomains } from '../../policies/catalogue.ts'
 import type { Rules } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
-import { hostKeyVault, openHostKeyVault } from '../vault/host-key.ts'
 import { type Keys, loadOrCreateKeys } from '../vault/keys.ts'
+import { openVault } from '../vault/open-vault.ts'
+import type { SecretSource } from '../vault/secret-source.ts'
 import { publishVerifierKey } from '../vault/verifier-key.ts'
 import { type Misfit, makeAuthority, misfit, openAuthority, type StoredAuthority } from './authority-store.ts'
 import type { Layout } from './layout.ts'
 import { SupervisorError } from './supervisor-error.ts'
+import { vaultPlace } from './vault-place.ts'
 
 export interface Identity {
   readonly vaultLevel: string
@@ -35,13 +36,9 @@ export async function openIdentity(
   config: Config,
   paths: Layout,
   { policy, catalogue }: Pick<Rules, 'policy' | 'catalogue'>,
-  { renewAuthority = false } = {},
+  { renewAuthority = false, secrets }: { renewAuthority?: boolean; secrets?: SecretSource | undefined } = {},
 ): Promise<Identity> {
-  const { hostKeyFile } = config.vault
-  // Keys that were sealed need the key that sealed them: another one in its place would only hide the loss.
-  const vault = await (existsSync(paths.caSealedKey)
-    ? openHostKeyVault(hostKeyFile)
-    : hostKeyVault(hostKeyFile))
+  const vault = await openVault(vaultPlace(config, paths, secrets), { make: true })
   const domains = policy.proxy.unknownName === 'intercept' ? 'every' : permittedDomains(catalogue)
   let authority = await openAuthority(paths, vault, domains, new Date())
   const found = misfit(authority, domains, new Date())
@@ -60,7 +57,7 @@ export async function openIdentity(
   const verifierKey = formatVerifierKey(origin, keys.log.publicKey)
   await publishVerifierKey(paths.keysDirectory, verifierKey)
   return {
-    vaultLevel: vault.level,
+    vaultLevel: vault.description,
     authority,
     misfit: renewed ? misfit(authority, domains, new Date()) : found,
     renewed,

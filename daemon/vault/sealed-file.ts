@@ -59,13 +59,23 @@ export async function openSealed(
   if (bytes === undefined) return undefined
   const envelope = decodeEnvelope(file, bytes)
   if (envelope.purpose !== purpose) throw damaged(file, `it is not sealed as ${purpose}`)
-  if (envelope.vault === vault.level) return vault.open(purpose, envelope.blob)
+  const opener = envelope.vault === vault.level ? vault : await vault.sibling?.(envelope.vault)
+  if (opener !== undefined) return opener.open(purpose, envelope.blob)
   const sealer = JSON.stringify(envelope.vault.slice(0, 64))
   throw new VaultError(
     'sealed-elsewhere',
     `${file} was sealed by the vault ${sealer}, and this one is "${vault.level}"`,
     `Configure the vault ${sealer} again, or restore the file that this one sealed.`,
   )
+}
+
+/**
+ * What sealed `file`, which stays closed; undefined if there is no such file.
+ * @throws VaultError `file-insecure`, `file-unreadable`, `sealed-plaintext`, `sealed-damaged`
+ */
+export async function levelOf(file: string, ownership: Ownership = ROOT): Promise<string | undefined> {
+  const bytes = await readKeyFile(file, { ...ownership, maxBytes: MAX_FILE_BYTES })
+  return bytes && decodeEnvelope(file, bytes).vault
 }
 
 function encodeEnvelope({ vault, purpose, blob }: Envelope): Buffer {
