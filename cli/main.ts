@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   verify: async () => (await import('./commands/verify.ts')).verify,
   export: async () => (await import('./commands/export.ts')).exportReceipt,
   policy: async () => (await import('./commands/policy.ts')).policy,
+  keys: async () => (await import('./commands/keys.ts')).keys,
   demo: async () => (await import('./commands/demo.ts')).demo,
   daemon: async () => (await import('./commands/daemon.ts')).daemon,
   uninstall: async () => (await import('./commands/uninstall.ts')).uninstall,

@@ -1,6 +1,7 @@
 /** `agent-anchor daemon`: the gateway in the foreground, in whatever namespace it is started. */
 import { loadConfig } from '../../daemon/config/config.ts'
 import { type Daemon, startDaemon } from '../../daemon/supervisor/daemon.ts'
+import { refuseKeysInEnvironment } from '../../daemon/vault/plaintext.ts'
 import { printJson, type Register } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { secretsOf } from '../secrets.ts'
@@ -12,6 +13,7 @@ export const daemon: Register = (program, act) =>
     .action(
       act(async (options) => {
         const { config: file, json } = options
+        refuseKeysInEnvironment(process.env)
         const config = loadConfig(file)
         let running: Daemon | undefined
         // While it starts, it reads the policy anyway; unheard, the signal would end it.

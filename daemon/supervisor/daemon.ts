@@ -31,6 +31,7 @@ import { openDnsSockets, startDnsGuard } from './dns-guard-process.ts'
 import { enforcer } from './enforcer.ts'
 import { openEvidenceJournal } from './evidence-journal.ts'
 import { openIdentity } from './identity.ts'
+import { keyChanges } from './key-changes.ts'
 import { layout } from './layout.ts'
 import { leafService } from './leaf-service.ts'
 import { openListeners } from './listeners.ts'
@@ -137,6 +138,13 @@ async function start(
     (message) => (recorder?.state().state === 'running' && recorder.send(message)) ?? false,
     { journal },
   )
+  // The first record of a new log names its key.
+  const keys = keyChanges({
+    identity,
+    trail,
+    log,
+    renew: () => recorder?.renew((child) => child.send({ type: 'stop' }, () => {})),
+  })
   const coverage = await openCoverage({
     aliveFile: paths.alive,
     // Where it is gone, LLM traffic may have been let through.
@@ -213,6 +221,11 @@ async function start(
     paths,
     account: accounts.recorder,
     identity,
+    keys: keys.current,
+    recorded(ids) {
+      trail.recorded(ids)
+      keys.recorded(ids)
+    },
     log,
     changed: report.changed,
     trail,
@@ -320,7 +333,7 @@ async function start(
     listeners: listeners.sockets,
     log,
     leaf: leafService(identity.authority),
-    fingerprintKey: identity.keys.fingerprint,
+    fingerprintKey: identity.gateway.keys.fingerprint,
     authorityPem: identity.authority.certificatePem,
     systemRoots: systemRootsWithout(identity.authority.certificatePem),
     rules: () => inForce.current.rules,
@@ -357,7 +370,10 @@ async function start(
   notify('READY=1')
 
   return {
-    reload: () => inForce.reload(),
+    async reload() {
+      await keys.reload()
+      await inForce.reload()
+    },
     async stop(reason) {
       phase = 'stopping'
       log.info(`stopping: ${reason}`)

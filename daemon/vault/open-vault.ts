@@ -11,7 +11,7 @@ import { keychainProvider } from './keychain.ts'
 import { keyedVault } from './keyed-vault.ts'
 import { passphraseProvider } from './passphrase.ts'
 import { type Pkcs11Settings, pkcs11Provider } from './pkcs11.ts'
-import { levelOf } from './sealed-file.ts'
+import { envelopeOf } from './sealed-file.ts'
 import type { SecretSource } from './secret-source.ts'
 import { systemdCredsProvider } from './systemd-creds.ts'
 import type { Vault } from './vault.ts'
@@ -161,8 +161,8 @@ export async function levels(keysDirectory: string, ownership: Ownership): Promi
   const found = new Set<string>()
   for (const name of sealed) {
     // A damaged one is named by whoever opens it.
-    const level = await levelOf(join(keysDirectory, name), ownership).catch(() => undefined)
-    if (level !== undefined) found.add(level)
+    const envelope = await envelopeOf(join(keysDirectory, name), ownership).catch(() => undefined)
+    if (envelope !== undefined) found.add(envelope.vault)
   }
   return [...found]
 }

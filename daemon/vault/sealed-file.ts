@@ -70,12 +70,15 @@ export async function openSealed(
 }
 
 /**
- * What sealed `file`, which stays closed; undefined if there is no such file.
+ * What sealed `file` and for what, which stays closed; undefined if there is no such file.
  * @throws VaultError `file-insecure`, `file-unreadable`, `sealed-plaintext`, `sealed-damaged`
  */
-export async function levelOf(file: string, ownership: Ownership = ROOT): Promise<string | undefined> {
+export async function envelopeOf(
+  file: string,
+  ownership: Ownership = ROOT,
+): Promise<Pick<Envelope, 'vault' | 'purpose'> | undefined> {
   const bytes = await readKeyFile(file, { ...ownership, maxBytes: MAX_FILE_BYTES })
-  return bytes && decodeEnvelope(file, bytes).vault
+  return bytes && decodeEnvelope(file, bytes)
 }
 
 function encodeEnvelope({ vault, purpose, blob }: Envelope): Buffer {
@@ -117,6 +120,6 @@ function damaged(file: string, what: string): VaultError {
   return new VaultError(
     'sealed-damaged',
     `${file} was changed or damaged: ${what}`,
-    'Restore the sealed file from a backup made with the same host key.',
+    'Restore the sealed file from a backup made with the same wrapping key.',
   )
 }
