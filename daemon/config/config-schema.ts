@@ -5,6 +5,8 @@
 import { posix } from 'node:path'
 import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
+import { MECHANISMS } from '../vault/pkcs11-mechanism.ts'
+import { PROVIDERS } from '../vault/wrapping-key.ts'
 import { parseServer } from './server-address.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
@@ -18,6 +20,9 @@ const absolutePath = z
     error: 'write the path without `.`, `..`, doubled or closing slashes',
   })
   .refine((path) => path !== '/', 'the root directory is nothing to keep files in: name one below it')
+
+/** PKCS#11 pads the labels of tokens to 32 bytes. */
+const label = z.string().regex(/^[!-~](?:[ -~]{0,30}[!-~])?$/, 'a label is of 1 to 32 printable characters')
 
 const port = z.int().min(1).max(65535)
 
@@ -119,7 +124,26 @@ export const ConfigSchema = z
     policiesDir: absolutePath.default('/etc/agent-anchor/policies'),
     /** One of the shipped policies, or a file of that name in policiesDir. */
     policy: PolicyName.default('standard'),
-    vault: z.strictObject({ hostKeyFile: absolutePath.default('/etc/agent-anchor/host.key') }).prefault({}),
+    /** What seals the keys. Never a key, passphrase or PIN: those are asked for, or come by descriptor. */
+    vault: z
+      .strictObject({
+        provider: z.enum(['auto', ...PROVIDERS]).default('auto'),
+        hostKeyFile: absolutePath.default('/etc/agent-anchor/host.key'),
+        pkcs11: z
+          .strictObject({
+            module: absolutePath,
+            token: label,
+            key: label.default('agent-anchor'),
+            mechanism: z.enum(MECHANISMS).default('aes-gcm'),
+          })
+          .exactOptional(),
+      })
+      .prefault({})
+      .refine(({ provider, pkcs11 }) => provider !== 'pkcs11' || pkcs11 !== undefined, {
+        path: ['pkcs11'],
+        error:
+          'the provider pkcs11 needs `pkcs11` with the path of its `module` and the label of its `token`',
+      }),
     listen: z
       .strictObject({
         ports: z

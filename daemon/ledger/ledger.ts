@@ -20,7 +20,7 @@ import { MAX_ENTRY } from './entry-bundle.ts'
 import { LedgerError } from './errors.ts'
 import { CHECKPOINT_FILE, LOCK_FILE, TEMPORARY_FILE, TILE_DIRECTORY, WAL_DIRECTORY } from './files.ts'
 import { type Integrator, integrate, writeState } from './integrate.ts'
-import { formatNote, parseVerifierKey } from './note.ts'
+import { formatNote, formatSignature, parseVerifierKey } from './note.ts'
 import { loadStored, proveConsistent } from './recover.ts'
 import { edgeRoot, type RightEdge } from './right-edge.ts'
 import { Wal } from './wal.ts'
@@ -34,9 +34,17 @@ export interface LedgerOptions {
   /** Signs a note's text with the log key, wherever that is: 64 bytes. */
   readonly sign: (text: Buffer) => Buffer | Promise<Buffer>
   readonly verifierKey: string
+  /** The key that this one follows: it may have signed the last checkpoint, and signs beside while it can. */
+  readonly predecessor?: Predecessor | undefined
   /** A leaf is under a signed checkpoint at most this much later. Default 1000. */
   readonly checkpointIntervalMs?: number
   readonly fs?: FileSystem
+}
+
+export interface Predecessor {
+  readonly verifierKey: string
+  /** Absent once it was destroyed. */
+  readonly sign?: LedgerOptions['sign'] | undefined
 }
 
 /** Part of the interval spent waiting for more leaves; the rest is for integrating and signing. */
@@ -50,7 +58,7 @@ const WAIT_AT = 16 << 20
  * @throws LedgerError LOCKED, and whatever shows that the files are not what was written and signed.
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
-  const { dir, origin, verifierKey, fs = realFileSystem } = options
+  const { dir, origin, verifierKey, predecessor, fs = realFileSystem } = options
   if (parseVerifierKey(verifierKey).name !== origin) {
     throw new LedgerError(
       'WRONG_ORIGIN',
@@ -63,7 +71,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const release = await lock(dir, fs)
   try {
     const log = { dir, origin, fs }
-    const stored = loadStored(dir, origin, verifierKey)
+    const stored = loadStored(dir, origin, [verifierKey, ...(predecessor ? [predecessor.verifierKey] : [])])
     if (stored.signed === undefined) await writeState(log, stored.edge)
     // Prove before integrating too: tiles must not be written on top of a tree that is not ours.
     else if (stored.edge.size >= stored.signed.size) {
@@ -299,9 +307,14 @@ export class Ledger {
   }
 
   async #signText(text: string): Promise<SignedCheckpoint> {
-    const { sign, verifierKey } = this.#options
+    const { sign, verifierKey, predecessor } = this.#options
     try {
-      const note = formatNote(text, parseVerifierKey(verifierKey), await sign(Buffer.from(text)))
+      let note = formatNote(text, parseVerifierKey(verifierKey), await sign(Buffer.from(text)))
+      if (predecessor?.sign !== undefined) {
+        const beside = await predecessor.sign(Buffer.from(text))
+        note += formatSignature(parseVerifierKey(predecessor.verifierKey), beside)
+        verifyCheckpoint(note, predecessor.verifierKey)
+      }
       return verifyCheckpoint(note, verifierKey)
     } catch (cause) {
       const remedy = 'Check that the log key can be opened and is that of the verifier key.'

@@ -126,8 +126,15 @@ export function verifyNote(note: string, verifierKeys: readonly string[]): Note 
 
 /** A note's text (which ends with a newline) with one signature line under it. */
 export function formatNote(text: string, key: VerifierKey, signature: Uint8Array): string {
-  const bytes = Buffer.concat([key.id, signature])
-  return `${text}\n\u2014 ${key.name} ${bytes.toString('base64')}\n`
+  return `${text}\n${formatSignature(key, signature)}`
+}
+
+/** A signature line, its newline included. */
+export function formatSignature(
+  { name, id }: Pick<VerifierKey, 'name' | 'id'>,
+  signature: Uint8Array,
+): string {
+  return `\u2014 ${name} ${Buffer.concat([id, signature]).toString('base64')}\n`
 }
 
 export interface NoteSigner {
