@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
 import { MECHANISMS } from '../vault/pkcs11-mechanism.ts'
 import { PROVIDERS } from '../vault/wrapping-key.ts'
-import { parseServer } from './server-address.ts'
+import { parseListen, parseServer } from './server-address.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
 const MAX_RUNTIME_DIR = 107 - '/recorder/recorder.sock'.length
@@ -71,6 +71,17 @@ const server = z.string().transform((text, context) => {
 const origin = z
   .string()
   .regex(/^[!-*,-~]{1,200}$/, 'a log origin is up to 200 printable ASCII characters without spaces and `+`')
+
+/** Below 1024 only root may listen, and what strangers speak to is not root. */
+const listen = z.string().transform((text, context) => {
+  const found = parseListen(text)
+  if (found !== undefined && found.port >= 1024) return found
+  context.addIssue({
+    code: 'custom',
+    message: 'an address with a port from 1024 on: `127.0.0.1:8480`, `0.0.0.0:8480`, `[::]:8480`',
+  })
+  return z.NEVER
+})
 
 const chainName = z
   .string()
@@ -196,6 +207,8 @@ export const ConfigSchema = z
       .strictObject({
         origin: origin.exactOptional(),
         checkpointIntervalMs: z.int().min(50).max(60_000).default(1000),
+        /** Where the log is served to foreign monitors; absent: nowhere. */
+        http: z.strictObject({ listen, entries: z.boolean().default(false) }).exactOptional(),
       })
       .prefault({}),
     anchoring: z

@@ -1,4 +1,7 @@
-/** Checkpoints, c2sp.org/tlog-checkpoint v1.0.0: a signed note of origin, size and root. No extension lines. */
+/**
+ * Checkpoints, c2sp.org/tlog-checkpoint v1.0.0: a signed note of origin, size and root. We write no extension lines;
+ * another log may, and they mean nothing to us.
+ */
 import { decodeDecimal, decodeHash } from './encoding.ts'
 import { LedgerError } from './errors.ts'
 import { EMPTY_ROOT } from './merkle.ts'
@@ -24,11 +27,13 @@ export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
 /** @throws LedgerError MALFORMED_CHECKPOINT */
 export function parseCheckpoint(text: string): Checkpoint {
   const lines = text.split('\n')
-  const [origin, size, root, end] = lines
-  if (lines.length !== 4 || !origin || end !== '') throw malformed('it is not origin, size and root')
+  const [origin, size, root] = lines
+  if (lines.pop() !== '' || lines.length < 3 || lines.includes('')) {
+    throw malformed('it is not origin, size and root')
+  }
   let checkpoint: Checkpoint
   try {
-    checkpoint = { origin, size: decodeDecimal(size!), root: decodeHash(root!) }
+    checkpoint = { origin: origin!, size: decodeDecimal(size!), root: decodeHash(root!) }
   } catch (cause) {
     throw malformed('its size or root is not in its one spelling', cause)
   }
