@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
 import { MECHANISMS } from '../vault/pkcs11-mechanism.ts'
 import { PROVIDERS } from '../vault/wrapping-key.ts'
+import { Chains } from './chains-schema.ts'
 import { parseListen, parseServer } from './server-address.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
@@ -83,10 +84,6 @@ const listen = z.string().transform((text, context) => {
   return z.NEVER
 })
 
-const chainName = z
-  .string()
-  .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a chain name is of lower-case letters, digits and `-`, 32 at most')
-
 /** As written; in milliseconds. An hour at least: what goes by age goes by packs of a tenth of it. */
 const duration = measure(
   { h: 3_600_000, d: 86_400_000 },
@@ -100,27 +97,6 @@ const byteSize = measure(
   2 ** 20,
   'a size is a whole number of MiB, GiB or TiB: `512MiB`, `50GiB`',
 )
-
-const rpcUrl = z.string().max(2048).refine(isHttpUrl, 'this must be an http:// or https:// URL')
-
-const Chain = z.discriminatedUnion('kind', [
-  /** The embedded chain: works without a network, and is no independent evidence. */
-  z.strictObject({ name: chainName, kind: z.literal('development') }),
-  z.strictObject({
-    name: chainName,
-    kind: z.literal('rpc'),
-    chainId: z.int().min(1),
-    /** Asked in this order. */
-    rpc: z.array(rpcUrl).min(1).max(10),
-    /** AnchorRegistry's address; absent: where CREATE2 puts it. */
-    contract: z
-      .string()
-      .regex(/^0x[0-9a-fA-F]{40}$/, 'a contract address is `0x` and 40 hex digits')
-      .exactOptional(),
-    /** Blocks upon an anchor before it counts as final; absent: the chain's own finality. */
-    confirmations: z.int().min(0).max(10_000).exactOptional(),
-  }),
-])
 
 export const ConfigSchema = z
   .strictObject({
@@ -217,12 +193,7 @@ export const ConfigSchema = z
         maxLeaves: z.int().min(1).max(1_000_000).default(1000),
       })
       .prefault({}),
-    chains: z
-      .array(Chain)
-      .min(1, 'at least one chain must be here; `kind: development` needs nothing from outside')
-      .max(16)
-      .superRefine(differentChains)
-      .default([{ name: 'development', kind: 'development' }]),
+    chains: Chains.default([{ name: 'development', kind: 'development' }]),
   })
   .superRefine(separateDirectories)
 
@@ -244,29 +215,6 @@ function differentPorts(ports: Readonly<Record<string, number>>, context: z.Refi
     if (owner === undefined) continue
     const message = `this port is \`${owner}\` already: the ports must differ`
     context.addIssue({ code: 'custom', path: [name], message })
-  }
-}
-
-function isHttpUrl(text: string): boolean {
-  const url = URL.parse(text)
-  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:')
-}
-
-function differentChains(chains: readonly z.output<typeof Chain>[], context: z.RefinementCtx): void {
-  const names = new Set<string>()
-  let development: string | undefined
-  for (const [index, chain] of chains.entries()) {
-    if (names.has(chain.name)) {
-      const message = `another chain is called \`${chain.name}\`: give each a name of its own`
-      context.addIssue({ code: 'custom', path: [index, 'name'], message })
-    }
-    names.add(chain.name)
-    if (chain.kind !== 'development') continue
-    if (development !== undefined) {
-      const message = `\`${development}\` is the development chain already: there is one`
-      context.addIssue({ code: 'custom', path: [index, 'kind'], message })
-    }
-    development ??= chain.name
   }
 }
 
