@@ -69,6 +69,8 @@ export function startRecording(options: {
         key: identity.keys.gateway,
         stateDir: paths.chainState,
         origin: identity.origin,
+        verifierKey: identity.verifierKey,
+        authorizations: paths.authorizations,
         ledger: paths.ledger,
         anchoring: config.anchoring,
       },
