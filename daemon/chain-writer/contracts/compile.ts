@@ -12,7 +12,7 @@ import { Interface, type InterfaceAbi, id } from 'ethers'
  * `paris`: later versions emit PUSH0 and MCOPY, which not every chain that one may want to anchor on runs.
  * `bytecodeHash: none`: the code, and so the CREATE2 address, doesn't change with a comment.
  */
-const settings = {
+const SETTINGS = {
   optimizer: { enabled: true, runs: 800 },
   viaIR: true,
   evmVersion: 'paris',
@@ -30,7 +30,10 @@ interface Compiled {
 }
 
 /** The contracts of one source file by name, and the compiler's version. @throws where the compiler has anything to say */
-export function solidity(file: string): { version: string; contracts: Record<string, Compiled> } {
+export function solidity(
+  file: string,
+  settings: object = SETTINGS,
+): { version: string; contracts: Record<string, Compiled> } {
   // CommonJS without types; loaded here so that only who compiles pays for it.
   const solc: { version(): string; compile(input: string): string } = createRequire(import.meta.url)('solc')
   const input = {
@@ -65,7 +68,7 @@ export function compile(): string {
   const artefact = {
     contract: 'AnchorRegistry',
     solc: version,
-    settings,
+    settings: SETTINGS,
     abi: contract.abi,
     selectors,
     topics,
