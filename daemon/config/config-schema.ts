@@ -5,6 +5,7 @@
 import { posix } from 'node:path'
 import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
+import { AnchoringSchema, possibleAnchoring } from './anchoring-schema.ts'
 import { parseServer } from './server-address.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
@@ -174,12 +175,7 @@ export const ConfigSchema = z
         checkpointIntervalMs: z.int().min(50).max(60_000).default(1000),
       })
       .prefault({}),
-    anchoring: z
-      .strictObject({
-        maxDelayMs: z.int().min(1000).max(86_400_000).default(60_000),
-        maxLeaves: z.int().min(1).max(1_000_000).default(1000),
-      })
-      .prefault({}),
+    anchoring: AnchoringSchema,
     chains: z
       .array(Chain)
       .min(1, 'at least one chain must be here; `kind: development` needs nothing from outside')
@@ -188,6 +184,7 @@ export const ConfigSchema = z
       .default([{ name: 'development', kind: 'development' }]),
   })
   .superRefine(separateDirectories)
+  .superRefine(possibleAnchoring)
 
 function measure(units: Readonly<Record<string, number>>, least: number, message: string) {
   return z.string().transform((text, context) => {

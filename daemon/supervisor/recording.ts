@@ -1,5 +1,6 @@
 /** The recorder as this gateway starts it: with its keys, its log's name, the chains, and the evidence that waited. */
 import type { Policy } from '../../policies/policy.ts'
+import { anchoringOf } from '../anchoring/settings.ts'
 import type { Config } from '../config/config.ts'
 import type { RetentionSettings } from '../recorder/retention/keeper.ts'
 import type { Account } from './accounts.ts'
@@ -42,6 +43,7 @@ export function startRecording(options: {
   readonly policy: () => Policy
 }): Child {
   const { config, paths, identity, trail } = options
+  const anchoring = anchoringOf(config.anchoring)
   const chains = config.chains.map((chain) =>
     chain.kind === 'development' ? { ...chain, port: config.listen.ports.developmentChain } : chain,
   )
@@ -70,7 +72,7 @@ export function startRecording(options: {
         stateDir: paths.chainState,
         origin: identity.origin,
         ledger: paths.ledger,
-        anchoring: config.anchoring,
+        anchoring: { maxDelayMs: anchoring.maxDelayMs, maxLeaves: anchoring.maxLeaves },
       },
     }),
   })
