@@ -9,6 +9,7 @@ import { logKeyOf } from './addresses.ts'
 import { type AnchorState, anchorsFile, type ChainAnchors, readAnchors, writeAnchors } from './anchors.ts'
 import { chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
+import { standingOf } from './chain-standing.ts'
 import type { ChainSpec, ChainState, ChainWriterData, ChainWriterState } from './chain-writer-state.ts'
 import type { AnchorCheckpoint, Consistency } from './checkpoint.ts'
 import {
@@ -170,6 +171,12 @@ function describe(of: {
           },
         }
       : {}),
+    ...standingOf({
+      anchors: record.anchors,
+      pending: pending?.purpose.type === 'anchor' ? pending.purpose.size : undefined,
+      health: lane.health,
+      contradicts: record.alarm !== undefined,
+    }),
     health: [...lane.health],
   }
 }

@@ -1,7 +1,9 @@
 /** The recorder as this gateway starts it: with its keys, its log's name, the chains, and the evidence that waited. */
 import type { Policy } from '../../policies/policy.ts'
+import { countedChains } from '../anchoring/contradictions.ts'
 import { anchoringOf } from '../anchoring/settings.ts'
 import type { Config } from '../config/config.ts'
+import type { AnchoringStart } from '../recorder/anchoring/settings.ts'
 import type { RetentionSettings } from '../recorder/retention/keeper.ts'
 import type { Account } from './accounts.ts'
 import type { AuditTrail } from './audit-trail.ts'
@@ -30,6 +32,22 @@ export function ownRecorder(
 function retentionOf({ retention }: Config): RetentionSettings {
   const { maxAge, maxSize, whenDiskFull, reserve } = retention
   return { maxAgeMs: maxAge, maxSize, whenDiskFull, reserve }
+}
+
+/** What the recorder decides by: the knobs in force, and the chains that a quorum counts. */
+function anchoringStart(config: Config): AnchoringStart {
+  const { preset, acknowledge, onFailure, quorum, maxHoldMs, maxLagMs } = anchoringOf(config.anchoring)
+  const counted = countedChains(config.chains)
+  return {
+    preset,
+    acknowledge,
+    onFailure,
+    quorum,
+    maxHoldMs,
+    maxLagMs,
+    counted: counted.map(({ name }) => name),
+    trial: counted.every(({ kind }) => kind === 'development'),
+  }
 }
 
 export function startRecording(options: {
@@ -66,6 +84,7 @@ export function startRecording(options: {
       adminSocket: paths.adminSocket,
       retention: retentionOf(config),
       policy: options.policy(),
+      anchoring: anchoringStart(config),
       chain: {
         chains,
         key: identity.keys.gateway,
