@@ -1,6 +1,7 @@
 /** What an agent is told where anchoring keeps its call from it, in the provider's own shape. */
 import { callShape } from '../../../policies/call-shape.ts'
 import type { WireStyle } from '../../../policies/catalogue-schema.ts'
+import { ProxyError } from '../proxy-error.ts'
 import { type Governed, recordRefusal, type Shared } from '../relay/facts.ts'
 import { ShapedError } from '../shaped-error.ts'
 
@@ -13,6 +14,14 @@ export const unanchored = ({ provider }: Governed, reason: string): ShapedError 
     `the provider answered, but the answer is not handed out: ${reason}`,
     `${REMEDY}; the call is recorded, and asking again is another call.`,
     provider.style,
+  )
+
+/** Leaves HTTP for something of which nobody can tell where an answer ends. @param name the provider's */
+export const unholdable = (name: string): ProxyError =>
+  new ProxyError(
+    'unexpected_upgrade',
+    `what ${name} switches to can't be held until it is anchored`,
+    'Use plain HTTP or a WebSocket on a connection of its own.',
   )
 
 /** Refuses a call that begins, and records that. @returns the error for the agent */

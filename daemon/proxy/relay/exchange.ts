@@ -11,7 +11,7 @@ import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
 import type { Judged } from '../examination/judged.ts'
 import { PolicyBlock } from '../examination/policy-block.ts'
-import { refuseForAnchoring } from '../holding/errors.ts'
+import { refuseForAnchoring, unholdable } from '../holding/errors.ts'
 import { HeldAnswer } from '../holding/held-answer.ts'
 import { keepAliveSeconds, persists } from '../http/framing.ts'
 import type { RequestHead, ResponseHead } from '../http/head.ts'
@@ -185,7 +185,11 @@ export class Exchange
   forward(raw: Buffer): void {
     if (raw.length === 0) return
     if (this.#held) this.#held.push(raw)
-    else this.#write(raw)
+    else if (!this.#upgrade?.holds) this.#write(raw)
+  }
+
+  toAgent(bytes: Buffer): void {
+    this.#write(bytes)
   }
 
   #write(raw: Buffer): void {
@@ -200,6 +204,7 @@ export class Exchange
   switched(head: ResponseHead): void {
     this.#upgrade = new Upgrade(this.#shared, this.#agent, this.#request, head, this)
     if (this.#upgrade.isRecorded) this.#recording = undefined
+    else if (this.#recording && this.#shared.holds.settings) throw unholdable(this.#agent.governed.name)
     this.#agent.upgraded()
   }
 
@@ -242,8 +247,10 @@ export class Exchange
     if (this.#over) return
     this.#upstreamEnded = true
     if (this.#answer.isTunnel) {
-      this.#agent.end()
-      if (this.#agentEnded) this.#tunnelClosed()
+      this.#upgrade?.providerEnded(() => {
+        this.#agent.end()
+        if (this.#agentEnded) this.#tunnelClosed()
+      })
     } else if (this.#answer.untilClose) {
       this.#complete(false)
     } else {
@@ -254,8 +261,10 @@ export class Exchange
   upstreamClosed(error: Error | undefined): void {
     if (this.#over) return
     if (this.#answer.isTunnel && !error) {
-      this.#agent.end()
-      this.#tunnelClosed()
+      this.#upgrade?.providerEnded(() => {
+        this.#agent.end()
+        this.#tunnelClosed()
+      })
     } else {
       this.#gone(error)
     }
@@ -277,6 +286,7 @@ export class Exchange
 
   /** An upgraded connection is over, both ways. */
   #tunnelClosed(): void {
+    if (this.#over) return
     this.#end('complete')?.close()
     this.#agent.finished(false)
   }

@@ -38,6 +38,8 @@ export interface WatchOptions {
   readonly admission: (admission: Admission) => void
 }
 
+/** A proxy's own clock ends its wait; what is kept here of it goes a little later. */
+const GRACE_MS = 5000
 const NO_CHAIN: ChainSizes = { submitted: 0n, included: 0n, safe: 0n, finalized: 0n }
 
 export class AnchoringWatch {
@@ -100,6 +102,7 @@ export class AnchoringWatch {
     const situation = this.#situation()
     const reached = reachedSize(this.#standing, settings.acknowledge, settings.quorum)
     this.answers.reached(letsGo(settings, situation) ? this.#local : reached)
+    this.answers.expire(this.#options.now() - settings.maxHoldMs - GRACE_MS)
     const refused = blockedBy(settings, situation)
     if (refused === this.#said) return
     this.#said = refused

@@ -12,6 +12,8 @@ export interface Holder {
 interface Held {
   readonly holder: Holder
   readonly exchange: number
+  /** Milliseconds since the epoch. */
+  readonly since: number
   /** Undefined until the record is in the log. */
   size: bigint | undefined
 }
@@ -27,8 +29,8 @@ export class HeldAnswers {
   }
 
   /** @param id of the record */
-  hold(id: string, holder: Holder, exchange: number): void {
-    this.#held.set(id, { holder, exchange, size: undefined })
+  hold(id: string, holder: Holder, exchange: number, now = Date.now()): void {
+    this.#held.set(id, { holder, exchange, since: now, size: undefined })
   }
 
   /** The records are in a log of so many leaves. */
@@ -48,11 +50,16 @@ export class HeldAnswers {
     }
   }
 
-  /** It waits no more. */
-  gone(holder: Holder, exchange?: number): void {
+  /** Whoever has held since then has given up by now. */
+  expire(since: number): void {
     for (const [id, held] of this.#held) {
-      if (held.holder === holder && (exchange === undefined || held.exchange === exchange))
-        this.#held.delete(id)
+      if (held.since > since) return
+      this.#held.delete(id)
     }
+  }
+
+  /** A proxy, with all that it held. */
+  gone(holder: Holder): void {
+    for (const [id, held] of this.#held) if (held.holder === holder) this.#held.delete(id)
   }
 }
