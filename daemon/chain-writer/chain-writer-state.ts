@@ -144,6 +144,10 @@ const ChainState = z.object({
       since: z.string(),
     })
     .optional(),
+  /** Leaves of the newest tree that is at each level, or beyond it. */
+  sizes: z.object({ submitted: Decimal, included: Decimal, safe: Decimal, finalized: Decimal }),
+  /** Why the chain takes no anchor now. */
+  failing: z.string().optional(),
   health: z.array(Health),
 })
 export type ChainState = z.infer<typeof ChainState>

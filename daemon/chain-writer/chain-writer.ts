@@ -68,6 +68,7 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     const place = { name, kind, chainId, logKey, gateway: signer.address }
     const record = kept.record(label === undefined ? place : { ...place, label })
     const endpoints = endpointsOf({ rpcs: urls.map((url) => connect(url, ending.signal)), chainId, now })
+    const alarm = await openAlarm(data.stateDir, name)
     const lane = startLane({
       name,
       kind,
@@ -79,7 +80,7 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       signer,
       journal,
       record,
-      alarm: await openAlarm(data.stateDir, name),
+      alarm,
       origin: data.origin,
       vkeyHash,
       owner,
@@ -101,7 +102,18 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     })
     const gatewayAddress = signer.address
     const state = () =>
-      describeChain({ spec, settings, logKey, owner, gatewayAddress, lane, journal, record, now: now() })
+      describeChain({
+        spec,
+        settings,
+        logKey,
+        owner,
+        gatewayAddress,
+        lane,
+        journal,
+        record,
+        contradicted: alarm.alarm !== undefined,
+        now: now(),
+      })
     return { lane, state }
   }
 

@@ -1,4 +1,5 @@
 /** A chain for `status`: what the lane knows, as the thread's messages have it. Pure. */
+import { standingOf } from './chain-standing.ts'
 import type { ChainSpec, ChainState } from './chain-writer-state.ts'
 import type { Journal } from './journal.ts'
 import type { Lane } from './lane.ts'
@@ -16,9 +17,11 @@ export function describeChain(of: {
   readonly lane: Lane
   readonly journal: Journal
   readonly record: LaneRecord
+  /** An alarm stands. */
+  readonly contradicted: boolean
   readonly now: number
 }): ChainState {
-  const { spec, settings, logKey, owner, gatewayAddress, lane, journal, record } = of
+  const { spec, settings, logKey, owner, gatewayAddress, lane, journal, record, contradicted } = of
   const { chainId, label, currency, explorer } = settings
   return {
     name: spec.name,
@@ -37,6 +40,12 @@ export function describeChain(of: {
     ...(lane.waitingSince === undefined ? {} : { waitingSince: new Date(lane.waitingSince).toISOString() }),
     ...(spec.kind === 'development' ? {} : { funds: funds(of) }),
     ...pending(journal),
+    ...standingOf({
+      anchors: record.anchors,
+      pending: pendingSize(journal),
+      health: lane.health,
+      contradicts: contradicted,
+    }),
     health: [...lane.health],
   }
 }
@@ -69,6 +78,11 @@ function pending({ inFlight }: Journal): Pick<ChainState, 'pending'> {
       since: new Date(signed).toISOString(),
     },
   }
+}
+
+function pendingSize({ inFlight }: Journal): string | undefined {
+  const purpose = inFlight?.transactions.at(-1)?.purpose
+  return purpose?.type === 'anchor' ? purpose.size : undefined
 }
 
 function funds(of: {

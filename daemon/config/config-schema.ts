@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
 import { MECHANISMS } from '../vault/pkcs11-mechanism.ts'
 import { PROVIDERS } from '../vault/wrapping-key.ts'
+import { AnchoringSchema, possibleAnchoring } from './anchoring-schema.ts'
 import { Chains } from './chains-schema.ts'
 import { parseListen, parseServer } from './server-address.ts'
 
@@ -187,15 +188,11 @@ export const ConfigSchema = z
         http: z.strictObject({ listen, entries: z.boolean().default(false) }).exactOptional(),
       })
       .prefault({}),
-    anchoring: z
-      .strictObject({
-        maxDelayMs: z.int().min(1000).max(86_400_000).default(60_000),
-        maxLeaves: z.int().min(1).max(1_000_000).default(1000),
-      })
-      .prefault({}),
+    anchoring: AnchoringSchema,
     chains: Chains.default([{ name: 'development', kind: 'development' }]),
   })
   .superRefine(separateDirectories)
+  .superRefine(possibleAnchoring)
 
 function measure(units: Readonly<Record<string, number>>, least: number, message: string) {
   return z.string().transform((text, context) => {

@@ -79,7 +79,7 @@ t.test('without a file, every default holds', async (t) => {
     recording: { durability: 'before-forward' },
     retention: { whenDiskFull: 'refuse' },
     ledger: { checkpointIntervalMs: 1000 },
-    anchoring: { maxDelayMs: 60000, maxLeaves: 1000 },
+    anchoring: { preset: 'bounded' },
     chains: [{ name: 'development', kind: 'development' }],
   })
 })
