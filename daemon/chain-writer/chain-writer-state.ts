@@ -6,12 +6,20 @@ import { Address, Hash } from './values.ts'
 
 const Url = z.url({ protocol: /^https?$/ })
 
+const Common = {
+  name: ChainName,
+  /** Account that the log belongs to on this chain. Absent: the gateway's own. */
+  owner: Address.optional(),
+  /** What the contract is to demand of the log; absent: registry.ts's default. */
+  policy: z.enum(POLICIES).optional(),
+}
+
 export const ChainWriterData = z.object({
   chains: z.array(
     z.discriminatedUnion('kind', [
-      z.object({ name: ChainName, kind: z.literal('development'), port: z.int().min(1).max(65_535) }),
+      z.object({ ...Common, kind: z.literal('development'), port: z.int().min(1).max(65_535) }),
       z.object({
-        name: ChainName,
+        ...Common,
         kind: z.literal('rpc'),
         chainId: z.int().positive(),
         rpc: z.array(Url).min(1).max(16),
@@ -26,13 +34,15 @@ export const ChainWriterData = z.object({
   stateDir: z.string().min(1),
   /** Of the log: the checkpoint's first line. */
   origin: z.string().min(1),
+  /** Of the log: C2SP verifier key. */
+  verifierKey: z.string().min(1).max(1000),
+  /** Where what owners signed is put down; nothing is, where absent. */
+  authorizations: z.string().min(1).optional(),
   /** The log's directory, read for proofs that a checkpoint extends what a chain holds; none are made where absent. */
   ledger: z.string().min(1).optional(),
   anchoring: z.object({
     maxDelayMs: z.number().positive(),
     maxLeaves: z.number().positive(),
-    /** What the contract demands of a log that is registered now. Default `head`. */
-    policy: z.enum(POLICIES).default('head'),
   }),
 })
 export type ChainWriterData = z.input<typeof ChainWriterData>
@@ -69,6 +79,10 @@ const ChainState = z.object({
   contract: Address.optional(),
   logKey: Hash,
   gatewayAddress: Address,
+  /** Account that the log belongs to. */
+  owner: Address,
+  /** What the contract has: absent until the gateway may anchor. `until` is RFC 3339, absent where it doesn't end. */
+  authorization: z.object({ policy: z.enum(POLICIES), until: z.string().optional() }).optional(),
   /** Of the log on the chain, as last seen; absent until the chain has answered. */
   head: z.object({ size: Decimal, root: Root }).optional(),
   /** The newest anchor that is on the chain. */

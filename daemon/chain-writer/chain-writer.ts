@@ -1,4 +1,5 @@
 /** The lanes of all configured chains, with their state on disk: what the thread runs, and a test may without one. */
+import { hash } from 'node:crypto'
 import { rename } from 'node:fs/promises'
 import type { z } from 'zod'
 import { makeDirectory } from '../base/durable.ts'
@@ -6,7 +7,14 @@ import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
 import { openReader } from '../ledger/reader.ts'
 import { logKeyOf } from './addresses.ts'
-import { type AnchorState, anchorsFile, type ChainAnchors, readAnchors, writeAnchors } from './anchors.ts'
+import {
+  type AnchorState,
+  anchorsFile,
+  type ChainAnchors,
+  readAnchors,
+  retired,
+  writeAnchors,
+} from './anchors.ts'
 import { chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import type { ChainSpec, ChainState, ChainWriterData, ChainWriterState } from './chain-writer-state.ts'
@@ -22,6 +30,7 @@ import { type Journal, openJournal } from './journal.ts'
 import { failover, httpRpc, type Rpc } from './json-rpc.ts'
 import { type Lane, startLane } from './lane.ts'
 import { type LaneLimits, type LaneRecord, LIMITS } from './lane-context.ts'
+import { DEFAULT_POLICY, FOREVER } from './registry.ts'
 import { gatewaySigner } from './signer.ts'
 
 export interface ChainWriter {
@@ -42,7 +51,7 @@ export interface ChainWriterOptions {
 export async function startChainWriter(options: ChainWriterOptions): Promise<ChainWriter> {
   const { data, changed } = options
   const signer = gatewaySigner(data.key)
-  const logKey = logKeyOf(signer.address, data.origin)
+  const vkeyHash = `0x${hash('sha256', data.verifierKey)}`
   const ending = new AbortController()
   const connect = options.rpc ?? ((url, signal) => httpRpc(url, { signal }))
   await makeDirectory(data.stateDir)
@@ -58,6 +67,8 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     if (damaged) health.push(damagedHealth(damaged))
     const setAside = development ? await setAsideHealth(data.stateDir) : undefined
     if (setAside) health.push(setAside)
+    const owner = spec.owner ?? signer.address
+    const logKey = logKeyOf(owner, data.origin)
     const record = kept.record({ name, kind, chainId, logKey, gateway: signer.address })
     const urls = development ? [developmentRpc(spec.port)] : spec.rpc
     const lane = startLane({
@@ -71,8 +82,11 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       journal,
       record,
       origin: data.origin,
+      vkeyHash,
+      owner,
+      authorizations: data.authorizations,
       logKey,
-      policy: data.anchoring.policy,
+      policy: spec.policy ?? DEFAULT_POLICY,
       anchoring: data.anchoring,
       caps: DEFAULT_CAPS,
       limits: { ...LIMITS[kind], ...options.limits },
@@ -85,7 +99,7 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       changed,
     })
     const state = () =>
-      describe({ spec, chainId, logKey, gatewayAddress: signer.address, lane, journal, record })
+      describe({ spec, chainId, logKey, owner, gatewayAddress: signer.address, lane, journal, record })
     return { lane, state }
   }
 
@@ -130,12 +144,14 @@ function describe(of: {
   spec: ChainSpec
   chainId: number
   logKey: string
+  owner: string
   gatewayAddress: string
   lane: Lane
   journal: Journal
   record: LaneRecord
 }): ChainState {
-  const { spec, chainId, logKey, gatewayAddress, lane, journal, record } = of
+  const { spec, chainId, logKey, owner, gatewayAddress, lane, journal, record } = of
+  const { registration } = lane
   const anchored = record.anchors.at(-1)
   const pending = journal.inFlight?.transactions.at(-1)
   return {
@@ -146,6 +162,17 @@ function describe(of: {
     ...(record.contract ? { contract: record.contract } : {}),
     logKey,
     gatewayAddress,
+    owner,
+    ...(registration
+      ? {
+          authorization: {
+            policy: registration.policy,
+            ...(registration.until < FOREVER
+              ? { until: new Date(registration.until * 1000).toISOString() }
+              : {}),
+          },
+        }
+      : {}),
     ...(lane.head ? { head: { size: lane.head.size.toString(), root: lane.head.root } } : {}),
     ...(anchored
       ? {
@@ -190,16 +217,15 @@ async function openAnchors(directory: string) {
   let writing: Promise<void> = Promise.resolve()
 
   const record = (of: Pick<ChainAnchors, 'name' | 'kind' | 'chainId' | 'logKey' | 'gateway'>): LaneRecord => {
-    const known = state.chains.find(
-      (c) => c.name === of.name && c.chainId === of.chainId && c.logKey === of.logKey,
-    )
+    state = { v: 1, chains: retired(state.chains, of) }
+    const known = state.chains.find((c) => !c.former && c.name === of.name && c.chainId === of.chainId)
     const part: LaneRecord = {
       contract: known?.contract,
       anchors: known?.anchors ?? [],
       alarm: known?.alarm,
       async save() {
         const { contract, anchors, alarm } = part
-        const others = state.chains.filter((chain) => chain.name !== of.name)
+        const others = state.chains.filter((chain) => chain.former || chain.name !== of.name)
         const label = of.kind === 'development' ? { label: DEVELOPMENT_LABEL } : {}
         state = {
           v: 1,
@@ -210,6 +236,13 @@ async function openAnchors(directory: string) {
         const next = writing.catch(() => undefined).then(() => writeAnchors(directory, state))
         writing = next
         return next
+      },
+      async moveTo(contract) {
+        if (part.contract === contract) return
+        state = { v: 1, chains: retired(state.chains, { ...of, contract }) }
+        if (part.contract !== undefined) part.anchors = []
+        part.contract = contract
+        await part.save()
       },
     }
     return part

@@ -71,8 +71,7 @@ export function follower(lane: LaneContext): () => Promise<Following> {
 async function settle(lane: LaneContext, transaction: SignedTransaction, receipt: Receipt): Promise<void> {
   const { purpose } = transaction
   if (receipt.status === 1n && purpose.type === 'deploy') {
-    lane.record.contract = purpose.contract
-    await lane.record.save()
+    await lane.record.moveTo(purpose.contract)
   }
   if (receipt.status === 1n && purpose.type === 'anchor') {
     const event = eventIn(lane, receipt, purpose)

@@ -49,6 +49,8 @@ export interface LaneRecord {
   anchors: readonly Anchor[]
   alarm: Alarm | undefined
   save(): Promise<void>
+  /** From now on in this contract; what was anchored in another one is kept under that one's address. */
+  moveTo(contract: string): Promise<void>
 }
 
 /** Hashes of the consistency proof between two sizes of the log; undefined where none can be had (now). */
@@ -67,8 +69,14 @@ export interface LaneContext {
   readonly journal: Journal
   readonly record: LaneRecord
   readonly origin: string
+  /** SHA-256 of the log's verifier key, 0x-hex. */
+  readonly vkeyHash: string
+  /** Account that the log belongs to on the chain, lower case: the gateway's own, or whoever authorises it. */
+  readonly owner: string
+  /** Where what other owners signed is put down. */
+  readonly authorizations: string | undefined
   readonly logKey: string
-  /** Of the log, fixed when it is registered. */
+  /** Wanted for the log; fixed when it is registered. */
   readonly policy: LogPolicy
   readonly anchoring: Anchoring
   readonly caps: FeeCaps

@@ -4,10 +4,11 @@
  */
 import { AnchorError, messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
+import { authorizationHealth } from './authorized.ts'
 import { ChainError } from './chain-error.ts'
 import { type AnchorCheckpoint, dueIn } from './checkpoint.ts'
 import type { LaneContext } from './lane-context.ts'
-import type { Head } from './registry.ts'
+import type { Head, Registration } from './registry.ts'
 import { EQUIVOCATION_REMEDY, rounds } from './round.ts'
 
 export interface Lane {
@@ -16,6 +17,8 @@ export interface Lane {
   readonly newest: AnchorCheckpoint | undefined
   /** Of the log on the chain, as last seen. */
   readonly head: Head | undefined
+  /** Of the log on the chain, as last seen; undefined until the gateway may anchor. */
+  readonly registration: Registration | undefined
   readonly health: readonly Health[]
   /** Ends after the step under way; what is signed stays in the journal. */
   stop(): Promise<void>
@@ -37,6 +40,7 @@ export function startLane(options: LaneOptions): Lane {
   const { name, kind, limits, now, changed, anchoring, record } = options
   let newest: { checkpoint: AnchorCheckpoint; since: number } | undefined
   let head: Head | undefined
+  let registration: Registration | undefined
   let failure: { error: unknown; since: number; count: number } | undefined
   let lostAnchors = 0
   let conflict: string | undefined
@@ -62,6 +66,7 @@ export function startLane(options: LaneOptions): Lane {
       const result = await round()
       failure = undefined
       if (result.head) head = result.head
+      if (result.registration) registration = result.registration
       lostAnchors += result.lost ?? 0
       return result.wait
     } catch (error) {
@@ -87,6 +92,7 @@ export function startLane(options: LaneOptions): Lane {
         EQUIVOCATION_REMEDY,
       )
     }
+    if (registration) list.push(...authorizationHealth(options, registration))
     if (conflict) add('chain.checkpoint-conflict', 'error', conflict, EQUIVOCATION_REMEDY)
     if (failure && !isSettling(failure)) {
       const { code, remedy } = describeFailure(failure.error)
@@ -135,6 +141,9 @@ export function startLane(options: LaneOptions): Lane {
     },
     get head() {
       return head
+    },
+    get registration() {
+      return registration
     },
     get health() {
       return health()

@@ -6,14 +6,21 @@ import { verifyConsistency } from '../ledger/merkle.ts'
 import { assertChain } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import { type AnchorCheckpoint, dueIn } from './checkpoint.ts'
-import { readyContract } from './contract-ready.ts'
+import { type ReadyContract, readyContract } from './contract-ready.ts'
 import { startOverWhenLong } from './development-aid.ts'
 import { refreshFinality } from './finality.ts'
 import { verdictOn } from './head-verdict.ts'
 import { follower, keep } from './in-flight.ts'
 import type { InFlight } from './journal.ts'
 import type { LaneContext } from './lane-context.ts'
-import { anchoredEvent, anchoredTopics, decodeHead, encode, type Head } from './registry.ts'
+import {
+  anchoredEvent,
+  anchoredTopics,
+  decodeHead,
+  encode,
+  type Head,
+  type Registration,
+} from './registry.ts'
 import { transact } from './transact.ts'
 
 export interface Round {
@@ -21,6 +28,8 @@ export interface Round {
   readonly wait: number
   /** The chain's head, where the round came that far. */
   readonly head?: Head
+  /** What the contract says of our log's rights. */
+  readonly registration?: Registration
   /** Anchors that the chain no longer has. */
   readonly lost?: number
 }
@@ -36,12 +45,13 @@ export function rounds(lane: LaneContext): () => Promise<Round> {
     if (following.state === 'waiting') return { wait: limits.pollMs }
     const replacing = following.state === 'replace' ? following.inFlight : undefined
 
-    const contract = await readyContract(lane, replacing)
-    if (!contract) return { wait: limits.pollMs }
+    const ready = await readyContract(lane, replacing)
+    if (!ready) return { wait: limits.pollMs }
+    const { contract, registration } = ready
     const head = decodeHead(await lane.chain.call(contract, encode.head(lane.logKey)))
     const lost = await forgetLost(lane, head)
-    const wait = await towards(lane, contract, head, replacing)
-    return { wait, head, lost }
+    const wait = await towards(lane, ready, head, replacing)
+    return { wait, head, registration, lost }
   }
 }
 
@@ -60,7 +70,7 @@ async function forgetLost(lane: LaneContext, head: Head): Promise<number> {
 /** Takes the chain from its head to the newest checkpoint, if that is due; says when to look again. */
 async function towards(
   lane: LaneContext,
-  contract: string,
+  { contract, registration }: ReadyContract,
   head: Head,
   replacing?: InFlight,
 ): Promise<number> {
@@ -101,7 +111,12 @@ async function towards(
         return Math.min(due, limits.checkMs)
       }
       const { size, root, note } = checkpoint
-      const data = encode.anchor(lane.logKey, size, root, await proofFrom(lane, head, checkpoint))
+      const data = encode.anchor(
+        lane.logKey,
+        size,
+        root,
+        await proofFrom(lane, registration, head, checkpoint),
+      )
       const purpose = { type: 'anchor', size: size.toString(), root, note } as const
       await transact(lane, { to: contract, data, purpose }, replacing)
       return limits.pollMs
@@ -130,13 +145,14 @@ async function adopt(
  */
 async function proofFrom(
   lane: LaneContext,
+  { policy }: Registration,
   head: Head,
   { size, root }: AnchorCheckpoint,
 ): Promise<readonly string[]> {
   if (head.size === 0n) return []
   const proof = await lane.consistencyProof?.(head.size, size)
   if (!proof) {
-    if (lane.policy !== 'consistent') return []
+    if (policy !== 'consistent') return []
     throw new ChainError(
       'NO_CONSISTENCY_PROOF',
       `there is no proof (yet) that ${size} leaves extend the ${head.size} on the chain`,
@@ -158,7 +174,7 @@ async function proofFrom(
       error,
     )
   }
-  return lane.policy === 'consistent' ? proof : []
+  return policy === 'consistent' ? proof : []
 }
 
 /** Stops the lane for good: contradicting evidence isn't to be written over. */

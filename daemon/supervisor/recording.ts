@@ -83,6 +83,8 @@ export function startRecording(options: {
         key: options.keys().keys.gateway,
         stateDir: paths.chainState,
         origin: identity.origin,
+        verifierKey: identity.verifierKey,
+        authorizations: paths.authorizations,
         ledger: paths.ledger,
         anchoring: config.anchoring,
       },

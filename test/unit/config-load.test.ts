@@ -114,7 +114,11 @@ t.test('an unknown key is refused at every level with file, line and column', as
     ['listen:\n  port: {}\n', '2:3', 'ports'],
     ['listen:\n  ports:\n    transparant: 1\n', '3:5', 'transparent'],
     ['vault: {hostKey: /x}\n', '1:9', 'hostKeyFile'],
-    ['chains:\n  - {name: a, kind: development, rcp: []}\n', '2:34', 'known here: `name`, `kind`'],
+    [
+      'chains:\n  - {name: a, kind: development, rcp: []}\n',
+      '2:34',
+      'known here: `name`, `owner`, `policy`, `kind`',
+    ],
     [
       'chains:\n  - {name: a, kind: rpc, chainId: 1, rpc: ["http://x"], contarct: "0x"}\n',
       '2:57',
@@ -183,6 +187,8 @@ t.test('values that cannot work are refused', async (t) => {
       'chains: [{name: a, kind: development}, {name: a, kind: rpc, chainId: 1, rpc: ["http://x"]}]\n',
       /another chain/,
     ],
+    ['chains: [{name: a, kind: development, owner: "0x1"}]\n', /40 hex digits/],
+    ['chains: [{name: a, kind: development, policy: HEAD}]\n', /head/],
     ['chains: [{name: a}]\n', /missing key `kind`/],
     ['chains:\n', /must be a list, not nothing/],
   ]
@@ -218,7 +224,8 @@ t.test('a public chain is taken as given', async (t) => {
     rpc: ['https://rpc.example.com/v2/key'],
   } as const
   t.strictSame(load(`chains: [${JSON.stringify(chain)}]\n`).chains, [chain])
-  const full = { ...chain, contract: `0x${'aB'.repeat(20)}`, confirmations: 12 }
+  const contract = `0x${'aB'.repeat(20)}`
+  const full = { ...chain, contract, owner: contract, policy: 'history', confirmations: 12 }
   t.strictSame(load(`chains: [${JSON.stringify(full)}]\n`).chains, [full])
 })
 
