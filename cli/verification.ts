@@ -18,6 +18,7 @@ import { openBodyKey } from '../daemon/vault/keys.ts'
 import { said } from './error-text.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { goneText } from './gone-text.ts'
+import { keyFindings } from './key-findings.ts'
 import { storedParts } from './parts.ts'
 
 /** About the question and not about what is stored: for who asks. */
@@ -115,6 +116,7 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
     const detail = `journal, packs and index in ${paths.recorderState}: they open with the body key only`
     findings.push({ check: 'store', result: 'not-checked', detail })
   }
+  findings.push(...(await keyFindings(evidence)).filter(({ result }) => result === 'failed'))
   await look(paths.chainState, checkChainState(paths.chainState))
   if (!existsSync(anchorsFile(paths.chainState))) {
     const detail = `${anchorsFile(paths.chainState)} is not there: nothing was anchored yet, or it was removed`
@@ -123,5 +125,5 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   if (findings.some(({ result }) => result === 'failed')) return findings
   const size = evidence.ledger.checkpoint()?.size ?? 0n
   const detail = `every byte of ${size} leaves, their bodies and the journal`
-  return [{ check: 'store', result: 'proved', detail }, ...findings]
+  return [{ check: 'store', result: 'proved', detail }, ...(await keyFindings(evidence)), ...findings]
 }

@@ -51,6 +51,7 @@ export interface ChainWriterOptions {
 export async function startChainWriter(options: ChainWriterOptions): Promise<ChainWriter> {
   const { data, changed } = options
   const signer = gatewaySigner(data.key)
+  const first = data.ownerKey && gatewaySigner(data.ownerKey)
   const vkeyHash = `0x${hash('sha256', data.verifierKey)}`
   const ending = new AbortController()
   const connect = options.rpc ?? ((url, signal) => httpRpc(url, { signal }))
@@ -67,7 +68,7 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     if (damaged) health.push(damagedHealth(damaged))
     const setAside = development ? await setAsideHealth(data.stateDir) : undefined
     if (setAside) health.push(setAside)
-    const owner = spec.owner ?? signer.address
+    const owner = spec.owner ?? first?.address ?? signer.address
     const logKey = logKeyOf(owner, data.origin)
     const record = kept.record({ name, kind, chainId, logKey, gateway: signer.address })
     const urls = development ? [developmentRpc(spec.port)] : spec.rpc
@@ -84,6 +85,7 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       origin: data.origin,
       vkeyHash,
       owner,
+      ownerSigner: owner === first?.address ? first : undefined,
       authorizations: data.authorizations,
       logKey,
       policy: spec.policy ?? DEFAULT_POLICY,
