@@ -166,7 +166,7 @@ need_pkcs11() {
 # prepare_native DIRECTORY PACKAGE BINDING PURPOSE LOSS [DEBIAN PACKAGE…]: builds a package that comes as C++ against
 # the tree's own Node. That it can't be built ends nothing.
 prepare_native() {
-  prepare_package=$2
+  prepare_addon=$2
   prepare_built=$1/node_modules/$2/build/Release/$3.node
   prepare_runtime=$(node_of "$1") || exit 1
   if [ -f "$prepare_built" ] && "$prepare_runtime" -e 'require(process.argv[1])' "$prepare_built" 2>/dev/null; then
@@ -176,23 +176,23 @@ prepare_native() {
   prepare_loss=$5
   prepare_tree=$1
   shift 5
-  echo "npm         building $prepare_package for $prepare_purpose" >&2
+  echo "npm         building $prepare_addon for $prepare_purpose" >&2
   prepare_log=$(mktemp)
   # In a subshell: what is missing ends it, and not the installation.
   if (
     need_packages g++ make python3 npm "$@"
     cd "$prepare_tree" && PATH=${prepare_runtime%/node}:$PATH npm_config_nodedir=${prepare_runtime%/bin/node} \
-      npm rebuild --no-ignore-scripts --foreground-scripts "$prepare_package"
+      npm rebuild --no-ignore-scripts --foreground-scripts "$prepare_addon"
   ) >"$prepare_log" 2>&1 && "$prepare_runtime" -e 'require(process.argv[1])' "$prepare_built" 2>>"$prepare_log"; then
     rm -f "$prepare_log"
     # The compiler's intermediate files are nobody's concern.
-    rm -rf "$prepare_tree/node_modules/$prepare_package/build/Release/obj.target"
+    rm -rf "$prepare_tree/node_modules/$prepare_addon/build/Release/obj.target"
     prepare_give_back "$prepare_tree/node_modules"
     return
   fi
   tail -n 5 "$prepare_log" >&2
   rm -f "$prepare_log"
-  echo "WARNING     $prepare_package could not be built: $prepare_loss. It needs g++, make, python3${*:+, $*}" >&2
+  echo "WARNING     $prepare_addon could not be built: $prepare_loss. It needs g++, make, python3${*:+, $*}" >&2
   echo "            and npm; run this again when they are there." >&2
 }
 
