@@ -49,6 +49,11 @@ export const ChainWriterData = z.object({
   ),
   /** secp256k1 scalar of the gateway's account. */
   key: z.instanceof(Uint8Array).refine((key) => key.length === 32),
+  /** Of the gateway's first account, where the key was rotated since: the log stays that one's, and it authorises. */
+  ownerKey: z
+    .instanceof(Uint8Array)
+    .refine((key) => key.length === 32)
+    .optional(),
   /** A directory of the chain-writer's own. */
   stateDir: z.string().min(1),
   /** Of the log: the checkpoint's first line. */

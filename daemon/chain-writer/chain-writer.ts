@@ -43,6 +43,7 @@ export interface ChainWriterOptions {
 export async function startChainWriter(options: ChainWriterOptions): Promise<ChainWriter> {
   const { data, changed, now = Date.now } = options
   const signer = gatewaySigner(data.key)
+  const first = data.ownerKey && gatewaySigner(data.ownerKey)
   const vkeyHash = `0x${hash('sha256', data.verifierKey)}`
   const ending = new AbortController()
   const connect = options.rpc ?? ((url, signal) => httpRpc(url, { signal }))
@@ -63,7 +64,7 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     }
     const setAside = kind === 'development' ? await setAsideHealth(data.stateDir) : undefined
     if (setAside) health.push(setAside)
-    const owner = spec.owner ?? signer.address
+    const owner = spec.owner ?? first?.address ?? signer.address
     const logKey = logKeyOf(owner, data.origin)
     const place = { name, kind, chainId, logKey, gateway: signer.address }
     const record = kept.record(label === undefined ? place : { ...place, label })
@@ -84,6 +85,7 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       origin: data.origin,
       vkeyHash,
       owner,
+      ownerSigner: owner === first?.address ? first : undefined,
       authorizations: data.authorizations,
       logKey,
       policy: spec.policy ?? DEFAULT_POLICY,

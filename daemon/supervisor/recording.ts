@@ -102,9 +102,10 @@ export function startRecording(options: {
       chain: {
         chains,
         key: options.keys().keys.gateway,
+        ownerKey: options.keys().owner,
         stateDir: paths.chainState,
         origin: identity.origin,
-        verifierKey: identity.verifierKey,
+        verifierKey: named(options.keys(), identity.origin).verifierKey,
         authorizations: paths.authorizations,
         ledger: paths.ledger,
         anchoring: { maxDelayMs: anchoring.maxDelayMs, maxLeaves: anchoring.maxLeaves },
