@@ -19,11 +19,24 @@ const ChainStatus = z.object({
   name: z.string(),
   chainId: z.number().optional(),
   contract: z.string().optional(),
+  logKey: z.string().optional(),
   label: z.string().optional(),
   gatewayAddress: z.string().optional(),
   head: Point.optional(),
   anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
 })
+
+const AnchoringStatus = z.object({
+  preset: z.string(),
+  acknowledge: z.string(),
+  trial: z.boolean(),
+  anchored: z.string(),
+  lagSeconds: z.number(),
+  lagLeaves: z.string(),
+  holding: z.number(),
+  blocked: z.string().optional(),
+})
+export type AnchoringStatus = z.infer<typeof AnchoringStatus>
 
 const RecorderStatus = z.object({
   records: z.number(),
@@ -31,6 +44,7 @@ const RecorderStatus = z.object({
   treeSize: z.string(),
   checkpointTime: z.string().optional(),
   chain: z.object({ chains: z.array(ChainStatus) }).optional(),
+  anchoring: AnchoringStatus.optional(),
   health: z.array(HealthItem),
 })
 export type RecorderStatus = z.infer<typeof RecorderStatus>
@@ -73,7 +87,7 @@ const RECORDER_SILENT: Health = {
   remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
 }
 
-const WITHOUT_WHICH_IT_CAPTURES = new Set(['development-chain', 'sensor'])
+const WITHOUT_WHICH_IT_CAPTURES = new Set(['development-chain', 'sensor', 'log-server', 'witness'])
 
 /** What the supervisor's own state means for health. */
 export function supervisorHealth(state: SupervisorState): Health[] {
@@ -188,6 +202,16 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       severity: 'warning',
       title: 'The CA may speak for every site, which the policy no longer needs',
       remedy: 'Run installers/install.sh again: it makes a CA for the governed domains only.',
+    })
+  }
+  for (const { name, listen, why } of state.served) {
+    if (why === undefined) continue
+    found.push({
+      code: `${name}.not-listening`,
+      severity: 'warning',
+      title: `${name} does not listen on ${listen}: ${why}`,
+      remedy:
+        'End the other program or set another address in gateway.yaml; it is tried again every two seconds.',
     })
   }
   for (const child of children) {

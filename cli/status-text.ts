@@ -1,7 +1,7 @@
 /** The status for a terminal; pure. */
 import type { Health } from '../daemon/base/health.ts'
 import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
-import type { LiveState, RecorderStatus } from './live-state.ts'
+import type { AnchoringStatus, LiveState, RecorderStatus } from './live-state.ts'
 import { table } from './terminal.ts'
 
 const MARK: Record<Health['severity'], string> = { info: 'note', warning: 'WARNING', error: 'ERROR' }
@@ -21,6 +21,10 @@ export function statusText(state: LiveState, now: Date): string {
         ['policy', `${policy.name}, ${policy.hash.slice(0, 12)}`],
         ['processes', `${children.map(({ name }) => name).join(', ')}; ${restarts} restarts`],
         ...recorderRows(recorder, now),
+        ...supervisor.served.map(({ name, listen, why }) => [
+          'served',
+          `${name} on ${listen}${why === undefined ? '' : `: NOT LISTENING (${why})`}`,
+        ]),
         ['keys', supervisor.vault],
       ]),
     )
@@ -65,11 +69,21 @@ function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[]
         ? leavesText(recorder.treeSize)
         : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`,
     ],
+    ...(recorder.anchoring ? [['anchoring', anchoringText(recorder.anchoring)]] : []),
     ...(recorder.chain?.chains ?? []).map(({ name, anchored, label }) => [
       'anchor',
       `${name}: ${anchored === undefined ? 'none yet' : `${anchored.size} leaves in block ${anchored.block}, ${ago(anchored.time, now)} ago`}${label === undefined ? '' : ` (${label})`}`,
     ]),
   ]
+}
+
+function anchoringText(state: AnchoringStatus): string {
+  const { preset, acknowledge, trial, lagSeconds, lagLeaves, holding, blocked } = state
+  const lag =
+    lagLeaves === '0' ? 'all anchored' : `${lagLeaves} records not anchored, the oldest for ${lagSeconds} s`
+  const held = acknowledge === 'local' ? '' : `, answers wait for ${acknowledge}, holding ${holding}`
+  const worth = trial ? ' (on the development chain: no independent evidence)' : ''
+  return `${preset}${held}: ${lag}${blocked === undefined ? '' : ', NEW CALLS ARE REFUSED'}${worth}`
 }
 
 /** Before this start's first checkpoint, the one of an earlier start stands. */

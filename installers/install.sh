@@ -46,6 +46,7 @@ stage() {
   need_node "$TARGET.new"
   need_modules "$TARGET.new" prod
   need_pcap "$TARGET.new"
+  need_pkcs11 "$TARGET.new"
   # The daemon's children run under accounts of their own and must be able to read the program.
   chmod -R u=rwX,go=rX "$TARGET.new"
   chown -R 0:0 "$TARGET.new"

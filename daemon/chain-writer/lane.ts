@@ -4,11 +4,12 @@
  */
 import { AnchorError, messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
+import { authorizationHealth } from './authorized.ts'
 import { ChainError, refusalOf } from './chain-error.ts'
 import { type AnchorCheckpoint, dueIn } from './checkpoint.ts'
 import { doubt } from './doubt.ts'
 import type { LaneContext } from './lane-context.ts'
-import type { Head } from './registry.ts'
+import type { Head, Registration } from './registry.ts'
 import { EQUIVOCATION_REMEDY, makeRound } from './round.ts'
 
 export interface Lane {
@@ -21,6 +22,8 @@ export interface Lane {
   readonly waitingSince: number | undefined
   /** Of the gateway's account, as last seen. */
   readonly balance: bigint | undefined
+  /** Of the log on the chain, as last seen; undefined until the gateway may anchor. */
+  readonly registration: Registration | undefined
   readonly health: readonly Health[]
   /** Ends after the step under way; what is signed stays in the journal. */
   stop(): Promise<void>
@@ -42,6 +45,7 @@ export function startLane(options: LaneOptions): Lane {
   const { name, kind, limits, now, changed, anchoring, record, alarm, endpoints } = options
   let newest: { checkpoint: AnchorCheckpoint; since: number } | undefined
   let head: Head | undefined
+  let registration: Registration | undefined
   let failure: { error: unknown; since: number; count: number } | undefined
   let lostAnchors = 0
   let balance: bigint | undefined
@@ -83,6 +87,7 @@ export function startLane(options: LaneOptions): Lane {
       if (result.hindrance === undefined) hindered = undefined
       else hindered = { what: result.hindrance, since: hindered?.since ?? now() }
       if (result.head) head = result.head
+      if (result.registration) registration = result.registration
       lostAnchors += result.lost ?? 0
       await lookAtBalance()
       return result.wait
@@ -119,6 +124,7 @@ export function startLane(options: LaneOptions): Lane {
         `${EQUIVOCATION_REMEDY} When you know what happened: stop the gateway, remove ${alarm.path}, start it.`,
       )
     }
+    if (registration) list.push(...authorizationHealth(options, registration))
     if (conflict) add('chain.checkpoint-conflict', 'error', conflict, EQUIVOCATION_REMEDY)
     if (failure && !isSettling(failure)) {
       const { code, remedy } = describeFailure(failure.error)
@@ -190,6 +196,9 @@ export function startLane(options: LaneOptions): Lane {
     },
     get balance() {
       return balance
+    },
+    get registration() {
+      return registration
     },
     get health() {
       return health()

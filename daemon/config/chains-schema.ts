@@ -61,13 +61,25 @@ const chainId = z
   })
   .min(1)
 
+/** What a log has on any chain. */
+const logOnChain = {
+  name: chainName,
+  /** Account that owns the log and authorises the gateway by signature; absent: the gateway's own account. */
+  owner: z
+    .string()
+    .regex(/^0x[0-9a-fA-F]{40}$/, 'an account is `0x` and 40 hex digits')
+    .exactOptional(),
+  /** Fixed when the log is registered; absent: `consistent`. */
+  policy: z.enum(['head', 'consistent', 'history']).exactOptional(),
+}
+
 const Chain = z.preprocess(
   filledIn,
   z.discriminatedUnion('kind', [
     /** The embedded chain: works without a network, and is no independent evidence. */
-    z.strictObject({ name: chainName, kind: z.literal('development') }),
+    z.strictObject({ ...logOnChain, kind: z.literal('development') }),
     z.strictObject({
-      name: chainName,
+      ...logOnChain,
       kind: z.literal('rpc'),
       chainId,
       /** Asked in this order. */

@@ -77,6 +77,8 @@ export function keyHistory(recorded: readonly RecordedSuccession[], trusted: str
   for (const [at, { from, to, index }] of steps.entries()) {
     const before = spans.at(-1)
     if (from === undefined) {
+      // Said again of the key in force it changes nothing.
+      if (before?.verifierKey === to) continue
       if (at > 0) throw broken(`leaf ${index} names a first key, after another`)
       spans.push({ verifierKey: to, after: undefined, until: undefined })
       continue

@@ -94,6 +94,11 @@ export function parseNote(note: string): Note {
   return { text: note.slice(0, split + 1), signatures }
 }
 
+/** What is signed of a note. @throws LedgerError MALFORMED_NOTE */
+export function noteText(note: string): string {
+  return parseNote(note).text
+}
+
 function parseSignature(line: string): NoteSignature {
   const match = /^\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)$/.exec(line)
   if (match === null || !isKeyName(match[1]!)) throw badNote('one of its signature lines is malformed')

@@ -55,7 +55,7 @@ t.test('without a file, every default holds', async (t) => {
     logDir: '/var/log/agent-anchor',
     policiesDir: '/etc/agent-anchor/policies',
     policy: 'standard',
-    vault: { hostKeyFile: '/etc/agent-anchor/host.key' },
+    vault: { provider: 'auto', hostKeyFile: '/etc/agent-anchor/host.key' },
     listen: { ports: { transparent: 18443, dns: 18053, developmentChain: 18545 } },
     proxy: { workers: 'auto', sniffTimeoutMs: 3000 },
     bridges: [
@@ -79,7 +79,7 @@ t.test('without a file, every default holds', async (t) => {
     recording: { durability: 'before-forward' },
     retention: { whenDiskFull: 'refuse' },
     ledger: { checkpointIntervalMs: 1000 },
-    anchoring: { maxDelayMs: 60000, maxLeaves: 1000 },
+    anchoring: { preset: 'bounded' },
     chains: [{ name: 'development', kind: 'development' }],
   })
 })
@@ -114,7 +114,11 @@ t.test('an unknown key is refused at every level with file, line and column', as
     ['listen:\n  port: {}\n', '2:3', 'ports'],
     ['listen:\n  ports:\n    transparant: 1\n', '3:5', 'transparent'],
     ['vault: {hostKey: /x}\n', '1:9', 'hostKeyFile'],
-    ['chains:\n  - {name: a, kind: development, rcp: []}\n', '2:34', 'known here: `name`, `kind`'],
+    [
+      'chains:\n  - {name: a, kind: development, rcp: []}\n',
+      '2:34',
+      'known here: `name`, `owner`, `policy`, `kind`',
+    ],
     [
       'chains:\n  - {name: a, kind: rpc, chainId: 1, rpc: ["http://x"], contarct: "0x"}\n',
       '2:57',
@@ -137,6 +141,8 @@ t.test('values that cannot work are refused', async (t) => {
     ['stateDir: /\n', /root directory/],
     ['stateDir: "/var/\\0x"\n', /write the path without/],
     ['vault: {hostKeyFile: host.key}\n', /absolute path/],
+    ['vault: {provider: pkcs11}\n', /needs `pkcs11` with the path of its `module`/],
+    ['vault: {pkcs11: {module: /x.so, token: ""}}\n', /a label is of 1 to 32/],
     [`runtimeDir: /run/${'x'.repeat(100)}\n`, /too long a name/],
     ['logDir: /var/lib/agent-anchor/log\n', /`logDir` and `stateDir` must not be/],
     ['runtimeDir: /var/log/agent-anchor\n', /`logDir` and `runtimeDir` must not be/],
@@ -197,6 +203,8 @@ t.test('values that cannot work are refused', async (t) => {
     ['chains: [{name: base, rpc: ["http://x"], fees: {maxPerDay: -1}}]\n', /plain decimal number/],
     ['chains: [{name: base, rpc: ["http://x"], fees: {maxperday: 1}}]\n', /did you mean `maxPerDay`/],
     ['chains: [{name: a, chainId: 5, rpc: ["http://x"], fees: {model: x}}]\n', /`op-stack`/],
+    ['chains: [{name: a, kind: development, owner: "0x1"}]\n', /40 hex digits/],
+    ['chains: [{name: a, kind: development, policy: HEAD}]\n', /head/],
     ['chains:\n', /must be a list, not nothing/],
   ]
   for (const [text, message] of cases) t.match(failure(text).message, message, text)
@@ -231,7 +239,8 @@ t.test('a public chain is taken as given', async (t) => {
     rpc: ['https://rpc.example.com/v2/key'],
   } as const
   t.strictSame(load(`chains: [${JSON.stringify(chain)}]\n`).chains, [chain])
-  const full = { ...chain, contract: `0x${'aB'.repeat(20)}`, confirmations: 12 }
+  const contract = `0x${'aB'.repeat(20)}`
+  const full = { ...chain, contract, owner: contract, policy: 'history', confirmations: 12 }
   t.strictSame(load(`chains: [${JSON.stringify(full)}]\n`).chains, [full])
 })
 
