@@ -60,6 +60,14 @@ const held = {
 const HeldRecord = z.strictObject(held)
 export type HeldRecord = z.infer<typeof HeldRecord>
 
+/** A later checkpoint that witnesses cosigned: where nothing is anchored, or another tree than theirs. */
+const Witnessed = z.strictObject({
+  checkpoint: text(65_535),
+  /** That it extends the checkpoint in `proof`: hashes, base64. */
+  consistency: z.array(z.string().max(44)).max(63),
+})
+export type Witnessed = z.infer<typeof Witnessed>
+
 /** How the key that signed the checkpoint is led to from another key of the log (key-line.ts). */
 const KeyHistory = z.strictObject({
   /** A later checkpoint, which holds the records of the keys. */
@@ -96,6 +104,7 @@ const common = {
   /** C2SP verifier key of the log. Who verifies compares it with the key they expect. */
   verifierKey: VerifierKey,
   keyHistory: KeyHistory.optional(),
+  witnessed: Witnessed.optional(),
   anchors: z.array(ReceiptAnchor).max(64),
 }
 const Single = z.strictObject({ ...held, ...common })
@@ -107,6 +116,7 @@ export interface Receipt {
   readonly proof: string
   readonly verifierKey: string
   readonly keyHistory?: KeyHistory
+  readonly witnessed?: Witnessed
   readonly anchors: readonly ReceiptAnchor[]
 }
 
@@ -126,8 +136,9 @@ export function parseReceipt(bytes: Uint8Array): Receipt {
   const { data } = parsed
   const { proof, verifierKey, anchors } = data
   const records = 'records' in data ? data.records : [heldOf(data)]
-  const keyHistory = 'keyHistory' in data ? data.keyHistory : undefined
-  return { records, proof, verifierKey, ...(keyHistory && { keyHistory }), anchors }
+  const { keyHistory, witnessed } = 'witnessed' in data || 'keyHistory' in data ? data : {}
+  const later = { ...(keyHistory && { keyHistory }), ...(witnessed && { witnessed }) }
+  return { records, proof, verifierKey, ...later, anchors }
 }
 
 const heldOf = ({ record, bodies }: HeldRecord): HeldRecord => (bodies ? { record, bodies } : { record })

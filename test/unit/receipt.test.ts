@@ -1,4 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { AnchorError } from '../../daemon/base/errors.ts'
@@ -168,6 +170,44 @@ t.test('witnesses are those whom the verifier trusts, and a quorum is theirs', a
     result: 'not-checked',
     detail: /2 more signature\(s\), by the names of witness\.example\/north, witness\.example\/south/,
   })
+})
+
+t.test('a later checkpoint that witnesses cosigned speaks for an earlier one that it extends', async (t) => {
+  const dir = t.testdir()
+  const log = await makeLog(dir)
+  const early = anchorsOf('rpc', log)
+  const grown = await makeLog(dir, [7, 8].map(auditLeaf))
+  const { note } = grown.checkpoint()!
+  const text = note.slice(0, note.lastIndexOf('\n\n') + 1)
+  const keys = witnesses.map(({ verifierKey }) => verifierKey)
+  writeFileSync(join(dir, 'cosigned'), `${note}${witnesses.map((one) => one.cosign(text, 1n)).join('')}`)
+  const options = { expectedKey, witnesses: { keys } }
+  const receipt = asSent(receiptOf(grown, [1n], early))
+  t.match(found(await findingsOf(receipt, options), 'witnesses'), {
+    result: 'proved',
+    detail: /cosigned by 3 of the 3 .*, in a tree of 8 leaves that extends this one$/,
+  })
+  t.match(found(await findingsOf(receipt), 'witnesses'), {
+    result: 'not-checked',
+    detail: /3 more signature/,
+  })
+  const { witnessed } = receipt
+  for (const changed of [
+    { ...witnessed!, consistency: witnessed!.consistency.slice(1) },
+    { ...witnessed!, consistency: ['AAAA'] },
+    { ...witnessed!, checkpoint: witnessed!.checkpoint.replace('\n8\n', '\n9\n') },
+    { ...witnessed!, checkpoint: 'none' },
+  ]) {
+    const findings = await findingsOf({ ...receipt, witnessed: changed }, options)
+    t.equal(found(findings, 'witnesses')?.result, 'failed')
+  }
+  const unanchored = receiptOf(grown, [1n])
+  t.equal(
+    unanchored.witnessed,
+    undefined,
+    'where nothing is anchored the cosigned checkpoint is the receipt’s own',
+  )
+  t.equal(found(await findingsOf(unanchored, options), 'witnesses')?.result, 'proved')
 })
 
 t.test('a receipt of several records has one proof for all', async (t) => {
