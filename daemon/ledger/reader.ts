@@ -4,7 +4,7 @@ import { batchPath } from './batch-path.ts'
 import { parseSignedCheckpoint, type SignedCheckpoint } from './checkpoint.ts'
 import { decodeUtf8 } from './encoding.ts'
 import { LedgerError } from './errors.ts'
-import { CHECKPOINT_FILE, COSIGNED_FILE, readIfPresent } from './files.ts'
+import { CHECKPOINT_FILE, readIfPresent } from './files.ts'
 import { consistencyPath, inclusionPath } from './merkle-path.ts'
 import { TILE_WIDTH, widthAt } from './tile-path.ts'
 import { readEntries, storedNodes } from './tile-store.ts'
@@ -12,8 +12,6 @@ import { readEntries, storedNodes } from './tile-store.ts'
 export interface LedgerReader {
   /** The newest checkpoint, parsed but not verified; undefined in a directory without a log. */
   checkpoint(): SignedCheckpoint | undefined
-  /** The newest one that witnesses cosigned, likewise; undefined where there is none. */
-  cosigned(): SignedCheckpoint | undefined
   /** A leaf under the newest checkpoint. @throws LedgerError OUT_OF_RANGE, TILE_MISSING, TILE_DAMAGED */
   entry(index: bigint): Buffer
   /** The leaf's sibling first; `size` up to the newest checkpoint's. @throws as {@link entry} does */
@@ -25,11 +23,10 @@ export interface LedgerReader {
 }
 
 export function openReader(dir: string): LedgerReader {
-  const signed = (file: string): SignedCheckpoint | undefined => {
-    const bytes = readIfPresent(join(dir, file))
+  const checkpoint = (): SignedCheckpoint | undefined => {
+    const bytes = readIfPresent(join(dir, CHECKPOINT_FILE))
     return bytes && parseSignedCheckpoint(decodeUtf8(bytes))
   }
-  const checkpoint = () => signed(CHECKPOINT_FILE)
   /** Size of the newest tree, whose tiles are there, after checking that it covers what is asked. */
   const covering = (size: bigint): bigint => {
     const newest = checkpoint()?.size ?? 0n
@@ -44,7 +41,6 @@ export function openReader(dir: string): LedgerReader {
   }
   return {
     checkpoint,
-    cosigned: () => signed(COSIGNED_FILE),
     entry(index) {
       const size = covering(index + 1n)
       if (index < 0n) throw new LedgerError('OUT_OF_RANGE', 'a negative index', 'Count leaves from 0.')

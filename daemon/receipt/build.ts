@@ -40,7 +40,7 @@ export function buildReceipt(indexes: readonly bigint[], sources: Sources): Rece
   const anchors = covering
     .filter(({ anchor }) => anchor.size === best?.anchor.size && anchor.root === best.anchor.root)
     .map(({ anchor }) => anchor)
-  const cosigned = ledger.cosigned()
+  const cosigned = sources.cosigned()
   const plain = cosigned !== undefined && cosigned.size > last ? cosigned : newest
   const checkpoint = best === undefined ? plain : parseSignedCheckpoint(best.note)
   const keys = keysOf(checkpoint, newest, sources)

@@ -1,6 +1,4 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { AnchorError } from '../../daemon/base/errors.ts'
@@ -180,9 +178,9 @@ t.test('a later checkpoint that witnesses cosigned speaks for an earlier one tha
   const { note } = grown.checkpoint()!
   const text = note.slice(0, note.lastIndexOf('\n\n') + 1)
   const keys = witnesses.map(({ verifierKey }) => verifierKey)
-  writeFileSync(join(dir, 'cosigned'), `${note}${witnesses.map((one) => one.cosign(text, 1n)).join('')}`)
+  const seen = `${note}${witnesses.map((one) => one.cosign(text, 1n)).join('')}`
   const options = { expectedKey, witnesses: { keys } }
-  const receipt = asSent(receiptOf(grown, [1n], early))
+  const receipt = asSent(receiptOf(grown, [1n], early, expectedKey, [], seen))
   t.match(found(await findingsOf(receipt, options), 'witnesses'), {
     result: 'proved',
     detail: /cosigned by 3 of the 3 .*, in a tree of 8 leaves that extends this one$/,
@@ -201,7 +199,7 @@ t.test('a later checkpoint that witnesses cosigned speaks for an earlier one tha
     const findings = await findingsOf({ ...receipt, witnessed: changed }, options)
     t.equal(found(findings, 'witnesses')?.result, 'failed')
   }
-  const unanchored = receiptOf(grown, [1n])
+  const unanchored = receiptOf(grown, [1n], undefined, expectedKey, [], seen)
   t.equal(
     unanchored.witnessed,
     undefined,
