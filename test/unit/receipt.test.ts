@@ -36,7 +36,7 @@ const audit = receiptOf(reader, [1n], anchored)
 const exchange = withBodies(receiptOf(reader, [EXCHANGE], anchored))
 const batch = withBodies(receiptOf(reader, [0n, EXCHANGE, 5n], anchored))
 const expectedKey = oldKey.verifierKey
-const held = { size: checkpoint.size, root: checkpoint.root.toString('hex') }
+const held = { size: checkpoint.size, root: checkpoint.root.toString('hex'), block: 8 }
 
 const told = (findings: readonly Finding[]) => findings.map(({ check, result }) => `${check}: ${result}`)
 const found = (findings: readonly Finding[], check: string) => findings.find((f) => f.check === check)
@@ -51,7 +51,7 @@ t.test('a receipt of an anchored record proves signature, inclusion and anchor',
     askChain: async () => ({ ...held, finality: 'finalized', saidBy: 'rpc.example' }),
   })
   t.same(told(findings), ['record: proved', 'signature: proved', 'inclusion: proved', 'anchor test: proved'])
-  t.match(findings[3]?.detail, /chain 1, block 7, .*; finality: finalized, says rpc\.example/)
+  t.match(findings[3]?.detail, /chain 1, block 8, .*; finality: finalized, says rpc\.example/)
   t.same(indexes, [1n])
   t.equal(records[0]?.kind, 'audit')
   t.equal(verdictOn(findings), 'verified')
@@ -63,7 +63,7 @@ t.test('what the development chain is worth stands beside its anchor', async (t)
   const findings = await findingsOf(receipt, { expectedKey, askChain: async () => held })
   t.match(
     found(findings, 'anchor test')?.detail,
-    /development chain: no independent evidence.*finality: not told/,
+    /labelled "development chain: no independent evidence".*finality: not told/,
   )
 })
 
