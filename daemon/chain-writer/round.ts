@@ -39,6 +39,7 @@ export async function makeRound(lane: LaneContext): Promise<Round> {
 
   const contract = await readyContract(lane, replacing)
   if (!contract) return { wait: limits.pollMs }
+  if (lane.journal.deployments) await lane.journal.put({ deployments: 0 })
   const head = await headOf(lane, lane.chain, contract)
   const lost = await forgetLost(lane, contract, head)
   return { ...(await towards(lane, contract, head, replacing)), head, lost }
