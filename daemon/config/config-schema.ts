@@ -5,8 +5,10 @@
 import { posix } from 'node:path'
 import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
+import { MECHANISMS } from '../vault/pkcs11-mechanism.ts'
+import { PROVIDERS } from '../vault/wrapping-key.ts'
 import { Chains } from './chains-schema.ts'
-import { parseServer } from './server-address.ts'
+import { parseListen, parseServer } from './server-address.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
 const MAX_RUNTIME_DIR = 107 - '/recorder/recorder.sock'.length
@@ -19,6 +21,9 @@ const absolutePath = z
     error: 'write the path without `.`, `..`, doubled or closing slashes',
   })
   .refine((path) => path !== '/', 'the root directory is nothing to keep files in: name one below it')
+
+/** PKCS#11 pads the labels of tokens to 32 bytes. */
+const label = z.string().regex(/^[!-~](?:[ -~]{0,30}[!-~])?$/, 'a label is of 1 to 32 printable characters')
 
 const port = z.int().min(1).max(65535)
 
@@ -68,6 +73,17 @@ const origin = z
   .string()
   .regex(/^[!-*,-~]{1,200}$/, 'a log origin is up to 200 printable ASCII characters without spaces and `+`')
 
+/** Below 1024 only root may listen, and what strangers speak to is not root. */
+const listen = z.string().transform((text, context) => {
+  const found = parseListen(text)
+  if (found !== undefined && found.port >= 1024) return found
+  context.addIssue({
+    code: 'custom',
+    message: 'an address with a port from 1024 on: `127.0.0.1:8480`, `0.0.0.0:8480`, `[::]:8480`',
+  })
+  return z.NEVER
+})
+
 /** As written; in milliseconds. An hour at least: what goes by age goes by packs of a tenth of it. */
 const duration = measure(
   { h: 3_600_000, d: 86_400_000 },
@@ -95,7 +111,26 @@ export const ConfigSchema = z
     policiesDir: absolutePath.default('/etc/agent-anchor/policies'),
     /** One of the shipped policies, or a file of that name in policiesDir. */
     policy: PolicyName.default('standard'),
-    vault: z.strictObject({ hostKeyFile: absolutePath.default('/etc/agent-anchor/host.key') }).prefault({}),
+    /** What seals the keys. Never a key, passphrase or PIN: those are asked for, or come by descriptor. */
+    vault: z
+      .strictObject({
+        provider: z.enum(['auto', ...PROVIDERS]).default('auto'),
+        hostKeyFile: absolutePath.default('/etc/agent-anchor/host.key'),
+        pkcs11: z
+          .strictObject({
+            module: absolutePath,
+            token: label,
+            key: label.default('agent-anchor'),
+            mechanism: z.enum(MECHANISMS).default('aes-gcm'),
+          })
+          .exactOptional(),
+      })
+      .prefault({})
+      .refine(({ provider, pkcs11 }) => provider !== 'pkcs11' || pkcs11 !== undefined, {
+        path: ['pkcs11'],
+        error:
+          'the provider pkcs11 needs `pkcs11` with the path of its `module` and the label of its `token`',
+      }),
     listen: z
       .strictObject({
         ports: z
@@ -148,6 +183,8 @@ export const ConfigSchema = z
       .strictObject({
         origin: origin.exactOptional(),
         checkpointIntervalMs: z.int().min(50).max(60_000).default(1000),
+        /** Where the log is served to foreign monitors; absent: nowhere. */
+        http: z.strictObject({ listen, entries: z.boolean().default(false) }).exactOptional(),
       })
       .prefault({}),
     anchoring: z

@@ -55,7 +55,7 @@ t.test('without a file, every default holds', async (t) => {
     logDir: '/var/log/agent-anchor',
     policiesDir: '/etc/agent-anchor/policies',
     policy: 'standard',
-    vault: { hostKeyFile: '/etc/agent-anchor/host.key' },
+    vault: { provider: 'auto', hostKeyFile: '/etc/agent-anchor/host.key' },
     listen: { ports: { transparent: 18443, dns: 18053, developmentChain: 18545 } },
     proxy: { workers: 'auto', sniffTimeoutMs: 3000 },
     bridges: [
@@ -137,6 +137,8 @@ t.test('values that cannot work are refused', async (t) => {
     ['stateDir: /\n', /root directory/],
     ['stateDir: "/var/\\0x"\n', /write the path without/],
     ['vault: {hostKeyFile: host.key}\n', /absolute path/],
+    ['vault: {provider: pkcs11}\n', /needs `pkcs11` with the path of its `module`/],
+    ['vault: {pkcs11: {module: /x.so, token: ""}}\n', /a label is of 1 to 32/],
     [`runtimeDir: /run/${'x'.repeat(100)}\n`, /too long a name/],
     ['logDir: /var/lib/agent-anchor/log\n', /`logDir` and `stateDir` must not be/],
     ['runtimeDir: /var/log/agent-anchor\n', /`logDir` and `runtimeDir` must not be/],
