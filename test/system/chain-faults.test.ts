@@ -190,6 +190,47 @@ t.test('over the day budget: queued, said until when, and anchored when the next
   await inOrder(t, anvil, lane, [endpoint], 5)
 })
 
+t.test("the parent chain's fee counts: in what an anchor may cost, and in the day's budget", async (t) => {
+  const own = await startAnvil(t, emptyDirectory(t))
+  const endpoint = await honest(own)
+  // Stands where OP Stack's GasPriceOracle does, and answers one number to everything.
+  const charge = (wei: bigint) =>
+    own.call(
+      'anvil_setCode',
+      '0x420000000000000000000000000000000000000F',
+      `0x7f${wei.toString(16).padStart(64, '0')}60005260206000f3`,
+    )
+  await charge(10n ** 15n)
+  const fees = { model: 'op-stack' as const, maxPerAnchor: '0.01', maxPerDay: '0.1' }
+  const lane = await startLane(t, own, { endpoints: [endpoint], fees })
+  lane.checkpoint(2)
+  await lane.anchored(2)
+  // This node's receipts have no l1Fee: what was reckoned counts, a quarter above the oracle's word.
+  const after = BigInt(lane.state().funds!.spentToday)
+  const transactions = BigInt(endpoint.sent.length)
+  t.ok(after > (transactions * 125n * 10n ** 15n) / 100n, `${after} wei for ${transactions} transactions`)
+  await charge(10n ** 16n)
+  lane.checkpoint(4)
+  await has(lane.codes, 'chain.fees-too-high')
+  t.match(lane.writer.state().health[0], { title: /an anchor would cost 0\.0125\d*, the cap is 0\.01/ })
+  await charge(1n)
+  await lane.anchored(4)
+  await inOrder(t, own, lane, [endpoint], 4)
+})
+
+t.test('a chain that makes something else of the contract is paid for twice and no more', async (t) => {
+  const own = await startAnvil(t, emptyDirectory(t))
+  // A factory that takes the deployment and makes nothing.
+  await own.call('anvil_setCode', FACTORY, '0x00')
+  const endpoint = await honest(own)
+  const lane = await startLane(t, own, { endpoints: [endpoint] })
+  lane.checkpoint(2)
+  await has(lane.codes, 'chain.wrong-contract')
+  await sleep(500)
+  t.equal(endpoint.sent.length, 2)
+  t.match(lane.writer.state().health[0], { title: /2 deployments were mined/ })
+})
+
 t.test(
   'transactions are dropped, by the endpoint or out of the pool: sent again until one is mined',
   async (t) => {
