@@ -23,8 +23,26 @@ const ChainStatus = z.object({
   label: z.string().optional(),
   gatewayAddress: z.string().optional(),
   head: Point.optional(),
-  anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
+  anchored: Point.extend({
+    block: z.number(),
+    time: z.string(),
+    transaction: z.string(),
+    finality: z.string().optional(),
+    confirmedBy: z.string().optional(),
+  }).optional(),
+  currency: z.string().optional(),
+  explorer: z.string().optional(),
+  waitingSince: z.string().optional(),
+  funds: z
+    .object({
+      balance: z.string().optional(),
+      spentToday: z.string(),
+      budget: z.string().optional(),
+      lastAnchor: z.string().optional(),
+    })
+    .optional(),
 })
+export type ChainStatus = z.infer<typeof ChainStatus>
 
 const AnchoringStatus = z.object({
   preset: z.string(),
