@@ -5,6 +5,8 @@
 import { posix } from 'node:path'
 import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
+import { messageOf } from '../base/errors.ts'
+import { COSIGNATURE, ED25519, parseVerifierKey } from '../ledger/note.ts'
 import { parseListen, parseServer } from './server-address.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
@@ -98,6 +100,32 @@ const byteSize = measure(
 
 const rpcUrl = z.string().max(2048).refine(isHttpUrl, 'this must be an http:// or https:// URL')
 
+/** `name+id+key` of a log or of a witness (c2sp.org/signed-note, c2sp.org/tlog-cosignature). */
+const verifierKey = (type: typeof ED25519 | typeof COSIGNATURE) =>
+  z.string().superRefine((text, context) => {
+    try {
+      parseVerifierKey(text, type)
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: messageOf(error) })
+    }
+  })
+
+const Witnesses = z
+  .strictObject({
+    atLeast: z.int().min(1),
+    of: z
+      .array(z.strictObject({ url: rpcUrl, key: verifierKey(COSIGNATURE) }))
+      .min(1)
+      .max(16)
+      .refine((all) => new Set(all.map(({ key }) => key)).size === all.length, {
+        error: 'a witness stands here twice: each counts once',
+      }),
+  })
+  .refine(({ atLeast, of }) => atLeast <= of.length, {
+    error: 'there are fewer witnesses than `atLeast` asks for',
+    path: ['atLeast'],
+  })
+
 const Chain = z.discriminatedUnion('kind', [
   /** The embedded chain: works without a network, and is no independent evidence. */
   z.strictObject({ name: chainName, kind: z.literal('development') }),
@@ -185,6 +213,12 @@ export const ConfigSchema = z
         checkpointIntervalMs: z.int().min(50).max(60_000).default(1000),
         /** Where the log is served to foreign monitors; absent: nowhere. */
         http: z.strictObject({ listen, entries: z.boolean().default(false) }).exactOptional(),
+        /** Who cosigns this log's checkpoints: at least so many of these. */
+        witnesses: Witnesses.exactOptional(),
+        /** Where other logs are cosigned, under which name, and which; absent: none. */
+        witness: z
+          .strictObject({ listen, name: origin, logs: z.array(verifierKey(ED25519)).min(1).max(1000) })
+          .exactOptional(),
       })
       .prefault({}),
     anchoring: z

@@ -10,6 +10,8 @@ import { decodeUtf8 } from './encoding.ts'
 import { COSIGNED_FILE, readIfPresent } from './files.ts'
 
 const TEMPORARY_FILE = '.cosigned.next'
+/** All that {@link writeCosigned} writes to, by name. */
+export const COSIGNED_FILES: readonly string[] = [COSIGNED_FILE, TEMPORARY_FILE]
 
 /** As it stands, without believing it. @throws LedgerError MALFORMED_NOTE, MALFORMED_CHECKPOINT, UNREADABLE */
 export function readCosigned(dir: string): SignedCheckpoint | undefined {

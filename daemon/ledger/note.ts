@@ -12,7 +12,7 @@ import { LedgerError } from './errors.ts'
 import { sha256 } from './merkle.ts'
 
 /** Signature types whose key is an Ed25519 key. */
-const ED25519 = 0x01
+export const ED25519 = 0x01
 export const COSIGNATURE = 0x04
 type KeyType = typeof ED25519 | typeof COSIGNATURE
 

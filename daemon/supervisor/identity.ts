@@ -5,10 +5,12 @@ import { hostname } from 'node:os'
 import { permittedDomains } from '../../policies/catalogue.ts'
 import type { Rules } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
+import { cosigner } from '../ledger/cosignature.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
 import { hostKeyVault, openHostKeyVault } from '../vault/host-key.ts'
 import { type Keys, loadOrCreateKeys } from '../vault/keys.ts'
-import { publishVerifierKey } from '../vault/verifier-key.ts'
+import { publishVerifierKey, WITNESS_VERIFIER_KEY_FILE } from '../vault/verifier-key.ts'
+import { openWitnessKey } from '../vault/witness-key.ts'
 import { type Misfit, makeAuthority, misfit, openAuthority, type StoredAuthority } from './authority-store.ts'
 import type { Layout } from './layout.ts'
 import { SupervisorError } from './supervisor-error.ts'
@@ -25,6 +27,8 @@ export interface Identity {
   /** C2SP origin of the log; fixed at first start, since it is part of every checkpoint. */
   readonly origin: string
   readonly verifierKey: string
+  /** Seed of the key by which other logs are cosigned, where they are. */
+  readonly witnessSeed: Buffer | undefined
 }
 
 /**
@@ -59,6 +63,12 @@ export async function openIdentity(
   }
   const verifierKey = formatVerifierKey(origin, keys.log.publicKey)
   await publishVerifierKey(paths.keysDirectory, verifierKey)
+  const { witness } = config.ledger
+  const witnessSeed = witness && (await openWitnessKey(vault, paths.keysDirectory))
+  if (witness && witnessSeed) {
+    const { verifierKey: published } = cosigner(witness.name, witnessSeed)
+    await publishVerifierKey(paths.keysDirectory, published, WITNESS_VERIFIER_KEY_FILE)
+  }
   return {
     vaultLevel: vault.level,
     authority,
@@ -68,6 +78,7 @@ export async function openIdentity(
     logSeed: keys.log.privateKey,
     origin,
     verifierKey,
+    witnessSeed,
   }
 }
 

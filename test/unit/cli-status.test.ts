@@ -1,7 +1,8 @@
 import t from 'tap'
+import { ago } from '../../cli/ago.ts'
 import { statusCode } from '../../cli/commands/status.ts'
 import { type LiveState, supervisorHealth } from '../../cli/live-state.ts'
-import { ago, statusText } from '../../cli/status-text.ts'
+import { statusText } from '../../cli/status-text.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 
 const now = new Date('2026-01-01T00:10:00Z')
