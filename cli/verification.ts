@@ -15,6 +15,7 @@ import type { Row } from '../daemon/recorder/index/row.ts'
 import type { LogRecord } from '../daemon/recorder/record.ts'
 import { checkState } from '../daemon/supervisor/check-state.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
+import { checkWitnesses } from './check-witnesses.ts'
 import { said } from './error-text.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { goneText } from './gone-text.ts'
@@ -108,6 +109,7 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   })
   await look(dirname(paths.keysDirectory), checkState(paths, vault))
   await look(paths.ledger, checkLedger(paths.ledger, evidence.verifierKey))
+  await look(dirname(paths.witnessState), checkWitnesses(evidence, vault))
   // Why it can't be opened is among the findings above.
   const bodyKey = vault && (await openBodyKey(vault, paths.keysDirectory).catch(() => undefined))
   if (bodyKey !== undefined) await look(paths.recorderState, checkRecorder(paths.recorderState, bodyKey))

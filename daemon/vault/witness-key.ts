@@ -11,23 +11,37 @@ import { WITNESS_VERIFIER_KEY_FILE } from './verifier-key.ts'
 const PURPOSE = 'witness-key'
 const KEY_BYTES = 32
 
+const sealedFile = (dir: string) => join(dir, 'witness.sealed')
+
 /**
- * @returns the Ed25519 seed
- * @throws VaultError `keys-incomplete` where it is gone while its verifier key is published; `secret-invalid`; what
- *   `openSealed` throws
+ * The Ed25519 seed, for programs that only look; undefined where there is none.
+ * @throws VaultError `secret-invalid`; what `openSealed` throws
+ */
+export async function readWitnessKey(
+  vault: Vault,
+  dir: string,
+  ownership?: Ownership,
+): Promise<Buffer | undefined> {
+  const file = sealedFile(dir)
+  const found = await openSealed(vault, file, PURPOSE, ownership)
+  if (found === undefined || found.length === KEY_BYTES) return found
+  found.fill(0)
+  throw new VaultError(
+    'secret-invalid',
+    `${file} holds a key of the wrong shape`,
+    'Restore the sealed file from a backup made with the same host key.',
+  )
+}
+
+/**
+ * The Ed25519 seed, made if it never was.
+ * @throws VaultError `keys-incomplete` where it is gone while its verifier key is published; what
+ *   {@link readWitnessKey} throws
  */
 export async function openWitnessKey(vault: Vault, dir: string, ownership?: Ownership): Promise<Buffer> {
-  const file = join(dir, 'witness.sealed')
-  const found = await openSealed(vault, file, PURPOSE, ownership)
-  if (found?.length === KEY_BYTES) return found
-  if (found !== undefined) {
-    found.fill(0)
-    throw new VaultError(
-      'secret-invalid',
-      `${file} holds a key of the wrong shape`,
-      'Restore the sealed file from a backup made with the same host key.',
-    )
-  }
+  const found = await readWitnessKey(vault, dir, ownership)
+  if (found !== undefined) return found
+  const file = sealedFile(dir)
   const published = join(dir, WITNESS_VERIFIER_KEY_FILE)
   if (
     await access(published).then(

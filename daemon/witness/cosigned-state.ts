@@ -3,9 +3,12 @@
  * never taken for "nothing yet": a witness that forgets would cosign a second history.
  */
 import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type FileSystem, writeFileAtomic } from '../base/durable.ts'
+import { messageOf } from '../base/errors.ts'
 import { parseSignedCheckpoint, type SignedCheckpoint } from '../ledger/checkpoint.ts'
+import type { Damage } from '../ledger/damage.ts'
 import { decodeUtf8 } from '../ledger/encoding.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { readIfPresent } from '../ledger/files.ts'
@@ -18,6 +21,22 @@ export class CosignedState {
   constructor(dir: string, fs?: FileSystem) {
     this.#dir = dir
     this.#fs = fs
+  }
+
+  /** What is wrong with the files that are there. @param keysOf of the logs that are known now */
+  *check(keysOf: (origin: string) => readonly string[] | undefined): Generator<Damage> {
+    for (const file of readdirSync(this.#dir)) {
+      // What a crash cut off before its rename.
+      if (file.endsWith('.next')) continue
+      try {
+        const { origin } = parseSignedCheckpoint(decodeUtf8(readFileSync(join(this.#dir, file))))
+        if (this.#path(origin) !== join(this.#dir, file)) throw new Error(`it is about ${origin}`)
+        const keys = keysOf(origin)
+        if (keys !== undefined) this.read(origin, keys)
+      } catch (error) {
+        yield { file, what: messageOf(error) }
+      }
+    }
   }
 
   /** @throws LedgerError where the file is not what was written, or its log's keys are others now */

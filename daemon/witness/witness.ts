@@ -15,11 +15,21 @@ import { type Asked, judge, readRequest } from './judge.ts'
 export interface WitnessOptions {
   readonly dir: string
   readonly cosigner: Cosigner
-  /** Verifier keys of the logs that it knows; a key's name is its log's origin. */
+  /** Verifier keys of the logs that it knows. */
   readonly logs: readonly string[]
   readonly fs?: FileSystem
   /** Milliseconds since the epoch. */
   readonly now?: () => number
+}
+
+/** The trusted keys of each log by its origin: a key's name is its log's origin. @throws LedgerError MALFORMED_KEY */
+export function knownLogs(logs: readonly string[]): (origin: string) => readonly string[] | undefined {
+  const keys = new Map<string, string[]>()
+  for (const key of logs) {
+    const { name } = parseVerifierKey(key)
+    keys.set(name, [...(keys.get(name) ?? []), key])
+  }
+  return (origin) => keys.get(origin)
 }
 
 export function witness({
@@ -30,11 +40,7 @@ export function witness({
   now = Date.now,
 }: WitnessOptions): (request: Request) => Promise<Answer> {
   const state = new CosignedState(dir, fs)
-  const keys = new Map<string, string[]>()
-  for (const key of logs) {
-    const { name } = parseVerifierKey(key)
-    keys.set(name, [...(keys.get(name) ?? []), key])
-  }
+  const keysOf = knownLogs(logs)
   const turns = new Map<string, Promise<unknown>>()
 
   const add = async (asked: Asked): Promise<Answer> => {
@@ -48,7 +54,7 @@ export function witness({
   return async ({ method, path, body }) => {
     if (path !== '/add-checkpoint') return { status: 404 }
     if (method !== 'POST') return { status: 405, headers: { allow: 'POST' } }
-    const asked = readRequest(body, (origin) => keys.get(origin))
+    const asked = readRequest(body, keysOf)
     if ('refuse' in asked) return asked.refuse
     const { origin } = asked.checkpoint
     const turn = (turns.get(origin) ?? Promise.resolve()).then(() => add(asked))

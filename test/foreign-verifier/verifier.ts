@@ -56,8 +56,7 @@ export class ForeignVerifier {
           // Debian's copy of golang.org/x/mod, no module proxy.
           GOPATH: '/usr/share/gocode',
           GO111MODULE: 'off',
-          // Kept: the standard library takes longer than ours.
-          GOCACHE: join(import.meta.dirname, '../.cache/go'),
+          GOCACHE: join(scratch, 'cache'),
           CGO_ENABLED: '0',
         },
       })

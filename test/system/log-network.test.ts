@@ -1,5 +1,6 @@
 /** A gateway whose log is served and witnessed, seen from another machine; also where little else may leave. */
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { basename } from 'node:path'
 import t from 'tap'
 import { ForeignVerifier } from '../foreign-verifier/verifier.ts'
 import { LINK } from '../lab/addresses.ts'
@@ -122,6 +123,32 @@ t.test('in lockdown it is served and witnessed all the same', async (t) => {
     (await foreign.ask('follow', { key: await key(), log: url, entries: true })).ok,
     'entries are not served now',
   )
+})
+
+t.test('verify holds, and names what was changed of all this', async (t) => {
+  const failed = async () => {
+    const { findings } = (await gateway.json('verify')) as { findings: { result: string; detail: string }[] }
+    return findings.filter(({ result }) => result === 'failed').map(({ detail }) => detail)
+  }
+  await gateway.stop()
+  t.same(await failed(), [])
+  const { ledger, witnessKey, witnessState } = gateway.paths
+  const [cosigned = ''] = await readdir(witnessState)
+  for (const file of [
+    `${ledger}/cosigned`,
+    witnessKey,
+    `${witnessKey.slice(0, -4)}sealed`,
+    `${witnessState}/${cosigned}`,
+  ]) {
+    const good = await readFile(file)
+    const bad = Buffer.from(good)
+    bad[bad.length - 9]! ^= 1
+    await writeFile(file, bad)
+    // Whatever else it damages: a key that doesn't open fits no verifier key.
+    t.match((await failed()).join('\n'), basename(file).replace(/\.(sealed|vkey)$/, ''), file)
+    await writeFile(file, good)
+  }
+  t.same(await failed(), [])
 })
 
 t.test('without its witnesses a gateway records, and says that too few cosign', async (t) => {

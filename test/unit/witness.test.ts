@@ -5,11 +5,13 @@ import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { parseSignedCheckpoint, type SignedCheckpoint } from '../../daemon/ledger/checkpoint.ts'
 import { cosigner, verifyCosigned } from '../../daemon/ledger/cosignature.ts'
+import { checkCosigned, writeCosigned } from '../../daemon/ledger/cosigned-file.ts'
 import { LedgerError } from '../../daemon/ledger/errors.ts'
 import { ed25519Signer, formatNote, noteText, parseVerifierKey } from '../../daemon/ledger/note.ts'
 import { openReader } from '../../daemon/ledger/reader.ts'
 import { formatAddCheckpoint, parseAddCheckpoint } from '../../daemon/witness/add-checkpoint.ts'
-import { witness } from '../../daemon/witness/witness.ts'
+import { CosignedState } from '../../daemon/witness/cosigned-state.ts'
+import { knownLogs, witness } from '../../daemon/witness/witness.ts'
 import { grow, leaf, ORIGIN, open, signer, temporaryDirectory } from './ledger-fixture.ts'
 
 const COSIGNER = cosigner('witness.example/w1', Buffer.alloc(32, 60))
@@ -204,6 +206,43 @@ t.test('a damaged memory is not taken for none', async (t) => {
     writeFileSync(file, bytes)
     await t.rejects(post(handle, request(0, 9)), { code: 'CHECKPOINT_DAMAGED' })
   }
+})
+
+t.test('names what was changed of what it cosigned', async (t) => {
+  const { handle, stateDir } = start(t)
+  await post(handle, request(0, 5))
+  const check = () =>
+    [...new CosignedState(stateDir).check(knownLogs([signer.verifierKey]))].map(({ file }) => file)
+  const [file = ''] = readdirSync(stateDir)
+  writeFileSync(join(stateDir, `${file}.next`), 'what a crash cut off')
+  t.same(check(), [])
+  const good = readFileSync(join(stateDir, file))
+  for (let at = 0; at < good.length; at++) {
+    const bad = Buffer.from(good)
+    bad[at]! ^= 1
+    writeFileSync(join(stateDir, file), bad)
+    if (check()[0] !== file) t.fail(`byte ${at}`)
+  }
+  writeFileSync(join(stateDir, file), good)
+  writeFileSync(join(stateDir, 'stray'), good)
+  t.same(check(), ['stray'])
+})
+
+t.test('a cosigned checkpoint is checked against the tree and the signatures', async (t) => {
+  const { note } = checkpoints.get(9)!
+  const good = `${note}${COSIGNER.cosign(noteText(note), 1n)}`
+  const check = async (text: string, keys = [COSIGNER.verifierKey]) => {
+    await writeCosigned(dir, text)
+    return [...checkCosigned(dir, signer.verifierKey, keys)].map(({ what }) => what)
+  }
+  t.same(await check(good), [])
+  t.match(await check(good.replace(/.{6}=*\n$/, 'AAAAA=\n')), [/does not fit|base64/])
+  t.match(await check(forged(good)), [/does not fit the note/])
+  const { note: other } = fork.get(9)!
+  t.match(await check(other), ['the 9 leaves that were cosigned are not those stored'])
+  t.match(await check('nonsense'), [/not a signed note/])
+  rmSync(join(dir, 'cosigned'))
+  t.same([...checkCosigned(dir, signer.verifierKey, [])], [])
 })
 
 t.test('no bytes make the reading of a request fail otherwise than by a LedgerError', async () => {
