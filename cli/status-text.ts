@@ -4,6 +4,7 @@ import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
 import { ago } from './ago.ts'
 import { chainRows } from './chain-rows.ts'
 import type { AnchoringStatus, LiveState, RecorderStatus } from './live-state.ts'
+import { servedRows } from './served-text.ts'
 import { table } from './terminal.ts'
 
 const MARK: Record<Health['severity'], string> = { info: 'note', warning: 'WARNING', error: 'ERROR' }
@@ -23,10 +24,7 @@ export function statusText(state: LiveState, now: Date): string {
         ['policy', `${policy.name}, ${policy.hash.slice(0, 12)}`],
         ['processes', `${children.map(({ name }) => name).join(', ')}; ${restarts} restarts`],
         ...recorderRows(recorder, now),
-        ...supervisor.served.map(({ name, listen, why }) => [
-          'served',
-          `${name} on ${listen}${why === undefined ? '' : `: NOT LISTENING (${why})`}`,
-        ]),
+        ...servedRows(supervisor, now),
         ['keys', supervisor.vault],
       ]),
     )
