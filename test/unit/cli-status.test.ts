@@ -28,6 +28,7 @@ const supervisor: SupervisorState = {
   },
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
+  served: [],
   children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
 }
 const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
