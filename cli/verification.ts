@@ -17,6 +17,7 @@ import type { LogRecord } from '../daemon/recorder/record.ts'
 import { storedParts } from '../daemon/recorder/record-parts.ts'
 import { checkState } from '../daemon/supervisor/check-state.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
+import { checkWitnesses } from './check-witnesses.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { goneText } from './gone-text.ts'
 import { keyFindings } from './key-findings.ts'
@@ -110,6 +111,7 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   })
   await look(dirname(paths.keysDirectory), checkState(paths, vault))
   await look(paths.ledger, checkLedger(paths.ledger, evidence.verifierKey))
+  await look(dirname(paths.witnessState), checkWitnesses(evidence, vault))
   // Why it can't be opened is among the findings above.
   const bodyKey = vault && (await openBodyKey(vault, paths.keysDirectory).catch(() => undefined))
   if (bodyKey !== undefined) await look(paths.recorderState, checkRecorder(paths.recorderState, bodyKey))

@@ -10,17 +10,24 @@ export interface ChainStanding {
 }
 
 /** What went wrong once, and doesn't keep the next anchor from the chain; and what only says that it is late. */
-const BESIDE_THE_POINT = new Set(['chain.lost-anchors', 'chain.state-damaged', 'chain.behind'])
+const BESIDE_THE_POINT = new Set([
+  'chain.lost-anchors',
+  'chain.state-damaged',
+  'chain.behind',
+  'chain.endpoint-unwell',
+  'chain.not-final',
+])
+/** The chain contradicts the log: nothing that it has is evidence for it. */
+const CONTRADICTIONS = new Set(['chain.equivocation', 'chain.checkpoint-conflict'])
 
 export function standingOf(of: {
   readonly anchors: readonly Pick<Anchor, 'size' | 'finality'>[]
   /** Leaves of the tree whose anchor is in flight. */
   readonly pending: string | undefined
   readonly health: readonly Health[]
-  /** The chain contradicts the log: nothing that it has is evidence for it. */
-  readonly contradicts: boolean
 }): ChainStanding {
-  const { anchors, pending, health, contradicts } = of
+  const { anchors, pending, health } = of
+  const contradicts = health.some(({ code }) => CONTRADICTIONS.has(code))
   const has = (finality: Finality): string =>
     anchors.findLast((one) => FINALITIES.indexOf(one.finality) >= FINALITIES.indexOf(finality))?.size ?? '0'
   const known = contradicts ? { included: '0', safe: '0', finalized: '0' } : undefined

@@ -113,7 +113,6 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
         lane,
         journal,
         record,
-        contradicted: alarm.alarm !== undefined,
         now: now(),
       })
     return { lane, state }

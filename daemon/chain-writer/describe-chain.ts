@@ -17,12 +17,11 @@ export function describeChain(of: {
   readonly lane: Lane
   readonly journal: Journal
   readonly record: LaneRecord
-  /** An alarm stands. */
-  readonly contradicted: boolean
   readonly now: number
 }): ChainState {
-  const { spec, settings, logKey, owner, gatewayAddress, lane, journal, record, contradicted } = of
+  const { spec, settings, logKey, owner, gatewayAddress, lane, journal, record } = of
   const { chainId, label, currency, explorer } = settings
+  const inFlight = pending(journal)
   return {
     name: spec.name,
     kind: spec.kind,
@@ -39,12 +38,11 @@ export function describeChain(of: {
     ...anchored(record),
     ...(lane.waitingSince === undefined ? {} : { waitingSince: new Date(lane.waitingSince).toISOString() }),
     ...(spec.kind === 'development' ? {} : { funds: funds(of) }),
-    ...pending(journal),
+    ...inFlight,
     ...standingOf({
       anchors: record.anchors,
-      pending: pendingSize(journal),
+      pending: inFlight.pending?.size,
       health: lane.health,
-      contradicts: contradicted,
     }),
     health: [...lane.health],
   }
@@ -78,11 +76,6 @@ function pending({ inFlight }: Journal): Pick<ChainState, 'pending'> {
       since: new Date(signed).toISOString(),
     },
   }
-}
-
-function pendingSize({ inFlight }: Journal): string | undefined {
-  const purpose = inFlight?.transactions.at(-1)?.purpose
-  return purpose?.type === 'anchor' ? purpose.size : undefined
 }
 
 function funds(of: {

@@ -38,6 +38,8 @@ export type LaneOptions = Omit<LaneContext, 'newest' | 'doubts'> & {
 }
 
 const FIRST_BACK_OFF_MS = 250
+/** At an anchor a minute this is little; who anchors once a day has time. */
+const FEW_ANCHORS = 20n
 /** A chain that starts with the gateway isn't up at once: no state of health before this. */
 const SETTLING_MS = 5_000
 
@@ -146,6 +148,15 @@ export function startLane(options: LaneOptions): Lane {
         'warning',
         `${hindered.what}: the anchor isn't counted as final`,
         'Two of the endpoints in `rpc` must agree on it. If it stays so, replace the one that lags, lies or is dead.',
+      )
+    }
+    const price = BigInt(options.journal.spending?.lastAnchor ?? 0)
+    if (balance !== undefined && balance < price * FEW_ANCHORS) {
+      add(
+        'chain.low-funds',
+        'warning',
+        `the gateway's account ${options.signer.address} holds enough for about ${balance / price} anchors`,
+        `Send some of chain ${options.chainId}'s currency to it before anchoring stops.`,
       )
     }
     const since = waitingSince()

@@ -49,6 +49,7 @@ export async function makeRound(lane: LaneContext): Promise<Round> {
   const ready = await readyContract(lane, replacing)
   if (!ready) return { wait: limits.pollMs }
   const { contract, registration } = ready
+  if (lane.journal.deployments) await lane.journal.put({ deployments: 0 })
   const head = await headOf(lane, lane.chain, contract)
   const lost = await forgetLost(lane, contract, head)
   return { ...(await towards(lane, ready, head, replacing)), head, registration, lost }

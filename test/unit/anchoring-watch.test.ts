@@ -199,9 +199,10 @@ t.test(
     ] as const
     const of = { anchors, pending: '12', health: [], contradicts: false }
     t.same(standingOf(of), { sizes: { submitted: '12', included: '9', safe: '5', finalized: '3' } })
-    t.match(standingOf({ ...of, contradicts: true }).sizes, { submitted: '0', included: '0', finalized: '0' })
     const warning = { code: 'chain.unfunded', severity: 'warning', title: 'no money', remedy: '' } as const
     t.equal(standingOf({ ...of, health: [warning] }).failing, 'no money')
+    const alarm = { ...warning, code: 'chain.equivocation', severity: 'error' } as const
+    t.match(standingOf({ ...of, health: [alarm] }).sizes, { submitted: '0', included: '0', finalized: '0' })
     t.equal(standingOf({ ...of, health: [{ ...warning, code: 'chain.lost-anchors' }] }).failing, undefined)
     t.equal(standingOf({ ...of, health: [{ ...warning, severity: 'info' }] }).failing, undefined)
   },
