@@ -98,9 +98,16 @@ function inLog(receipt: Receipt, { expectedKey, witnesses }: VerifyOptions): InL
   } catch (error) {
     return { findings: [...findings, { check: 'inclusion', result: 'failed', detail: said(error) }] }
   }
-  const leaves = `${indexes.length > 1 ? 'leaves' : 'leaf'} ${indexes.join(', ')}`
-  const detail = `${leaves} of ${checkpoint.origin}, under its checkpoint of ${checkpoint.size} leaves`
+  const detail = `${leavesText(indexes)} of ${checkpoint.origin}, under its checkpoint of ${checkpoint.size} leaves`
   return { findings: [...findings, { check: 'inclusion', result: 'proved', detail }], checkpoint, indexes }
+}
+
+/** Leaves that are told one by one. */
+const TOLD = 16
+
+function leavesText(indexes: readonly bigint[]): string {
+  if (indexes.length <= TOLD) return `${indexes.length > 1 ? 'leaves' : 'leaf'} ${indexes.join(', ')}`
+  return `${indexes.length} leaves from ${indexes[0]} to ${indexes.at(-1)}`
 }
 
 interface SigningKey {

@@ -177,6 +177,12 @@ interface KeyRow {
   readonly sealedBy: string
 }
 const list = async () => (await gateway.json('keys', 'list')).keys as KeyRow[]
+/** Waits until a tree that holds the leaf is anchored. */
+async function anchoredPast(leaf: number): Promise<void> {
+  const end = Date.now() + 60_000
+  const size = () => Number(readAnchors(gateway.paths.chainState).chains[0]?.anchors.at(-1)?.size ?? 0)
+  while (size() <= leaf && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 250))
+}
 const idOf = async (name: string) => (await list()).find((key) => key.name === name)?.id
 
 t.test(
@@ -191,7 +197,9 @@ t.test(
     t.notMatch(JSON.stringify(before), new RegExp(keys.map(({ bytes }) => bytes.toString('hex')).join('|')))
     const [old] = (await gateway.json('records', '--kind', 'exchange', '--limit', '1')).records as {
       id: string
+      leaf: number
     }[]
+    await anchoredPast(old?.leaf ?? 0)
     const stop = load()
     for (const name of ['log', 'body', 'gateway']) {
       const rotated = await gateway.json('keys', 'rotate', name)
@@ -223,6 +231,14 @@ t.test(
       ({ check }) => check === 'keys',
     )
     t.match(history?.detail, /^2 keys of the log in one line/)
+    t.equal((await gateway.cli('export', old?.id ?? '', '-o', '/root/old.json')).code, 0)
+    const known = ['--receipt', '/root/old.json', '--offline', '--key', gateway.paths.verifierKey]
+    const receipt = await gateway.json('verify', ...known)
+    t.match(receipt, { verdict: 'verified' }, 'the key of today leads to the one that signed it')
+    t.match(
+      (receipt.findings as { check: string; detail: string }[]).find(({ check }) => check === 'key'),
+      { result: 'proved', detail: /spoke for trees of/ },
+    )
   },
 )
 
