@@ -3,7 +3,8 @@ import type { Health } from '../daemon/base/health.ts'
 import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
 import { ago } from './ago.ts'
 import { chainRows } from './chain-rows.ts'
-import type { LiveState, RecorderStatus } from './live-state.ts'
+import type { AnchoringStatus, LiveState, RecorderStatus } from './live-state.ts'
+import { servedRows } from './served-text.ts'
 import { table } from './terminal.ts'
 
 const MARK: Record<Health['severity'], string> = { info: 'note', warning: 'WARNING', error: 'ERROR' }
@@ -23,10 +24,7 @@ export function statusText(state: LiveState, now: Date): string {
         ['policy', `${policy.name}, ${policy.hash.slice(0, 12)}`],
         ['processes', `${children.map(({ name }) => name).join(', ')}; ${restarts} restarts`],
         ...recorderRows(recorder, now),
-        ...supervisor.served.map(({ name, listen, why }) => [
-          'served',
-          `${name} on ${listen}${why === undefined ? '' : `: NOT LISTENING (${why})`}`,
-        ]),
+        ...servedRows(supervisor, now),
         ['keys', supervisor.vault],
       ]),
     )
@@ -71,8 +69,18 @@ function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[]
         ? leavesText(recorder.treeSize)
         : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`,
     ],
+    ...(recorder.anchoring ? [['anchoring', anchoringText(recorder.anchoring)]] : []),
     ...(recorder.chain?.chains ?? []).flatMap((chain) => chainRows(chain, now)),
   ]
+}
+
+function anchoringText(state: AnchoringStatus): string {
+  const { preset, acknowledge, trial, lagSeconds, lagLeaves, holding, blocked } = state
+  const lag =
+    lagLeaves === '0' ? 'all anchored' : `${lagLeaves} records not anchored, the oldest for ${lagSeconds} s`
+  const held = acknowledge === 'local' ? '' : `, answers wait for ${acknowledge}, holding ${holding}`
+  const worth = trial ? ' (on the development chain: no independent evidence)' : ''
+  return `${preset}${held}: ${lag}${blocked === undefined ? '' : ', NEW CALLS ARE REFUSED'}${worth}`
 }
 
 /** Before this start's first checkpoint, the one of an earlier start stands. */

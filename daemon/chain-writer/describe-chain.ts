@@ -1,23 +1,27 @@
 /** A chain for `status`: what the lane knows, as the thread's messages have it. Pure. */
+import { standingOf } from './chain-standing.ts'
 import type { ChainSpec, ChainState } from './chain-writer-state.ts'
 import type { Journal } from './journal.ts'
 import type { Lane } from './lane.ts'
 import type { LaneRecord } from './lane-context.ts'
 import type { LaneSettings } from './lane-settings.ts'
+import { FOREVER } from './registry.ts'
 import { spentToday } from './spending.ts'
 
 export function describeChain(of: {
   readonly spec: ChainSpec
   readonly settings: LaneSettings
   readonly logKey: string
+  readonly owner: string
   readonly gatewayAddress: string
   readonly lane: Lane
   readonly journal: Journal
   readonly record: LaneRecord
   readonly now: number
 }): ChainState {
-  const { spec, settings, logKey, gatewayAddress, lane, journal, record } = of
+  const { spec, settings, logKey, owner, gatewayAddress, lane, journal, record } = of
   const { chainId, label, currency, explorer } = settings
+  const inFlight = pending(journal)
   return {
     name: spec.name,
     kind: spec.kind,
@@ -28,12 +32,27 @@ export function describeChain(of: {
     ...(record.contract ? { contract: record.contract } : {}),
     logKey,
     gatewayAddress,
+    owner,
+    ...authorization(lane),
     ...(lane.head ? { head: { size: lane.head.size.toString(), root: lane.head.root } } : {}),
     ...anchored(record),
     ...(lane.waitingSince === undefined ? {} : { waitingSince: new Date(lane.waitingSince).toISOString() }),
     ...(spec.kind === 'development' ? {} : { funds: funds(of) }),
-    ...pending(journal),
+    ...inFlight,
+    ...standingOf({
+      anchors: record.anchors,
+      pending: inFlight.pending?.size,
+      health: lane.health,
+    }),
     health: [...lane.health],
+  }
+}
+
+function authorization({ registration }: Lane): Pick<ChainState, 'authorization'> {
+  if (!registration) return {}
+  const { policy, until } = registration
+  return {
+    authorization: until < FOREVER ? { policy, until: new Date(until * 1000).toISOString() } : { policy },
   }
 }
 

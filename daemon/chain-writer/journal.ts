@@ -16,6 +16,7 @@ import { Address, Hash } from './values.ts'
 
 const Purpose = z.discriminatedUnion('type', [
   z.object({ type: z.literal('deploy'), contract: Address }),
+  /** Of gateways before the contract registered a log by its first authorisation. */
   z.object({ type: z.literal('register') }),
   z.object({ type: z.literal('authorize') }),
   z.object({ type: z.literal('anchor'), size: Decimal, root: Root, note: z.string().max(10_000) }),

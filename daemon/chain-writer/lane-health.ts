@@ -1,8 +1,10 @@
 /** How a lane stands, as health states: pure. */
 import { AnchorError, messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
+import { authorizationHealth } from './authorized.ts'
 import { ChainError } from './chain-error.ts'
 import type { LaneContext } from './lane-context.ts'
+import type { Registration } from './registry.ts'
 import { EQUIVOCATION_REMEDY } from './round.ts'
 
 export interface Failure {
@@ -16,6 +18,8 @@ export interface Failure {
 export interface LaneTroubles {
   /** When the state was read. */
   readonly found: readonly Health[]
+  /** Of the log on the chain, as last seen. */
+  readonly registration: Registration | undefined
   readonly failure: Failure | undefined
   /** The ledger contradicted itself. */
   readonly conflict: string | undefined
@@ -32,7 +36,7 @@ const SETTLING_MS = 5_000
 
 export function laneHealth(lane: LaneContext, troubles: LaneTroubles): Health[] {
   const { name, kind, limits, now, anchoring, alarm, endpoints, journal, signer, chainId } = lane
-  const { failure, conflict, hindered, lostAnchors, balance, waitingSince } = troubles
+  const { registration, failure, conflict, hindered, lostAnchors, balance, waitingSince } = troubles
   const list: Health[] = [...troubles.found]
   const add = (code: string, severity: Health['severity'], title: string, remedy: string) =>
     list.push({ code, severity, title: `${name}: ${title}`, remedy })
@@ -45,6 +49,7 @@ export function laneHealth(lane: LaneContext, troubles: LaneTroubles): Health[] 
       `${EQUIVOCATION_REMEDY} When you know what happened: stop the gateway, remove ${alarm.path}, start it.`,
     )
   }
+  if (registration) list.push(...authorizationHealth(lane, registration))
   if (conflict) add('chain.checkpoint-conflict', 'error', conflict, EQUIVOCATION_REMEDY)
   if (failure && !isSettling(failure, now())) {
     const { code, remedy } = describeFailure(failure.error)

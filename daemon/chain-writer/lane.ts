@@ -8,7 +8,7 @@ import { type AnchorCheckpoint, dueIn } from './checkpoint.ts'
 import { doubt } from './doubt.ts'
 import type { LaneContext } from './lane-context.ts'
 import { type Failure, type LaneTroubles, laneHealth } from './lane-health.ts'
-import type { Head } from './registry.ts'
+import type { Head, Registration } from './registry.ts'
 import { makeRound } from './round.ts'
 
 export interface Lane {
@@ -21,6 +21,8 @@ export interface Lane {
   readonly waitingSince: number | undefined
   /** Of the gateway's account, as last seen. */
   readonly balance: bigint | undefined
+  /** Of the log on the chain, as last seen; undefined until the gateway may anchor. */
+  readonly registration: Registration | undefined
   readonly health: readonly Health[]
   /** Ends after the step under way; what is signed stays in the journal. */
   stop(): Promise<void>
@@ -39,6 +41,7 @@ export function startLane(options: LaneOptions): Lane {
   const { kind, limits, now, changed, anchoring, record } = options
   let newest: { checkpoint: AnchorCheckpoint; since: number } | undefined
   let head: Head | undefined
+  let registration: Registration | undefined
   let failure: Failure | undefined
   let lostAnchors = 0
   let balance: bigint | undefined
@@ -80,6 +83,7 @@ export function startLane(options: LaneOptions): Lane {
       if (result.hindrance === undefined) hindered = undefined
       else hindered = { what: result.hindrance, since: hindered?.since ?? now() }
       if (result.head) head = result.head
+      if (result.registration) registration = result.registration
       lostAnchors += result.lost ?? 0
       await lookAtBalance()
       return result.wait
@@ -106,6 +110,7 @@ export function startLane(options: LaneOptions): Lane {
   const health = () =>
     laneHealth(lane, {
       found: options.health ?? [],
+      registration,
       failure,
       conflict,
       hindered,
@@ -137,6 +142,9 @@ export function startLane(options: LaneOptions): Lane {
     },
     get balance() {
       return balance
+    },
+    get registration() {
+      return registration
     },
     get health() {
       return health()

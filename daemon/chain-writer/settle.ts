@@ -36,8 +36,7 @@ export async function settle(
   const { journal } = lane
   const { purpose } = transaction
   if (receipt.status === 1n && purpose.type === 'deploy') {
-    lane.record.contract = receipt.contractAddress ?? purpose.contract
-    await lane.record.save()
+    await lane.record.moveTo(receipt.contractAddress ?? purpose.contract)
   }
   if (receipt.status === 1n && purpose.type === 'anchor') {
     const event = eventIn(lane, receipt, purpose)

@@ -82,6 +82,35 @@ t.test('rules that somebody changed and that were restored are a note, not an al
   t.match(statusText(state, now), /nft changed the gateway's rules/)
 })
 
+t.test('where strangers are served stands in the status, and why not', async (t) => {
+  const listen = '0.0.0.0:8480'
+  const well = live({ ...supervisor, served: [{ name: 'log-server', listen }] })
+  t.equal(statusCode(well), 0)
+  t.match(statusText(well, now), /served +log-server on 0\.0\.0\.0:8480/)
+  const taken = live({
+    ...supervisor,
+    served: [{ name: 'log-server', listen, why: 'another program has this port' }],
+  })
+  t.match(taken.health, [{ code: 'log-server.not-listening', severity: 'warning' }])
+  t.match(statusText(taken, now), /NOT on 0\.0\.0\.0:8480: another program has this port/)
+})
+
+t.test('too few witnesses are a warning, another history at one of them an error', async (t) => {
+  const fine = { name: 'a', alarm: false }
+  const silent = { name: 'b', error: 'no answer in time', alarm: false }
+  const cosigning = { atLeast: 1, size: '12', time: '2026-01-01T00:09:48Z', witnesses: [fine, silent] }
+  const enough = live({ ...supervisor, cosigning })
+  t.same(enough.health, [])
+  t.match(statusText(enough, now), /witnessed +12 leaves, 12 s ago, by at least 1 of 2 witnesses/)
+  const few = live({ ...supervisor, cosigning: { ...cosigning, atLeast: 2 } })
+  t.match(few.health, [{ code: 'witness.too-few', severity: 'warning', title: /b: no answer in time/ }])
+  const contradicted = { name: 'b', error: 'it has cosigned another root for 12 leaves', alarm: true }
+  const alarmed = live({ ...supervisor, cosigning: { ...cosigning, witnesses: [fine, contradicted] } })
+  t.match(alarmed.health, [{ code: 'witness.contradiction', severity: 'error' }])
+  const none = live({ ...supervisor, cosigning: { atLeast: 1, witnesses: [fine] } })
+  t.match(statusText(none, now), /witnessed +nothing yet/)
+})
+
 t.test('ages read in the largest sensible unit and are never negative', async (t) => {
   t.same(
     [
