@@ -20,10 +20,15 @@ const ChainStatus = z.object({
   chainId: z.number().optional(),
   contract: z.string().optional(),
   label: z.string().optional(),
+  logKey: z.string().optional(),
   gatewayAddress: z.string().optional(),
+  owner: z.string().optional(),
+  authorization: z.object({ policy: z.string(), until: z.string().optional() }).optional(),
   head: Point.optional(),
   anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
+  health: z.array(HealthItem).optional(),
 })
+export type ChainStatus = z.infer<typeof ChainStatus>
 
 const RecorderStatus = z.object({
   records: z.number(),

@@ -1,5 +1,4 @@
 /** The lanes of all configured chains, with their state on disk: what the thread runs, and a test may without one. */
-import { hash } from 'node:crypto'
 import { rename } from 'node:fs/promises'
 import type { z } from 'zod'
 import { makeDirectory } from '../base/durable.ts'
@@ -19,6 +18,7 @@ import { chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import type { ChainSpec, ChainState, ChainWriterData, ChainWriterState } from './chain-writer-state.ts'
 import type { AnchorCheckpoint, Consistency } from './checkpoint.ts'
+import { vkeyHashOf } from './delegation.ts'
 import {
   DEVELOPMENT_CHAIN_ID,
   DEVELOPMENT_LABEL,
@@ -51,7 +51,7 @@ export interface ChainWriterOptions {
 export async function startChainWriter(options: ChainWriterOptions): Promise<ChainWriter> {
   const { data, changed } = options
   const signer = gatewaySigner(data.key)
-  const vkeyHash = `0x${hash('sha256', data.verifierKey)}`
+  const vkeyHash = vkeyHashOf(data.verifierKey)
   const ending = new AbortController()
   const connect = options.rpc ?? ((url, signal) => httpRpc(url, { signal }))
   await makeDirectory(data.stateDir)
