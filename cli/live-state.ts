@@ -21,6 +21,9 @@ const ChainStatus = z.object({
   contract: z.string().optional(),
   label: z.string().optional(),
   logKey: z.string().optional(),
+  currency: z.string().optional(),
+  explorer: z.string().optional(),
+  funds: z.object({ balance: z.string().optional() }).optional(),
   gatewayAddress: z.string().optional(),
   owner: z.string().optional(),
   authorization: z.object({ policy: z.string(), until: z.string().optional() }).optional(),
@@ -78,7 +81,7 @@ const RECORDER_SILENT: Health = {
   remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
 }
 
-const WITHOUT_WHICH_IT_CAPTURES = new Set(['development-chain', 'sensor'])
+const WITHOUT_WHICH_IT_CAPTURES = new Set(['development-chain', 'sensor', 'log-server', 'witness'])
 
 /** What the supervisor's own state means for health. */
 export function supervisorHealth(state: SupervisorState): Health[] {
@@ -193,6 +196,16 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       severity: 'warning',
       title: 'The CA may speak for every site, which the policy no longer needs',
       remedy: 'Run installers/install.sh again: it makes a CA for the governed domains only.',
+    })
+  }
+  for (const { name, listen, why } of state.served) {
+    if (why === undefined) continue
+    found.push({
+      code: `${name}.not-listening`,
+      severity: 'warning',
+      title: `${name} does not listen on ${listen}: ${why}`,
+      remedy:
+        'End the other program or set another address in gateway.yaml; it is tried again every two seconds.',
     })
   }
   for (const child of children) {

@@ -21,6 +21,10 @@ export function statusText(state: LiveState, now: Date): string {
         ['policy', `${policy.name}, ${policy.hash.slice(0, 12)}`],
         ['processes', `${children.map(({ name }) => name).join(', ')}; ${restarts} restarts`],
         ...recorderRows(recorder, now),
+        ...supervisor.served.map(({ name, listen, why }) => [
+          'served',
+          `${name} on ${listen}${why === undefined ? '' : `: NOT LISTENING (${why})`}`,
+        ]),
         ['keys', supervisor.vault],
       ]),
     )

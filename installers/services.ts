@@ -1,9 +1,9 @@
 /** The gateway as a service: units where systemd runs, else a detached process. */
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import type { Config } from '../daemon/config/config.ts'
 import { childEnvironment, programRoot } from '../daemon/supervisor/program.ts'
+import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { processStart, readState } from '../daemon/supervisor/state-file.ts'
 import { InstallError } from './install-error.ts'
 import { run, succeeds } from './run.ts'
@@ -14,9 +14,6 @@ export const UNITS = [FENCE_UNIT, DAEMON_UNIT] as const
 const UNIT_DIRECTORY = '/etc/systemd/system'
 
 export const unitPath = (name: string): string => `${UNIT_DIRECTORY}/${name}`
-
-/** sd_booted(3): systemd is PID 1 exactly where this directory is. */
-export const systemdRuns = (): boolean => existsSync('/run/systemd/system')
 
 /** Writes a unit from its template; says whether it changed. */
 export async function installUnit(

@@ -2,11 +2,12 @@
 import { readFile } from 'node:fs/promises'
 import { logKeyOf, originHash } from '../../daemon/chain-writer/addresses.ts'
 import { readAnchors } from '../../daemon/chain-writer/anchors.ts'
-import { assertChain, type Chain, chainOver } from '../../daemon/chain-writer/chain.ts'
+import { type Chain, chainOver } from '../../daemon/chain-writer/chain.ts'
 import { findContract } from '../../daemon/chain-writer/contract-ready.ts'
 import { vkeyHashOf } from '../../daemon/chain-writer/delegation.ts'
-import { DEVELOPMENT_CHAIN_ID, developmentRpc } from '../../daemon/chain-writer/development-chain.ts'
-import { failover, httpRpc } from '../../daemon/chain-writer/json-rpc.ts'
+import { endpointsOf } from '../../daemon/chain-writer/endpoints.ts'
+import { httpRpc } from '../../daemon/chain-writer/json-rpc.ts'
+import { laneSettings } from '../../daemon/chain-writer/lane-settings.ts'
 import {
   DEFAULT_POLICY,
   decodeRegistration,
@@ -52,11 +53,14 @@ export async function ownedLog(options: ChainOptions, command: string): Promise<
   if (verifierKey === undefined) throw new NoEvidence(config.stateDir)
   const origin = verifierKey.split('+', 1)[0]!
   const { name, owner } = spec
+  const port = config.listen.ports.developmentChain
+  const {
+    chainId,
+    urls,
+    contract: configured,
+  } = laneSettings(spec.kind === 'development' ? { ...spec, port } : spec)
   const known = await knownOf(config, paths, name)
-  const chainId = spec.kind === 'development' ? DEVELOPMENT_CHAIN_ID : spec.chainId
-  const urls = spec.kind === 'development' ? [developmentRpc(config.listen.ports.developmentChain)] : spec.rpc
-  const chain = chainOver(failover(urls.map((url) => httpRpc(url))))
-  const configured = spec.kind === 'rpc' ? spec.contract?.toLowerCase() : undefined
+  const chain = chainOver(endpointsOf({ rpcs: urls.map((url) => httpRpc(url)), chainId, now: Date.now }))
   return {
     name,
     chainId,
@@ -68,8 +72,7 @@ export async function ownedLog(options: ChainOptions, command: string): Promise<
     authorizations: paths.authorizations,
     chain,
     async onChain() {
-      await assertChain(chain, chainId)
-      const contract = await findContract(chain, configured, known.contract)
+      const contract = await findContract(chain, configured?.toLowerCase(), known.contract)
       if (contract === undefined) throw new NotOnChain(name, known.gateway)
       const data = await chain.call(contract, encode.registration(logKeyOf(owner, origin)))
       return { contract, registration: decodeRegistration(data) }

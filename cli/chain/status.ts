@@ -10,11 +10,13 @@ export function chainsText(chains: readonly ChainStatus[], now: Date): string {
 function rows(chain: ChainStatus, now: Date): string[][] {
   const { name, chainId, label, contract, logKey, owner, gatewayAddress, authorization, head, anchored } =
     chain
+  const { balance } = chain.funds ?? {}
   const found: [string, string | undefined][] = [
     ['chain', `${name}, id ${chainId}${label === undefined ? '' : ` (${label})`}`],
     ['contract', contract ?? 'none yet'],
     ['log', logKey],
     ['gateway', gatewayAddress],
+    ['balance', balance === undefined ? undefined : `${inUnits(balance)} ${chain.currency ?? ''}`],
     ['owner', owner === gatewayAddress ? 'the gateway itself' : owner],
     [
       'authorised',
@@ -29,6 +31,7 @@ function rows(chain: ChainStatus, now: Date): string[][] {
         ? 'none yet'
         : `${anchored.size} leaves in block ${anchored.block}, ${ago(anchored.time, now)} ago, transaction ${anchored.transaction}`,
     ],
+    ['', anchored && chain.explorer && `${chain.explorer.replace(/\/$/, '')}/tx/${anchored.transaction}`],
     ...(chain.health ?? []).flatMap(({ title, remedy }): [string, string][] => [
       ['state', title],
       ['', remedy],
@@ -36,3 +39,6 @@ function rows(chain: ChainStatus, now: Date): string[][] {
   ]
   return found.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
 }
+
+/** Wei in the chain's main unit, to a millionth. */
+const inUnits = (wei: string) => (Number(BigInt(wei) / 10n ** 12n) / 1e6).toString()

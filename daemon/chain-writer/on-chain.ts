@@ -2,6 +2,7 @@
  * What a chain says of a log, for whoever verifies: without our daemon, our state or our key. An answer is only as
  * good as the endpoint that gives it.
  */
+import type { Finality } from './anchors.ts'
 import { assertChain, type Chain, chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import { httpRpc, type RpcOptions } from './json-rpc.ts'
@@ -74,6 +75,19 @@ async function assertRegistry(chain: Chain, contract: string): Promise<void> {
   const code = await chain.code(contract)
   if (code === '0x') throw nothing(`there is no contract at ${contract}`)
   if (!isAnyRegistry(code)) throw nothing(`the contract at ${contract} is no version of AnchorRegistry`)
+}
+
+/** How final a block is by the endpoint's own tags; undefined where it has none. @throws ChainError */
+export async function readFinality(where: OnChain, block: number): Promise<Finality | undefined> {
+  const chain = await connect(where)
+  const covers = async (tag: 'finalized' | 'safe') => ((await chain.block(tag))?.number ?? -1) >= block
+  try {
+    if (await covers('finalized')) return 'finalized'
+    return (await covers('safe')) ? 'safe' : 'included'
+  } catch (error) {
+    if (error instanceof ChainError && error.code === 'RPC_REFUSED') return undefined
+    throw error
+  }
 }
 
 async function logsOf(chain: Chain, transaction: string) {

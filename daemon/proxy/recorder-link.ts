@@ -1,6 +1,7 @@
 /**
- * The worker's connection to the recorder: frames out, Durable and Failed in. Frames of one event-loop turn
- * leave in one writev; bodies are written as the buffers they came in.
+ * The worker's connection to the recorder: frames out, Durable and Failed in. Frames leave together
+ * (together-writer.ts), at once only where an agent waits for the answer; bodies are written as the buffers they
+ * came in.
  *
  * Fails safe: while it is down no exchange can be opened; when it goes down every open exchange hears of it. An
  * exchange whose RequestEnd isn't answered in time has failed.
@@ -15,7 +16,7 @@ import {
   type RefusalPayload,
 } from '../recorder/protocol.ts'
 import { now } from './clock.ts'
-import { writeThisTurn } from './turn.ts'
+import { TogetherWriter } from './together-writer.ts'
 
 export interface ExchangeListener {
   /** All up to RequestEnd is on disk. */
@@ -64,6 +65,7 @@ export class RecorderLink {
   #refusals: Buffer[] = []
   #lostRefusals = 0
   #socket: Socket | undefined
+  #together: TogetherWriter | undefined
   #connected = false
   #stopped = false
   #exchange = 0
@@ -109,12 +111,12 @@ export class RecorderLink {
 
   /** One frame whose payload is the parts put together. */
   send(type: FrameType, exchange: number, parts: readonly Buffer[]): void {
-    if (!this.#connected || !this.#socket) return
+    if (!this.#connected || !this.#together) return
     const joined = parts.length > MAX_PARTS ? [Buffer.concat(parts)] : parts
     let length = 0
     for (const part of joined) length += part.length
-    writeThisTurn(this.#socket, frameHeader(type, exchange, now(), length))
-    for (const part of joined) if (part.length > 0) writeThisTurn(this.#socket, part)
+    this.#together.write(frameHeader(type, exchange, now(), length))
+    for (const part of joined) if (part.length > 0) this.#together.write(part)
   }
 
   /** RequestEnd: its listener hears `durable` or `unrecorded` within the time-out. */
@@ -122,6 +124,7 @@ export class RecorderLink {
     const open = this.#open.get(exchange)
     if (!open) return
     this.send(FrameType.RequestEnd, exchange, [payload])
+    this.#together?.flushThisTurn()
     open.asked = performance.now()
     this.#awaiting.add(exchange)
   }
@@ -164,6 +167,7 @@ export class RecorderLink {
     const reader = new FrameReader()
     let reason = 'the connection ended'
     this.#socket = socket
+    this.#together = new TogetherWriter(socket)
     socket.on('connect', () => {
       this.#connected = true
       this.#retry = FIRST_RETRY_MS

@@ -72,7 +72,8 @@ export class Recorder {
     const { stateDir: dir, bodyKey, logKey, origin, verifierKey, checkpointIntervalMs } = start
     const journal = path.join(dir, 'journal')
     const { retention, policy } = start
-    const keys = { bodyKey, logKey, origin, verifierKey }
+    const { predecessor } = start
+    const keys = { bodyKey, logKey, origin, verifierKey, predecessor }
     const workerData = { dir, journal, ...keys, checkpointIntervalMs, retention, policy }
     this.#finaliser = new Worker(new URL('./finalise/thread.ts', import.meta.url), {
       workerData: workerData satisfies FinaliseStart,

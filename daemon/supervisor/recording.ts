@@ -1,7 +1,9 @@
 /** The recorder as this gateway starts it: with its keys, its log's name, the chains, and the evidence that waited. */
 import type { Policy } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
+import { formatVerifierKey } from '../ledger/note.ts'
 import type { RetentionSettings } from '../recorder/retention/keeper.ts'
+import type { GatewayKeys } from '../vault/gateway-keys.ts'
 import type { Account } from './accounts.ts'
 import type { AuditTrail } from './audit-trail.ts'
 import type { Child } from './child.ts'
@@ -14,17 +16,25 @@ import { startRecorder } from './recorder-process.ts'
 export function ownRecorder(
   config: Config,
   paths: Layout,
-  {
-    keys,
-    logSeed,
+  { gateway, origin, verifierKey }: Pick<Identity, 'gateway' | 'origin' | 'verifierKey'>,
+) {
+  const { keys, bodyKeys, predecessor } = gateway
+  const { checkpointIntervalMs } = config.ledger
+  return {
+    stateDir: paths.recorderState,
+    bodyKey: bodyKeys,
+    logKey: keys.log.privateKey,
+    predecessor,
     origin,
     verifierKey,
-  }: Pick<Identity, 'logSeed' | 'origin' | 'verifierKey'> & { keys: { body: Buffer } },
-) {
-  const { checkpointIntervalMs } = config.ledger
-  const stateDir = paths.recorderState
-  return { stateDir, bodyKey: keys.body, logKey: logSeed, origin, verifierKey, checkpointIntervalMs }
+    checkpointIntervalMs,
+  }
 }
+
+const named = (gateway: GatewayKeys, origin: string) => ({
+  gateway,
+  verifierKey: formatVerifierKey(origin, gateway.keys.log.publicKey),
+})
 
 function retentionOf({ retention }: Config): RetentionSettings {
   const { maxAge, maxSize, whenDiskFull, reserve } = retention
@@ -36,6 +46,9 @@ export function startRecording(options: {
   readonly paths: Layout
   readonly account: Account
   readonly identity: Identity
+  /** Those in force when a recorder starts. */
+  readonly keys: () => GatewayKeys
+  readonly recorded: (ids: readonly string[]) => void
   readonly log: Log
   readonly changed: () => void
   readonly trail: AuditTrail
@@ -56,9 +69,10 @@ export function startRecording(options: {
       trail.lost()
       trail.write('child-died', { child: 'recorder', how })
     },
-    recorded: trail.recorded,
+    renewed: trail.lost,
+    recorded: options.recorded,
     start: () => ({
-      ...ownRecorder(config, paths, identity),
+      ...ownRecorder(config, paths, { ...identity, ...named(options.keys(), identity.origin) }),
       socket: paths.recorderSocket,
       statusSocket: paths.statusSocket,
       adminSocket: paths.adminSocket,
@@ -66,7 +80,7 @@ export function startRecording(options: {
       policy: options.policy(),
       chain: {
         chains,
-        key: identity.keys.gateway,
+        key: options.keys().keys.gateway,
         stateDir: paths.chainState,
         origin: identity.origin,
         verifierKey: identity.verifierKey,

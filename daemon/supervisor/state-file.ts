@@ -60,6 +60,8 @@ export const SupervisorState = z.object({
     /** Packets that the kernel could not hand to it. */
     drops: z.number(),
   }),
+  /** What strangers are served, by whom, and why not where its port can't be had. */
+  served: z.array(z.object({ name: z.string(), listen: z.string(), why: z.string().optional() })).default([]),
   children: z.array(Child),
 })
 export type SupervisorState = z.infer<typeof SupervisorState>

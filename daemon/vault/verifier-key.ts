@@ -1,12 +1,17 @@
 /** The log's public verifier key beside the sealed keys: what auditors and the CLI verify with. */
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { makeDirectory } from '../base/durable.ts'
+import { makeDirectory, writeFileAtomic } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import { createKeyFile } from './key-file.ts'
 import { VaultError } from './vault-error.ts'
 
 export const VERIFIER_KEY_FILE = 'log.vkey'
+
+/** Puts the key that a rotation brought in the place of the one that ended. */
+export function replaceVerifierKey(dir: string, text: string): Promise<void> {
+  return writeFileAtomic(join(dir, VERIFIER_KEY_FILE), Buffer.from(`${text}\n`), { mode: 0o644 })
+}
 
 /**
  * Writes `text` (a C2SP verifier key) to `log.vkey` in `dir` (0644), or makes sure that it stands there.

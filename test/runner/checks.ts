@@ -7,7 +7,7 @@ export interface CheckResult {
   readonly milliseconds: number
 }
 
-const rooms = ['daemon', 'firewall', 'ca', 'policies', 'cli', 'installers', 'test']
+const rooms = ['daemon', 'firewall', 'ca', 'policies', 'cli', 'installers', 'library', 'dashboard', 'test']
 
 /** What is checked without running the product: each is a program with its arguments. */
 const checks: readonly (readonly [name: string, argv: readonly string[]])[] = [

@@ -29,6 +29,7 @@ const supervisor: SupervisorState = {
   },
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
+  served: [],
   children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
 }
 const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
@@ -123,6 +124,9 @@ state       it must
     ...chain,
     owner: gateway,
     label: 'worth nothing',
+    currency: 'ETH',
+    explorer: 'https://explorer.example',
+    funds: { balance: '1500000000000000000' },
     authorization: { policy: 'consistent', until: '2027-01-01T00:00:00Z' },
     head: { size: '5', root },
     anchored: { size: '5', root, block: 7, time, transaction: `0x${root}` },
@@ -133,10 +137,12 @@ state       it must
 contract    none yet
 log         ${chain.logKey}
 gateway     ${gateway}
+balance     1.5 ETH
 owner       the gateway itself
 authorised  policy consistent, until 2027-01-01T00:00:00Z
 head        5 leaves, root ${root}
 anchor      5 leaves in block 7, 60 s ago, transaction 0x${root}
+            https://explorer.example/tx/0x${root}
 
 chain       base`,
   )

@@ -60,8 +60,15 @@ async function run(): Promise<void> {
   const port = parentPort!
   const send = (message: FromFinaliser) => port.postMessage(message)
   // Buffers arrive as plain Uint8Arrays.
-  const { bodyKey, logKey, retention, ...rest } = workerData as FinaliseStart
-  const keys = { bodyKey: Buffer.from(bodyKey), logKey: Buffer.from(logKey) }
+  const { bodyKey, logKey, predecessor, retention, ...rest } = workerData as FinaliseStart
+  const keys = {
+    bodyKey: Buffer.from(bodyKey),
+    logKey: Buffer.from(logKey),
+    predecessor: predecessor && {
+      verifierKey: predecessor.verifierKey,
+      logKey: predecessor.logKey && Buffer.from(predecessor.logKey),
+    },
+  }
   const start = { ...rest, ...packLimits(retention), ...keys, fs: realFileSystem }
   let checkpointTime: string | undefined
   const finaliser = await Finaliser.open(start, {

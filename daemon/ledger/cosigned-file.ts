@@ -1,0 +1,46 @@
+/**
+ * The newest checkpoint that enough witnesses cosigned, kept beside the log's own: that one moves on every second, and
+ * witnesses take their time.
+ */
+import { join } from 'node:path'
+import { type FileSystem, writeFileAtomic } from '../base/durable.ts'
+import { parseSignedCheckpoint, type SignedCheckpoint } from './checkpoint.ts'
+import { type Cosignature, verifyCosigned } from './cosignature.ts'
+import { decodeUtf8 } from './encoding.ts'
+import { COSIGNED_FILE, readIfPresent } from './files.ts'
+
+const TEMPORARY_FILE = '.cosigned.next'
+
+/** As it stands, without believing it. @throws LedgerError MALFORMED_NOTE, MALFORMED_CHECKPOINT, UNREADABLE */
+export function readCosigned(dir: string): SignedCheckpoint | undefined {
+  const bytes = readIfPresent(join(dir, COSIGNED_FILE))
+  return bytes && parseSignedCheckpoint(decodeUtf8(bytes))
+}
+
+/**
+ * The newest checkpoint of the log under which at least `atLeast` of these witnesses stand, verified; undefined where
+ * there is none yet.
+ * @param verifierKey of the log
+ * @param witnesses their verifier keys (type 0x04)
+ * @throws LedgerError where what is stored is no such checkpoint: it was altered
+ */
+export function newestCosigned(
+  dir: string,
+  verifierKey: string,
+  witnesses: readonly string[],
+  atLeast: number,
+): { checkpoint: SignedCheckpoint; cosignatures: Cosignature[] } | undefined {
+  const stored = readCosigned(dir)
+  if (stored === undefined) return undefined
+  const found = verifyCosigned(stored.note, verifierKey, witnesses)
+  return found.cosignatures.length >= atLeast ? found : undefined
+}
+
+/** Keeps a cosigned checkpoint in the place of an older one, durably. */
+export function writeCosigned(dir: string, note: string, fs?: FileSystem): Promise<void> {
+  const temporary = join(dir, TEMPORARY_FILE)
+  return writeFileAtomic(join(dir, COSIGNED_FILE), Buffer.from(note), {
+    temporary,
+    ...(fs === undefined ? {} : { fs }),
+  })
+}
