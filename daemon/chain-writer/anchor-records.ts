@@ -12,12 +12,12 @@ import {
 import { ChainError } from './chain-error.ts'
 import type { LaneRecord } from './lane-context.ts'
 
-type Owner = Omit<ChainAnchors, 'contract' | 'anchors' | 'former'>
+type Place = Omit<ChainAnchors, 'contract' | 'anchors' | 'former'>
 
 /** A damaged file is set aside, which `health` says. @throws DurableError */
 export async function openAnchors(
   directory: string,
-): Promise<{ health: Health | undefined; record: (of: Owner) => LaneRecord }> {
+): Promise<{ health: Health | undefined; record: (of: Place) => LaneRecord }> {
   let state: AnchorState
   let health: Health | undefined
   try {
@@ -31,7 +31,7 @@ export async function openAnchors(
   }
   let writing: Promise<void> = Promise.resolve()
 
-  const record = (of: Owner): LaneRecord => {
+  const record = (of: Place): LaneRecord => {
     state = { v: 1, chains: retired(state.chains, of) }
     const known = state.chains.find((c) => !c.former && c.name === of.name && c.chainId === of.chainId)
     const part: LaneRecord = {

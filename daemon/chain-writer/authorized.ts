@@ -10,6 +10,7 @@ import { authorizationDocument, digestOf } from './delegation.ts'
 import type { InFlight } from './journal.ts'
 import type { LaneContext } from './lane-context.ts'
 import { encode, FOREVER, type Registration, revertName } from './registry.ts'
+import type { Signer } from './signer.ts'
 import { transact } from './transact.ts'
 
 /** An authorisation with less than this left is to be renewed: time to find an owner who signs once a year. */
@@ -31,6 +32,11 @@ export async function authorized(
   if (lane.owner === lane.signer.address) {
     if (may) return true
     await authorizeItself(lane, contract, registration, replacing)
+    return false
+  }
+  if (lane.ownerSigner !== undefined) {
+    if (may) return true
+    await submit(lane, contract, signedByFirst(lane, lane.ownerSigner, contract, registration), replacing)
     return false
   }
   const stored = storedOf(lane)
@@ -69,6 +75,27 @@ async function authorizeItself(
     vkeyHash: lane.vkeyHash,
   })
   await transact(lane, { to: contract, data, purpose: { type: 'authorize' } }, replacing)
+}
+
+/** The gateway's first account owns the log and signs for the key that took its place, which pays. */
+function signedByFirst(
+  lane: LaneContext,
+  owner: Signer,
+  contract: string,
+  registration: Registration,
+): SignedByOwner {
+  const given = {
+    owner: owner.address,
+    gateway: lane.signer.address,
+    logId: originHash(lane.origin),
+    vkeyHash: lane.vkeyHash,
+    policy: registration.owner === undefined ? lane.policy : registration.policy,
+    notBefore: 0,
+    expiry: FOREVER,
+    nonce: registration.nonce,
+  }
+  const digest = digestOf(authorizationDocument({ chainId: lane.chainId, contract }, given))
+  return { v: 1, chainId: lane.chainId, contract, given, signature: owner.countersign(digest) }
 }
 
 type SignedByOwner = StoredAuthorization & { readonly signature: string }

@@ -49,6 +49,11 @@ export const ChainWriterData = z.object({
   ),
   /** secp256k1 scalar of the gateway's account. */
   key: z.instanceof(Uint8Array).refine((key) => key.length === 32),
+  /** Of the gateway's first account, where the key was rotated since: the log stays that one's, and it authorises. */
+  ownerKey: z
+    .instanceof(Uint8Array)
+    .refine((key) => key.length === 32)
+    .optional(),
   /** A directory of the chain-writer's own. */
   stateDir: z.string().min(1),
   /** Of the log: the checkpoint's first line. */
@@ -144,6 +149,10 @@ const ChainState = z.object({
       since: z.string(),
     })
     .optional(),
+  /** Leaves of the newest tree that is at each level, or beyond it. */
+  sizes: z.object({ submitted: Decimal, included: Decimal, safe: Decimal, finalized: Decimal }),
+  /** Why the chain takes no anchor now. */
+  failing: z.string().optional(),
   health: z.array(Health),
 })
 export type ChainState = z.infer<typeof ChainState>

@@ -43,6 +43,7 @@ export interface ChainWriterOptions {
 export async function startChainWriter(options: ChainWriterOptions): Promise<ChainWriter> {
   const { data, changed, now = Date.now } = options
   const signer = gatewaySigner(data.key)
+  const first = data.ownerKey && gatewaySigner(data.ownerKey)
   const vkeyHash = vkeyHashOf(data.verifierKey)
   const ending = new AbortController()
   const connect = options.rpc ?? ((url, signal) => httpRpc(url, { signal }))
@@ -63,11 +64,12 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     }
     const setAside = kind === 'development' ? await setAsideHealth(data.stateDir) : undefined
     if (setAside) health.push(setAside)
-    const owner = spec.owner ?? signer.address
+    const owner = spec.owner ?? first?.address ?? signer.address
     const logKey = logKeyOf(owner, data.origin)
     const place = { name, kind, chainId, logKey, gateway: signer.address }
     const record = kept.record(label === undefined ? place : { ...place, label })
     const endpoints = endpointsOf({ rpcs: urls.map((url) => connect(url, ending.signal)), chainId, now })
+    const alarm = await openAlarm(data.stateDir, name)
     const lane = startLane({
       name,
       kind,
@@ -79,10 +81,11 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       signer,
       journal,
       record,
-      alarm: await openAlarm(data.stateDir, name),
+      alarm,
       origin: data.origin,
       vkeyHash,
       owner,
+      ownerSigner: owner === first?.address ? first : undefined,
       authorizations: data.authorizations,
       logKey,
       policy: spec.policy ?? DEFAULT_POLICY,
@@ -101,7 +104,17 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     })
     const gatewayAddress = signer.address
     const state = () =>
-      describeChain({ spec, settings, logKey, owner, gatewayAddress, lane, journal, record, now: now() })
+      describeChain({
+        spec,
+        settings,
+        logKey,
+        owner,
+        gatewayAddress,
+        lane,
+        journal,
+        record,
+        now: now(),
+      })
     return { lane, state }
   }
 

@@ -1,4 +1,5 @@
 /** A chain for `status`: what the lane knows, as the thread's messages have it. Pure. */
+import { standingOf } from './chain-standing.ts'
 import type { ChainSpec, ChainState } from './chain-writer-state.ts'
 import type { Journal } from './journal.ts'
 import type { Lane } from './lane.ts'
@@ -20,6 +21,7 @@ export function describeChain(of: {
 }): ChainState {
   const { spec, settings, logKey, owner, gatewayAddress, lane, journal, record } = of
   const { chainId, label, currency, explorer } = settings
+  const inFlight = pending(journal)
   return {
     name: spec.name,
     kind: spec.kind,
@@ -36,7 +38,12 @@ export function describeChain(of: {
     ...anchored(record),
     ...(lane.waitingSince === undefined ? {} : { waitingSince: new Date(lane.waitingSince).toISOString() }),
     ...(spec.kind === 'development' ? {} : { funds: funds(of) }),
-    ...pending(journal),
+    ...inFlight,
+    ...standingOf({
+      anchors: record.anchors,
+      pending: inFlight.pending?.size,
+      health: lane.health,
+    }),
     health: [...lane.health],
   }
 }

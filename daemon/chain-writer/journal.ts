@@ -49,6 +49,8 @@ const Content = z.object({
   spending: Spending.optional(),
   /** The one after the last that was seen used up. */
   nextNonce: z.int().nonnegative().optional(),
+  /** Of the contract, mined since it was last seen there. */
+  deployments: z.int().nonnegative().optional(),
   /** The largest tree that a transaction was ever signed for: nothing that doesn't extend it may be. */
   tree: z.object({ logKey: Hash, size: Decimal, root: Root }).optional(),
 })
@@ -86,6 +88,9 @@ export async function openJournal(
     },
     get nextNonce() {
       return content.nextNonce
+    },
+    get deployments() {
+      return content.deployments
     },
     get tree() {
       return content.tree

@@ -79,6 +79,8 @@ export interface LaneContext {
   readonly vkeyHash: string
   /** Account that the log belongs to on the chain, lower case: the gateway's own, or whoever authorises it. */
   readonly owner: string
+  /** The owner's key, where this gateway has it: its own first account, before its key was rotated. */
+  readonly ownerSigner?: Signer | undefined
   /** Where what other owners signed is put down. */
   readonly authorizations: string | undefined
   readonly logKey: string

@@ -18,12 +18,12 @@ export interface Lane {
   readonly newest: AnchorCheckpoint | undefined
   /** Of the log on the chain, as last seen. */
   readonly head: Head | undefined
-  /** Of the log on the chain, as last seen; undefined until the gateway may anchor. */
-  readonly registration: Registration | undefined
   /** Since when leaves of the newest checkpoint wait for an anchor (ms since the epoch); undefined where none does. */
   readonly waitingSince: number | undefined
   /** Of the gateway's account, as last seen. */
   readonly balance: bigint | undefined
+  /** Of the log on the chain, as last seen; undefined until the gateway may anchor. */
+  readonly registration: Registration | undefined
   readonly health: readonly Health[]
   /** Ends after the step under way; what is signed stays in the journal. */
   stop(): Promise<void>
@@ -38,6 +38,8 @@ export type LaneOptions = Omit<LaneContext, 'newest' | 'doubts'> & {
 }
 
 const FIRST_BACK_OFF_MS = 250
+/** At an anchor a minute this is little; who anchors once a day has time. */
+const FEW_ANCHORS = 20n
 /** A chain that starts with the gateway isn't up at once: no state of health before this. */
 const SETTLING_MS = 5_000
 
@@ -148,6 +150,15 @@ export function startLane(options: LaneOptions): Lane {
         'Two of the endpoints in `rpc` must agree on it. If it stays so, replace the one that lags, lies or is dead.',
       )
     }
+    const price = BigInt(options.journal.spending?.lastAnchor ?? 0)
+    if (balance !== undefined && balance < price * FEW_ANCHORS) {
+      add(
+        'chain.low-funds',
+        'warning',
+        `the gateway's account ${options.signer.address} holds enough for about ${balance / price} anchors`,
+        `Send some of chain ${options.chainId}'s currency to it before anchoring stops.`,
+      )
+    }
     const since = waitingSince()
     const overdue = since === undefined ? 0 : now() - since
     if (overdue > 3 * anchoring.maxDelayMs + SETTLING_MS) {
@@ -191,14 +202,14 @@ export function startLane(options: LaneOptions): Lane {
     get head() {
       return head
     },
-    get registration() {
-      return registration
-    },
     get waitingSince() {
       return waitingSince()
     },
     get balance() {
       return balance
+    },
+    get registration() {
+      return registration
     },
     get health() {
       return health()

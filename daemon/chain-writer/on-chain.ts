@@ -70,13 +70,6 @@ export async function readAnchoredEvent(where: OnChain, sought: SoughtAnchor): P
   return event
 }
 
-/** Any contract can log the event; only this one's code keeps what it says. */
-async function assertRegistry(chain: Chain, contract: string): Promise<void> {
-  const code = await chain.code(contract)
-  if (code === '0x') throw nothing(`there is no contract at ${contract}`)
-  if (!isAnyRegistry(code)) throw nothing(`the contract at ${contract} is no version of AnchorRegistry`)
-}
-
 /** How final a block is by the endpoint's own tags; undefined where it has none. @throws ChainError */
 export async function readFinality(where: OnChain, block: number): Promise<Finality | undefined> {
   const chain = await connect(where)
@@ -88,6 +81,13 @@ export async function readFinality(where: OnChain, block: number): Promise<Final
     if (error instanceof ChainError && error.code === 'RPC_REFUSED') return undefined
     throw error
   }
+}
+
+/** Any contract can log the event; only this one's code keeps what it says. */
+async function assertRegistry(chain: Chain, contract: string): Promise<void> {
+  const code = await chain.code(contract)
+  if (code === '0x') throw nothing(`there is no contract at ${contract}`)
+  if (!isAnyRegistry(code)) throw nothing(`the contract at ${contract} is no version of AnchorRegistry`)
 }
 
 async function logsOf(chain: Chain, transaction: string) {

@@ -49,6 +49,7 @@ export async function makeRound(lane: LaneContext): Promise<Round> {
   const ready = await readyContract(lane, replacing)
   if (!ready) return { wait: limits.pollMs }
   const { contract, registration } = ready
+  if (lane.journal.deployments) await lane.journal.put({ deployments: 0 })
   const head = await headOf(lane, lane.chain, contract)
   const lost = await forgetLost(lane, contract, head)
   return { ...(await towards(lane, ready, head, replacing)), head, registration, lost }
@@ -119,14 +120,10 @@ async function towards(
         const hindrance = await refreshFinality(lane)
         return { wait: Math.min(due, limits.checkMs), hindrance }
       }
-      await assertExtendsSigned(lane, registration, head, checkpoint)
+      await assertExtendsSigned(lane, head, checkpoint)
       const { size, root, note } = checkpoint
-      const data = encode.anchor(
-        lane.logKey,
-        size,
-        root,
-        await proofFrom(lane, registration, head, checkpoint),
-      )
+      const use = registration.policy === 'consistent' ? 'sent' : 'checked'
+      const data = encode.anchor(lane.logKey, size, root, await proofFrom(lane, head, checkpoint, use))
       const purpose = { type: 'anchor', size: size.toString(), root, note } as const
       await transact(lane, { to: contract, data, purpose }, replacing)
       return { wait: limits.pollMs }
@@ -157,7 +154,6 @@ async function contradiction(
  */
 async function assertExtendsSigned(
   lane: LaneContext,
-  registration: Registration,
   head: Head,
   checkpoint: AnchorCheckpoint,
 ): Promise<void> {
@@ -172,9 +168,7 @@ async function assertExtendsSigned(
       `a transaction with the root ${tree.root} for ${size} leaves was signed, the ledger has another`,
     )
   }
-  if (size > head.size) {
-    await proofFrom(lane, registration, { size, root: tree.root }, checkpoint, 'optional')
-  }
+  if (size > head.size) await proofFrom(lane, { size, root: tree.root }, checkpoint, 'signed-before')
 }
 
 const ledgerBehind = (what: string, checkpoint: AnchorCheckpoint) =>
@@ -205,15 +199,14 @@ async function adopt(
  */
 async function proofFrom(
   lane: LaneContext,
-  { policy }: Registration,
   head: Head,
   { size, root }: AnchorCheckpoint,
-  need: 'by-policy' | 'optional' = 'by-policy',
+  use: 'sent' | 'checked' | 'signed-before',
 ): Promise<readonly string[]> {
   if (head.size === 0n) return []
   const proof = await lane.consistencyProof?.(head.size, size)
   if (!proof) {
-    if (need === 'optional' || policy !== 'consistent') return []
+    if (use !== 'sent') return []
     throw new ChainError(
       'NO_CONSISTENCY_PROOF',
       `there is no proof (yet) that ${size} leaves extend the ${head.size} on the chain`,
@@ -231,11 +224,11 @@ async function proofFrom(
   } catch (error) {
     throw await alarm(
       lane,
-      `the ledger of ${size} leaves doesn't extend the ${head.size} leaves that ${need === 'optional' ? 'were signed before' : 'are on the chain'}`,
+      `the ledger of ${size} leaves doesn't extend the ${head.size} leaves that ${use === 'signed-before' ? 'were signed before' : 'are on the chain'}`,
       error,
     )
   }
-  return policy === 'consistent' ? proof : []
+  return use === 'sent' ? proof : []
 }
 
 /** Stops the lane for good: contradicting evidence isn't to be written over. */

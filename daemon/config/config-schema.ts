@@ -7,8 +7,10 @@ import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
 import { MECHANISMS } from '../vault/pkcs11-mechanism.ts'
 import { PROVIDERS } from '../vault/wrapping-key.ts'
+import { AnchoringSchema, possibleAnchoring } from './anchoring-schema.ts'
 import { Chains } from './chains-schema.ts'
 import { parseListen, parseServer } from './server-address.ts'
+import { logVerifierKey, Witnesses } from './witnesses-schema.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
 const MAX_RUNTIME_DIR = 107 - '/recorder/recorder.sock'.length
@@ -185,17 +187,19 @@ export const ConfigSchema = z
         checkpointIntervalMs: z.int().min(50).max(60_000).default(1000),
         /** Where the log is served to foreign monitors; absent: nowhere. */
         http: z.strictObject({ listen, entries: z.boolean().default(false) }).exactOptional(),
+        /** Who cosigns this log's checkpoints: at least so many of these. */
+        witnesses: Witnesses.exactOptional(),
+        /** Where other logs are cosigned, under which name, and which; absent: none. */
+        witness: z
+          .strictObject({ listen, name: origin, logs: z.array(logVerifierKey).min(1).max(1000) })
+          .exactOptional(),
       })
       .prefault({}),
-    anchoring: z
-      .strictObject({
-        maxDelayMs: z.int().min(1000).max(86_400_000).default(60_000),
-        maxLeaves: z.int().min(1).max(1_000_000).default(1000),
-      })
-      .prefault({}),
+    anchoring: AnchoringSchema,
     chains: Chains.default([{ name: 'development', kind: 'development' }]),
   })
   .superRefine(separateDirectories)
+  .superRefine(possibleAnchoring)
 
 function measure(units: Readonly<Record<string, number>>, least: number, message: string) {
   return z.string().transform((text, context) => {
