@@ -20,9 +20,11 @@ const ChainStatus = z.object({
   name: z.string(),
   chainId: z.number().optional(),
   contract: z.string().optional(),
-  logKey: z.string().optional(),
   label: z.string().optional(),
+  logKey: z.string().optional(),
   gatewayAddress: z.string().optional(),
+  owner: z.string().optional(),
+  authorization: z.object({ policy: z.string(), until: z.string().optional() }).optional(),
   head: Point.optional(),
   anchored: Point.extend({
     block: z.number(),
@@ -42,6 +44,7 @@ const ChainStatus = z.object({
       lastAnchor: z.string().optional(),
     })
     .optional(),
+  health: z.array(HealthItem).optional(),
 })
 export type ChainStatus = z.infer<typeof ChainStatus>
 
