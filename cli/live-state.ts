@@ -23,6 +23,10 @@ const ChainStatus = z.object({
   label: z.string().optional(),
   gatewayAddress: z.string().optional(),
   head: Point.optional(),
+  sizes: z
+    .object({ submitted: z.string(), included: z.string(), safe: z.string(), finalized: z.string() })
+    .default({ submitted: '0', included: '0', safe: '0', finalized: '0' }),
+  failing: z.string().optional(),
   anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
 })
 

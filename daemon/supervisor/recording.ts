@@ -99,6 +99,9 @@ export function startRecording(options: {
       retention: retentionOf(config),
       policy: options.policy(),
       anchoring: anchoringStart(config),
+      ...(config.listen.metrics
+        ? { metrics: { ...config.listen.metrics, supervisorState: paths.supervisorState } }
+        : {}),
       chain: {
         chains,
         key: options.keys().keys.gateway,

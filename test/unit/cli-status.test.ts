@@ -2,6 +2,7 @@ import t from 'tap'
 import { statusCode } from '../../cli/commands/status.ts'
 import { type LiveState, supervisorHealth } from '../../cli/live-state.ts'
 import { ago, statusText } from '../../cli/status-text.ts'
+import { NOTHING } from '../../daemon/supervisor/traffic.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 
 const now = new Date('2026-01-01T00:10:00Z')
@@ -29,6 +30,7 @@ const supervisor: SupervisorState = {
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
   served: [],
+  traffic: NOTHING,
   children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
 }
 const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })

@@ -1,3 +1,4 @@
+import { NOTHING } from '../../daemon/supervisor/traffic.ts'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -61,6 +62,7 @@ const state: SupervisorState = {
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
   served: [],
+  traffic: NOTHING,
   children: [],
 }
 
