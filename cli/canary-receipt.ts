@@ -23,7 +23,7 @@ export async function printCanaryReceipt(
 ): Promise<boolean> {
   const end = Date.now() + WAIT_MS
   const { chains } = readAnchors(layout(config).chainState)
-  const young = chains.every(({ anchors }) => isYoung(BigInt(anchors.at(-1)?.size ?? 0)))
+  const young = chains.every(({ former, anchors }) => former || isYoung(BigInt(anchors.at(-1)?.size ?? 0)))
   let findings: Finding[] = []
   while (Date.now() < end) {
     const evidence = await openEvidence(

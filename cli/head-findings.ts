@@ -18,7 +18,7 @@ export async function headFindings(evidence: Evidence, askHead: AskHead): Promis
   }
   return Promise.all(
     chains.map(async (chain): Promise<Finding> => {
-      const check = `head ${chain.name}`
+      const check = `head ${chain.name}${chain.former ? ` (former contract ${chain.contract})` : ''}`
       const label = chain.label === undefined ? '' : ` (${chain.label})`
       let head: Awaited<ReturnType<AskHead>>
       try {

@@ -5,6 +5,7 @@ import type { Health } from '../daemon/base/health.ts'
 import type { Config } from '../daemon/config/config.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
 import { readState, type SupervisorState } from '../daemon/supervisor/state-file.ts'
+import { servedHealth, witnessHealth } from './served-health.ts'
 
 const HealthItem = z.object({
   code: z.string(),
@@ -25,10 +26,28 @@ const ChainStatus = z.object({
   head: Point.optional(),
   sizes: z
     .object({ submitted: z.string(), included: z.string(), safe: z.string(), finalized: z.string() })
-    .default({ submitted: '0', included: '0', safe: '0', finalized: '0' }),
+    .optional(),
   failing: z.string().optional(),
-  anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
+  anchored: Point.extend({
+    block: z.number(),
+    time: z.string(),
+    transaction: z.string(),
+    finality: z.string().optional(),
+    confirmedBy: z.string().optional(),
+  }).optional(),
+  currency: z.string().optional(),
+  explorer: z.string().optional(),
+  waitingSince: z.string().optional(),
+  funds: z
+    .object({
+      balance: z.string().optional(),
+      spentToday: z.string(),
+      budget: z.string().optional(),
+      lastAnchor: z.string().optional(),
+    })
+    .optional(),
 })
+export type ChainStatus = z.infer<typeof ChainStatus>
 
 const AnchoringStatus = z.object({
   preset: z.string(),
@@ -91,7 +110,13 @@ const RECORDER_SILENT: Health = {
   remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
 }
 
-const WITHOUT_WHICH_IT_CAPTURES = new Set(['development-chain', 'sensor', 'log-server', 'witness'])
+const WITHOUT_WHICH_IT_CAPTURES = new Set([
+  'development-chain',
+  'sensor',
+  'log-server',
+  'witness',
+  'witness-client',
+])
 
 /** What the supervisor's own state means for health. */
 export function supervisorHealth(state: SupervisorState): Health[] {
@@ -208,16 +233,7 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       remedy: 'Run installers/install.sh again: it makes a CA for the governed domains only.',
     })
   }
-  for (const { name, listen, why } of state.served) {
-    if (why === undefined) continue
-    found.push({
-      code: `${name}.not-listening`,
-      severity: 'warning',
-      title: `${name} does not listen on ${listen}: ${why}`,
-      remedy:
-        'End the other program or set another address in gateway.yaml; it is tried again every two seconds.',
-    })
-  }
+  found.push(...servedHealth(state.served), ...witnessHealth(state.cosigning))
   for (const child of children) {
     if (child.state === 'running') continue
     found.push({

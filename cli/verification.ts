@@ -17,8 +17,10 @@ import type { LogRecord } from '../daemon/recorder/record.ts'
 import { storedParts } from '../daemon/recorder/record-parts.ts'
 import { checkState } from '../daemon/supervisor/check-state.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
+import { checkWitnesses } from './check-witnesses.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { goneText } from './gone-text.ts'
+import { keyFindings } from './key-findings.ts'
 
 /** About the question and not about what is stored: for who asks. */
 const QUESTIONABLE = new Set(['NO_SUCH_RECORD', 'AMBIGUOUS', 'NOT_IN_A_CHECKPOINT'])
@@ -109,6 +111,7 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   })
   await look(dirname(paths.keysDirectory), checkState(paths, vault))
   await look(paths.ledger, checkLedger(paths.ledger, evidence.verifierKey))
+  await look(dirname(paths.witnessState), checkWitnesses(evidence, vault))
   // Why it can't be opened is among the findings above.
   const bodyKey = vault && (await openBodyKey(vault, paths.keysDirectory).catch(() => undefined))
   if (bodyKey !== undefined) await look(paths.recorderState, checkRecorder(paths.recorderState, bodyKey))
@@ -116,6 +119,8 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
     const detail = `journal, packs and index in ${paths.recorderState}: they open with the body key only`
     findings.push({ check: 'store', result: 'not-checked', detail })
   }
+  const keys = await keyFindings(evidence)
+  findings.push(...keys.filter(({ result }) => result === 'failed'))
   await look(paths.chainState, checkChainState(paths.chainState))
   if (!existsSync(anchorsFile(paths.chainState))) {
     const detail = `${anchorsFile(paths.chainState)} is not there: nothing was anchored yet, or it was removed`
@@ -124,5 +129,5 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   if (findings.some(({ result }) => result === 'failed')) return findings
   const size = evidence.ledger.checkpoint()?.size ?? 0n
   const detail = `every byte of ${size} leaves, their bodies and the journal`
-  return [{ check: 'store', result: 'proved', detail }, ...findings]
+  return [{ check: 'store', result: 'proved', detail }, ...keys, ...findings]
 }

@@ -7,6 +7,7 @@ import { KEY_NAMES, type KeyName } from '../../daemon/vault/key-kinds.ts'
 import { rewrap } from '../../daemon/vault/rewrap.ts'
 import { secretSource } from '../../daemon/vault/secret-source.ts'
 import { PROVIDERS, type ProviderName } from '../../daemon/vault/wrapping-key.ts'
+import { renewUnit } from '../../installers/services.ts'
 import { CaByInstaller, FileUnusable } from '../cli-error.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -110,6 +111,8 @@ export const keys: Register = (program, act) => {
         const { to } = options as GlobalOptions & { to: ProviderName }
         const { place, config } = await openKeysPlace(options, 'keys rewrap')
         const done = await rewrap(place, to)
+        // The unit is handed what the new provider keeps.
+        await renewUnit(config)
         if (options.json) printJson(done)
         else {
           print(`sealed by ${done.description}: ${[...done.moved, ...done.stayed].join(', ')}`)

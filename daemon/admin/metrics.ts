@@ -9,7 +9,7 @@ import { GROWING, type WorkerCounters } from '../supervisor/traffic.ts'
 
 export interface MeasuredChain {
   readonly name: string
-  readonly sizes: Readonly<Record<'submitted' | 'included' | 'safe' | 'finalized', string>>
+  readonly sizes?: Readonly<Record<'submitted' | 'included' | 'safe' | 'finalized', string>> | undefined
   readonly failing?: string | undefined
 }
 
@@ -22,7 +22,12 @@ export interface Measured {
         readonly pending: number
         readonly treeSize: string
         readonly anchoring?:
-          | { readonly anchored: string; readonly lagSeconds: number; readonly lagLeaves: string; readonly blocked?: string | undefined }
+          | {
+              readonly anchored: string
+              readonly lagSeconds: number
+              readonly lagLeaves: string
+              readonly blocked?: string | undefined
+            }
           | undefined
         readonly chain?: { readonly chains: readonly MeasuredChain[] } | undefined
       }
@@ -65,7 +70,11 @@ export function metricsText(measured: Measured): Promise<string> {
     gauge('recorded_leaves', 'Records in the log', recorder.records)
     gauge('pending_records', 'Exchanges that are over and not in the log yet', recorder.pending)
     gauge('ledger_size_leaves', 'Leaves under the newest signed checkpoint', Number(recorder.treeSize))
-    gauge('anchored_leaves', 'Leaves that a quorum of the chains has', anchoring && Number(anchoring.anchored))
+    gauge(
+      'anchored_leaves',
+      'Leaves that a quorum of the chains has',
+      anchoring && Number(anchoring.anchored),
+    )
     gauge('anchoring_lag_seconds', 'Age of the oldest leaf without an anchor', anchoring?.lagSeconds)
     gauge('anchoring_lag_leaves', 'Leaves without an anchor', anchoring && Number(anchoring.lagLeaves))
     gauge(
@@ -73,10 +82,13 @@ export function metricsText(measured: Measured): Promise<string> {
       'Whether new calls are refused because of anchoring',
       anchoring && (anchoring.blocked === undefined ? 0 : 1),
     )
-    const sizes = labelled('chain_leaves', 'Leaves that a chain has, by how certain it is', ['chain', 'finality'])
+    const sizes = labelled('chain_leaves', 'Leaves that a chain has, by how certain it is', [
+      'chain',
+      'finality',
+    ])
     const failing = labelled('chain_failing', 'Whether a chain takes no anchor now', ['chain'])
     for (const chain of recorder.chain?.chains ?? []) {
-      for (const [finality, size] of Object.entries(chain.sizes))
+      for (const [finality, size] of Object.entries(chain.sizes ?? {}))
         sizes.set({ chain: chain.name, finality }, Number(size))
       failing.set({ chain: chain.name }, chain.failing === undefined ? 0 : 1)
     }

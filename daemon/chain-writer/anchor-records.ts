@@ -1,16 +1,23 @@
 /** `anchors.json` in memory: each lane has its part, writes go one after the other. */
 import { rename } from 'node:fs/promises'
 import type { Health } from '../base/health.ts'
-import { type AnchorState, anchorsFile, type ChainAnchors, readAnchors, writeAnchors } from './anchors.ts'
+import {
+  type AnchorState,
+  anchorsFile,
+  type ChainAnchors,
+  readAnchors,
+  retired,
+  writeAnchors,
+} from './anchors.ts'
 import { ChainError } from './chain-error.ts'
 import type { LaneRecord } from './lane-context.ts'
 
-type Owner = Omit<ChainAnchors, 'contract' | 'anchors'>
+type Place = Omit<ChainAnchors, 'contract' | 'anchors' | 'former'>
 
 /** A damaged file is set aside, which `health` says. @throws DurableError */
 export async function openAnchors(
   directory: string,
-): Promise<{ health: Health | undefined; record: (of: Owner) => LaneRecord }> {
+): Promise<{ health: Health | undefined; record: (of: Place) => LaneRecord }> {
   let state: AnchorState
   let health: Health | undefined
   try {
@@ -24,16 +31,15 @@ export async function openAnchors(
   }
   let writing: Promise<void> = Promise.resolve()
 
-  const record = (of: Owner): LaneRecord => {
-    const known = state.chains.find(
-      (c) => c.name === of.name && c.chainId === of.chainId && c.logKey === of.logKey,
-    )
+  const record = (of: Place): LaneRecord => {
+    state = { v: 1, chains: retired(state.chains, of) }
+    const known = state.chains.find((c) => !c.former && c.name === of.name && c.chainId === of.chainId)
     const part: LaneRecord = {
       contract: known?.contract,
       anchors: known?.anchors ?? [],
       async save() {
         const { contract, anchors } = part
-        const others = state.chains.filter((chain) => chain.name !== of.name)
+        const others = state.chains.filter((chain) => chain.former || chain.name !== of.name)
         state = {
           v: 1,
           chains: contract ? [...others, { ...of, contract, anchors: [...anchors] }] : others,
@@ -41,6 +47,13 @@ export async function openAnchors(
         const next = writing.catch(() => undefined).then(() => writeAnchors(directory, state))
         writing = next
         return next
+      },
+      async moveTo(contract) {
+        if (part.contract === contract) return
+        state = { v: 1, chains: retired(state.chains, { ...of, contract }) }
+        if (part.contract !== undefined) part.anchors = []
+        part.contract = contract
+        await part.save()
       },
     }
     return part

@@ -22,12 +22,20 @@ const FeeSettings = z.object({
 })
 export type FeeSettings = z.infer<typeof FeeSettings>
 
+const Common = {
+  name: ChainName,
+  /** Account that the log belongs to on this chain. Absent: the gateway's own. */
+  owner: Address.optional(),
+  /** What the contract is to demand of the log; absent: registry.ts's default. */
+  policy: z.enum(POLICIES).optional(),
+}
+
 export const ChainWriterData = z.object({
   chains: z.array(
     z.discriminatedUnion('kind', [
-      z.object({ name: ChainName, kind: z.literal('development'), port: z.int().min(1).max(65_535) }),
+      z.object({ ...Common, kind: z.literal('development'), port: z.int().min(1).max(65_535) }),
       z.object({
-        name: ChainName,
+        ...Common,
         kind: z.literal('rpc'),
         chainId: z.int().positive(),
         rpc: z.array(Url).min(1).max(16),
@@ -41,17 +49,24 @@ export const ChainWriterData = z.object({
   ),
   /** secp256k1 scalar of the gateway's account. */
   key: z.instanceof(Uint8Array).refine((key) => key.length === 32),
+  /** Of the gateway's first account, where the key was rotated since: the log stays that one's, and it authorises. */
+  ownerKey: z
+    .instanceof(Uint8Array)
+    .refine((key) => key.length === 32)
+    .optional(),
   /** A directory of the chain-writer's own. */
   stateDir: z.string().min(1),
   /** Of the log: the checkpoint's first line. */
   origin: z.string().min(1),
+  /** Of the log: C2SP verifier key. */
+  verifierKey: z.string().min(1).max(1000),
+  /** Where what owners signed is put down; nothing is, where absent. */
+  authorizations: z.string().min(1).optional(),
   /** The log's directory, read for proofs that a checkpoint extends what a chain holds; none are made where absent. */
   ledger: z.string().min(1).optional(),
   anchoring: z.object({
     maxDelayMs: z.number().positive(),
     maxLeaves: z.number().positive(),
-    /** What the contract demands of a log that is registered now. Default `head`. */
-    policy: z.enum(POLICIES).default('head'),
   }),
 })
 export type ChainWriterData = z.input<typeof ChainWriterData>
@@ -91,6 +106,10 @@ const ChainState = z.object({
   contract: Address.optional(),
   logKey: Hash,
   gatewayAddress: Address,
+  /** Account that the log belongs to. */
+  owner: Address,
+  /** What the contract has: absent until the gateway may anchor. `until` is RFC 3339, absent where it doesn't end. */
+  authorization: z.object({ policy: z.enum(POLICIES), until: z.string().optional() }).optional(),
   /** Of the log on the chain, as last seen; absent until the chain has answered. */
   head: z.object({ size: Decimal, root: Root }).optional(),
   /** The newest anchor that is on the chain. */

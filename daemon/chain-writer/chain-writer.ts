@@ -1,4 +1,5 @@
 /** The lanes of all configured chains, with their state on disk: what the thread runs, and a test may without one. */
+import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import { makeDirectory } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
@@ -19,6 +20,7 @@ import { httpRpc, type Rpc } from './json-rpc.ts'
 import { startLane } from './lane.ts'
 import { type LaneLimits, LIMITS } from './lane-context.ts'
 import { laneSettings } from './lane-settings.ts'
+import { DEFAULT_POLICY } from './registry.ts'
 import { gatewaySigner } from './signer.ts'
 import { allSpent } from './spending.ts'
 
@@ -41,7 +43,8 @@ export interface ChainWriterOptions {
 export async function startChainWriter(options: ChainWriterOptions): Promise<ChainWriter> {
   const { data, changed, now = Date.now } = options
   const signer = gatewaySigner(data.key)
-  const logKey = logKeyOf(signer.address, data.origin)
+  const first = data.ownerKey && gatewaySigner(data.ownerKey)
+  const vkeyHash = `0x${hash('sha256', data.verifierKey)}`
   const ending = new AbortController()
   const connect = options.rpc ?? ((url, signal) => httpRpc(url, { signal }))
   await makeDirectory(data.stateDir)
@@ -61,9 +64,12 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     }
     const setAside = kind === 'development' ? await setAsideHealth(data.stateDir) : undefined
     if (setAside) health.push(setAside)
-    const owner = { name, kind, chainId, logKey, gateway: signer.address }
-    const record = kept.record(label === undefined ? owner : { ...owner, label })
+    const owner = spec.owner ?? first?.address ?? signer.address
+    const logKey = logKeyOf(owner, data.origin)
+    const place = { name, kind, chainId, logKey, gateway: signer.address }
+    const record = kept.record(label === undefined ? place : { ...place, label })
     const endpoints = endpointsOf({ rpcs: urls.map((url) => connect(url, ending.signal)), chainId, now })
+    const alarm = await openAlarm(data.stateDir, name)
     const lane = startLane({
       name,
       kind,
@@ -75,10 +81,14 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       signer,
       journal,
       record,
-      alarm: await openAlarm(data.stateDir, name),
+      alarm,
       origin: data.origin,
+      vkeyHash,
+      owner,
+      ownerSigner: owner === first?.address ? first : undefined,
+      authorizations: data.authorizations,
       logKey,
-      policy: data.anchoring.policy,
+      policy: spec.policy ?? DEFAULT_POLICY,
       anchoring: data.anchoring,
       caps,
       feeModel,
@@ -94,7 +104,17 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
     })
     const gatewayAddress = signer.address
     const state = () =>
-      describeChain({ spec, settings, logKey, gatewayAddress, lane, journal, record, now: now() })
+      describeChain({
+        spec,
+        settings,
+        logKey,
+        owner,
+        gatewayAddress,
+        lane,
+        journal,
+        record,
+        now: now(),
+      })
     return { lane, state }
   }
 

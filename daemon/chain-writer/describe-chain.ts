@@ -5,19 +5,21 @@ import type { Journal } from './journal.ts'
 import type { Lane } from './lane.ts'
 import type { LaneRecord } from './lane-context.ts'
 import type { LaneSettings } from './lane-settings.ts'
+import { FOREVER } from './registry.ts'
 import { spentToday } from './spending.ts'
 
 export function describeChain(of: {
   readonly spec: ChainSpec
   readonly settings: LaneSettings
   readonly logKey: string
+  readonly owner: string
   readonly gatewayAddress: string
   readonly lane: Lane
   readonly journal: Journal
   readonly record: LaneRecord
   readonly now: number
 }): ChainState {
-  const { spec, settings, logKey, gatewayAddress, lane, journal, record } = of
+  const { spec, settings, logKey, owner, gatewayAddress, lane, journal, record } = of
   const { chainId, label, currency, explorer } = settings
   const inFlight = pending(journal)
   return {
@@ -30,6 +32,8 @@ export function describeChain(of: {
     ...(record.contract ? { contract: record.contract } : {}),
     logKey,
     gatewayAddress,
+    owner,
+    ...authorization(lane),
     ...(lane.head ? { head: { size: lane.head.size.toString(), root: lane.head.root } } : {}),
     ...anchored(record),
     ...(lane.waitingSince === undefined ? {} : { waitingSince: new Date(lane.waitingSince).toISOString() }),
@@ -41,6 +45,14 @@ export function describeChain(of: {
       health: lane.health,
     }),
     health: [...lane.health],
+  }
+}
+
+function authorization({ registration }: Lane): Pick<ChainState, 'authorization'> {
+  if (!registration) return {}
+  const { policy, until } = registration
+  return {
+    authorization: until < FOREVER ? { policy, until: new Date(until * 1000).toISOString() } : { policy },
   }
 }
 

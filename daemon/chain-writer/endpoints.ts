@@ -76,7 +76,7 @@ export function endpointsOf(options: {
       endpoint.restsUntil = 0
       return answer
     } catch (error) {
-      if (isFault(error)) rest(endpoint, error)
+      if (isFault(error, method)) rest(endpoint, error)
       throw error
     }
   }
@@ -92,7 +92,7 @@ export function endpointsOf(options: {
         last = endpoint
         return await askOne(endpoint, method, params, reader)
       } catch (error) {
-        if (!isFault(error)) throw error
+        if (!isFault(error, method)) throw error
         failed ??= error
       }
     }
@@ -130,12 +130,24 @@ export function endpointsOf(options: {
   }
 }
 
-/** Anything but an answer; a refusal is one, unless the endpoint refuses because it is busy or broken. */
-function isFault(error: unknown): boolean {
+function isFault(error: unknown, method: string): boolean {
   if (!(error instanceof ChainError)) return false
-  if (error.code === 'RPC_REFUSED') return isBusy(error.cause as RpcRefusal)
+  if (error.code === 'RPC_REFUSED') return !isAnswer(error.cause as RpcRefusal, method)
   return error.code === 'RPC_UNREACHABLE' || error.code === 'RPC_GARBAGE' || error.code === 'WRONG_CHAIN'
 }
 
-const isBusy = (refusal: RpcRefusal) =>
-  refusal.status === 429 || (refusal.status >= 500 && refusal.status < 600) || meaningOf(refusal) === 'busy'
+/**
+ * A refusal is an answer where the chain itself says no: to a transaction, to a call, to a tag that it doesn't have.
+ * Where the endpoint refuses (busy, no such plan, a key that is no longer good), another may not.
+ */
+function isAnswer(refusal: RpcRefusal, method: string): boolean {
+  const { status, message, data } = refusal
+  if (status >= 100 && status < 600) return false
+  if (method === 'eth_getBlockByNumber') return true
+  const meaning = meaningOf(refusal)
+  if (meaning !== undefined) return meaning !== 'busy'
+  return status === EXECUTION_REVERTED || data !== undefined || /revert/i.test(message)
+}
+
+/** Geth and its kin: with the revert data. */
+const EXECUTION_REVERTED = 3

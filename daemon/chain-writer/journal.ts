@@ -16,6 +16,7 @@ import { Address, Hash } from './values.ts'
 
 const Purpose = z.discriminatedUnion('type', [
   z.object({ type: z.literal('deploy'), contract: Address }),
+  /** Of gateways before the contract registered a log by its first authorisation. */
   z.object({ type: z.literal('register') }),
   z.object({ type: z.literal('authorize') }),
   z.object({ type: z.literal('anchor'), size: Decimal, root: Root, note: z.string().max(10_000) }),
@@ -48,6 +49,8 @@ const Content = z.object({
   spending: Spending.optional(),
   /** The one after the last that was seen used up. */
   nextNonce: z.int().nonnegative().optional(),
+  /** Of the contract, mined since it was last seen there. */
+  deployments: z.int().nonnegative().optional(),
   /** The largest tree that a transaction was ever signed for: nothing that doesn't extend it may be. */
   tree: z.object({ logKey: Hash, size: Decimal, root: Root }).optional(),
 })
@@ -85,6 +88,9 @@ export async function openJournal(
     },
     get nextNonce() {
       return content.nextNonce
+    },
+    get deployments() {
+      return content.deployments
     },
     get tree() {
       return content.tree

@@ -52,6 +52,8 @@ export interface LaneRecord {
   contract: string | undefined
   anchors: readonly Anchor[]
   save(): Promise<void>
+  /** From now on in this contract; what was anchored in another one is kept under that one's address. */
+  moveTo(contract: string): Promise<void>
 }
 
 /** Hashes of the consistency proof between two sizes of the log; undefined where none can be had (now). */
@@ -73,8 +75,16 @@ export interface LaneContext {
   readonly record: LaneRecord
   readonly alarm: AlarmFile
   readonly origin: string
+  /** SHA-256 of the log's verifier key, 0x-hex. */
+  readonly vkeyHash: string
+  /** Account that the log belongs to on the chain, lower case: the gateway's own, or whoever authorises it. */
+  readonly owner: string
+  /** The owner's key, where this gateway has it: its own first account, before its key was rotated. */
+  readonly ownerSigner?: Signer | undefined
+  /** Where what other owners signed is put down. */
+  readonly authorizations: string | undefined
   readonly logKey: string
-  /** Of the log, fixed when it is registered. */
+  /** Wanted for the log; fixed when it is registered. */
   readonly policy: LogPolicy
   readonly anchoring: Anchoring
   readonly caps: FeeCaps

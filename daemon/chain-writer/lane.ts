@@ -4,11 +4,12 @@
  */
 import { AnchorError, messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
+import { authorizationHealth } from './authorized.ts'
 import { ChainError, refusalOf } from './chain-error.ts'
 import { type AnchorCheckpoint, dueIn } from './checkpoint.ts'
 import { doubt } from './doubt.ts'
 import type { LaneContext } from './lane-context.ts'
-import type { Head } from './registry.ts'
+import type { Head, Registration } from './registry.ts'
 import { EQUIVOCATION_REMEDY, makeRound } from './round.ts'
 
 export interface Lane {
@@ -21,6 +22,8 @@ export interface Lane {
   readonly waitingSince: number | undefined
   /** Of the gateway's account, as last seen. */
   readonly balance: bigint | undefined
+  /** Of the log on the chain, as last seen; undefined until the gateway may anchor. */
+  readonly registration: Registration | undefined
   readonly health: readonly Health[]
   /** Ends after the step under way; what is signed stays in the journal. */
   stop(): Promise<void>
@@ -35,6 +38,8 @@ export type LaneOptions = Omit<LaneContext, 'newest' | 'doubts'> & {
 }
 
 const FIRST_BACK_OFF_MS = 250
+/** At an anchor a minute this is little; who anchors once a day has time. */
+const FEW_ANCHORS = 20n
 /** A chain that starts with the gateway isn't up at once: no state of health before this. */
 const SETTLING_MS = 5_000
 
@@ -42,6 +47,7 @@ export function startLane(options: LaneOptions): Lane {
   const { name, kind, limits, now, changed, anchoring, record, alarm, endpoints } = options
   let newest: { checkpoint: AnchorCheckpoint; since: number } | undefined
   let head: Head | undefined
+  let registration: Registration | undefined
   let failure: { error: unknown; since: number; count: number } | undefined
   let lostAnchors = 0
   let balance: bigint | undefined
@@ -83,6 +89,7 @@ export function startLane(options: LaneOptions): Lane {
       if (result.hindrance === undefined) hindered = undefined
       else hindered = { what: result.hindrance, since: hindered?.since ?? now() }
       if (result.head) head = result.head
+      if (result.registration) registration = result.registration
       lostAnchors += result.lost ?? 0
       await lookAtBalance()
       return result.wait
@@ -119,6 +126,7 @@ export function startLane(options: LaneOptions): Lane {
         `${EQUIVOCATION_REMEDY} When you know what happened: stop the gateway, remove ${alarm.path}, start it.`,
       )
     }
+    if (registration) list.push(...authorizationHealth(options, registration))
     if (conflict) add('chain.checkpoint-conflict', 'error', conflict, EQUIVOCATION_REMEDY)
     if (failure && !isSettling(failure)) {
       const { code, remedy } = describeFailure(failure.error)
@@ -140,6 +148,15 @@ export function startLane(options: LaneOptions): Lane {
         'warning',
         `${hindered.what}: the anchor isn't counted as final`,
         'Two of the endpoints in `rpc` must agree on it. If it stays so, replace the one that lags, lies or is dead.',
+      )
+    }
+    const price = BigInt(options.journal.spending?.lastAnchor ?? 0)
+    if (balance !== undefined && balance < price * FEW_ANCHORS) {
+      add(
+        'chain.low-funds',
+        'warning',
+        `the gateway's account ${options.signer.address} holds enough for about ${balance / price} anchors`,
+        `Send some of chain ${options.chainId}'s currency to it before anchoring stops.`,
       )
     }
     const since = waitingSince()
@@ -190,6 +207,9 @@ export function startLane(options: LaneOptions): Lane {
     },
     get balance() {
       return balance
+    },
+    get registration() {
+      return registration
     },
     get health() {
       return health()

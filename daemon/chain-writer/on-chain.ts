@@ -14,6 +14,7 @@ import {
   encode,
   type Head,
 } from './registry.ts'
+import { isAnyRegistry } from './registry-versions.ts'
 
 export interface OnChain {
   /** URL of a JSON-RPC endpoint. */
@@ -31,7 +32,7 @@ const TIMEOUT_MS = 5_000
 /** The log's newest head; size 0n where nothing is anchored. @throws ChainError */
 export async function readHead(where: OnChain): Promise<Head> {
   const chain = await connect(where)
-  if ((await chain.code(where.contract)) === '0x') throw nothing(`there is no contract at ${where.contract}`)
+  await assertRegistry(chain, where.contract)
   return decodeHead(await chain.call(where.contract, encode.head(where.logKey)))
 }
 
@@ -49,6 +50,7 @@ export async function readAnchoredEvent(where: OnChain, sought: SoughtAnchor): P
   const chain = await connect(where)
   const { contract, logKey } = where
   const { size, transaction } = sought
+  await assertRegistry(chain, contract)
   const logs = transaction
     ? await logsOf(chain, transaction)
     : await chain.logs({
@@ -79,6 +81,13 @@ export async function readFinality(where: OnChain, block: number): Promise<Final
     if (error instanceof ChainError && error.code === 'RPC_REFUSED') return undefined
     throw error
   }
+}
+
+/** Any contract can log the event; only this one's code keeps what it says. */
+async function assertRegistry(chain: Chain, contract: string): Promise<void> {
+  const code = await chain.code(contract)
+  if (code === '0x') throw nothing(`there is no contract at ${contract}`)
+  if (!isAnyRegistry(code)) throw nothing(`the contract at ${contract} is no version of AnchorRegistry`)
 }
 
 async function logsOf(chain: Chain, transaction: string) {

@@ -6,14 +6,21 @@ import { verifyConsistency } from '../ledger/merkle.ts'
 import type { Chain } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import { type AnchorCheckpoint, dueIn } from './checkpoint.ts'
-import { readyContract } from './contract-ready.ts'
+import { type ReadyContract, readyContract } from './contract-ready.ts'
 import { startOverWhenLong } from './development-aid.ts'
 import { refreshFinality } from './finality.ts'
 import { verdictOn } from './head-verdict.ts'
 import { follow } from './in-flight.ts'
 import type { InFlight } from './journal.ts'
 import type { LaneContext } from './lane-context.ts'
-import { anchoredEvent, anchoredTopics, decodeHead, encode, type Head } from './registry.ts'
+import {
+  anchoredEvent,
+  anchoredTopics,
+  decodeHead,
+  encode,
+  type Head,
+  type Registration,
+} from './registry.ts'
 import { refuseContradicted, secondOpinion, unconfirmed } from './second-opinion.ts'
 import { keep } from './settle.ts'
 import { transact } from './transact.ts'
@@ -23,6 +30,8 @@ export interface Round {
   readonly wait: number
   /** The chain's head, where the round came that far. */
   readonly head?: Head
+  /** What the contract says of our log's rights. */
+  readonly registration?: Registration
   /** Anchors that the chain no longer has. */
   readonly lost?: number
   /** What keeps an anchor from being final that one endpoint calls final. */
@@ -37,11 +46,13 @@ export async function makeRound(lane: LaneContext): Promise<Round> {
   if (following.state === 'waiting') return { wait: limits.pollMs }
   const replacing = following.state === 'replace' ? following.inFlight : undefined
 
-  const contract = await readyContract(lane, replacing)
-  if (!contract) return { wait: limits.pollMs }
+  const ready = await readyContract(lane, replacing)
+  if (!ready) return { wait: limits.pollMs }
+  const { contract, registration } = ready
+  if (lane.journal.deployments) await lane.journal.put({ deployments: 0 })
   const head = await headOf(lane, lane.chain, contract)
   const lost = await forgetLost(lane, contract, head)
-  return { ...(await towards(lane, contract, head, replacing)), head, lost }
+  return { ...(await towards(lane, ready, head, replacing)), head, registration, lost }
 }
 
 const headOf = async (lane: LaneContext, chain: Chain, contract: string) =>
@@ -75,7 +86,7 @@ async function forgetLost(lane: LaneContext, contract: string, head: Head): Prom
 /** Takes the chain from its head to the newest checkpoint, if that is due; says when to look again. */
 async function towards(
   lane: LaneContext,
-  contract: string,
+  { contract, registration }: ReadyContract,
   head: Head,
   replacing?: InFlight,
 ): Promise<Pick<Round, 'wait' | 'hindrance'>> {
@@ -111,7 +122,8 @@ async function towards(
       }
       await assertExtendsSigned(lane, head, checkpoint)
       const { size, root, note } = checkpoint
-      const data = encode.anchor(lane.logKey, size, root, await proofFrom(lane, head, checkpoint))
+      const use = registration.policy === 'consistent' ? 'sent' : 'checked'
+      const data = encode.anchor(lane.logKey, size, root, await proofFrom(lane, head, checkpoint, use))
       const purpose = { type: 'anchor', size: size.toString(), root, note } as const
       await transact(lane, { to: contract, data, purpose }, replacing)
       return { wait: limits.pollMs }
@@ -156,7 +168,7 @@ async function assertExtendsSigned(
       `a transaction with the root ${tree.root} for ${size} leaves was signed, the ledger has another`,
     )
   }
-  if (size > head.size) await proofFrom(lane, { size, root: tree.root }, checkpoint, 'optional')
+  if (size > head.size) await proofFrom(lane, { size, root: tree.root }, checkpoint, 'signed-before')
 }
 
 const ledgerBehind = (what: string, checkpoint: AnchorCheckpoint) =>
@@ -189,12 +201,12 @@ async function proofFrom(
   lane: LaneContext,
   head: Head,
   { size, root }: AnchorCheckpoint,
-  need: 'by-policy' | 'optional' = 'by-policy',
+  use: 'sent' | 'checked' | 'signed-before',
 ): Promise<readonly string[]> {
   if (head.size === 0n) return []
   const proof = await lane.consistencyProof?.(head.size, size)
   if (!proof) {
-    if (need === 'optional' || lane.policy !== 'consistent') return []
+    if (use !== 'sent') return []
     throw new ChainError(
       'NO_CONSISTENCY_PROOF',
       `there is no proof (yet) that ${size} leaves extend the ${head.size} on the chain`,
@@ -212,11 +224,11 @@ async function proofFrom(
   } catch (error) {
     throw await alarm(
       lane,
-      `the ledger of ${size} leaves doesn't extend the ${head.size} leaves that ${need === 'optional' ? 'were signed before' : 'are on the chain'}`,
+      `the ledger of ${size} leaves doesn't extend the ${head.size} leaves that ${use === 'signed-before' ? 'were signed before' : 'are on the chain'}`,
       error,
     )
   }
-  return lane.policy === 'consistent' ? proof : []
+  return use === 'sent' ? proof : []
 }
 
 /** Stops the lane for good: contradicting evidence isn't to be written over. */

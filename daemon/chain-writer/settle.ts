@@ -1,10 +1,10 @@
 /** The end of a transaction: what it did is recorded, what it cost is booked. */
 import { type Anchor, thinned } from './anchors.ts'
-import { ChainError } from './chain-error.ts'
+import { ChainError, garbage } from './chain-error.ts'
 import { atLeast, atMost, highest } from './fees.ts'
 import type { InFlight, SignedTransaction } from './journal.ts'
 import type { LaneContext } from './lane-context.ts'
-import { type AnchoredEvent, anchoredEvent } from './registry.ts'
+import { type AnchoredEvent, anchoredEvent, decodeHead, encode } from './registry.ts'
 import { feesOf } from './signer.ts'
 import { withCost } from './spending.ts'
 import type { Receipt } from './values.ts'
@@ -36,20 +36,24 @@ export async function settle(
   const { journal } = lane
   const { purpose } = transaction
   if (receipt.status === 1n && purpose.type === 'deploy') {
-    lane.record.contract = receipt.contractAddress ?? purpose.contract
-    await lane.record.save()
+    await lane.record.moveTo(receipt.contractAddress ?? purpose.contract)
   }
   if (receipt.status === 1n && purpose.type === 'anchor') {
     const event = eventIn(lane, receipt, purpose)
     // No event: the head stood there already, and the search for its event follows.
-    if (event) await keep(lane, event, purpose.note)
+    if (event) {
+      await assertHeadBearsOut(lane, event)
+      await keep(lane, event, purpose.note)
+    }
   }
   // Last: after a crash before this, the same receipt is found again, and recording it twice changes nothing.
   const cost = { wei: costOf(transaction, receipt), anchor: purpose.type === 'anchor' }
+  const deployed = receipt.status === 1n && purpose.type === 'deploy' ? 1 : 0
   await journal.put({
     inFlight: undefined,
     nextNonce: inFlight.nonce + 1,
     spending: withCost(journal.spending, cost, lane.now()),
+    deployments: (journal.deployments ?? 0) + deployed,
   })
   if (receipt.status !== 1n) {
     throw new ChainError(
@@ -79,6 +83,20 @@ function eventIn(
   return receipt.logs
     .map((log) => anchoredEvent(log, contract))
     .find((e) => e?.logKey === lane.logKey && e.size === BigInt(wanted.size) && e.root === wanted.root)
+}
+
+/**
+ * A receipt is easily invented, and one node behind a balancer may have it before another has its block: until the
+ * contract itself has the head, the transaction is still in flight.
+ */
+async function assertHeadBearsOut(lane: LaneContext, event: AnchoredEvent): Promise<void> {
+  const head = decodeHead(await lane.chain.call(lane.record.contract!, encode.head(lane.logKey)))
+  if (head.size >= event.size) return
+  const error = garbage(
+    `${lane.chain.rpc.host} has a receipt for ${event.size} leaves, and the contract there only ${head.size}`,
+  )
+  lane.endpoints.distrust(error)
+  throw error
 }
 
 /** Records an anchor that stands on the chain. */

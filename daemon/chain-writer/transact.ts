@@ -28,6 +28,7 @@ const MAX_REPLACEMENTS = 50
  */
 export async function transact(lane: LaneContext, call: Call, replacing?: InFlight): Promise<void> {
   const { signer, journal, chainId, caps } = lane
+  if (call.purpose.type === 'deploy') assertDeployable(lane)
   const nonce = replacing?.nonce ?? (await nextNonce(lane))
   const before = replacing?.transactions ?? []
   if (before.length > MAX_REPLACEMENTS) return void (await spread(lane, before[before.length - 1]!.raw))
@@ -60,6 +61,19 @@ export async function transact(lane: LaneContext, call: Call, replacing?: InFlig
     ...(tree ? { tree } : {}),
   })
   await (replacing ? spread(lane, raw) : send(lane, raw))
+}
+
+/** A reorganisation may take one away; a chain that makes something else of our code would be paid for for ever. */
+const MOST_DEPLOYMENTS = 2
+
+/** @throws ChainError WRONG_CONTRACT */
+function assertDeployable({ journal, chainId }: LaneContext): void {
+  if ((journal.deployments ?? 0) < MOST_DEPLOYMENTS) return
+  throw new ChainError(
+    'WRONG_CONTRACT',
+    `${MOST_DEPLOYMENTS} deployments were mined on chain ${chainId}, and no AnchorRegistry of this version is there`,
+    "The chain makes other code of it than an EVM does: this version can't anchor there. Take the chain out of the configuration.",
+  )
 }
 
 /** What sending came to; what became of the transaction, receipts and nonce tell. */

@@ -39,10 +39,15 @@ export interface Around {
   readonly anchoring: AnchoringConfig
   readonly chains: Surroundings['chains']
   readonly recording: Pick<Surroundings, 'durability'>
+  readonly ledger: { readonly witnesses?: { readonly of: readonly unknown[] } }
 }
 
-export function possibleAnchoring({ anchoring, chains, recording }: Around, context: z.RefinementCtx): void {
-  const around = { chains, witnesses: 0, durability: recording.durability }
+export function possibleAnchoring(
+  { anchoring, chains, recording, ledger }: Around,
+  context: z.RefinementCtx,
+): void {
+  const witnesses = ledger.witnesses?.of.length ?? 0
+  const around = { chains, witnesses, durability: recording.durability }
   for (const { key, message } of contradictions(anchoring, around)) {
     context.addIssue({ code: 'custom', path: ['anchoring', key], message })
   }

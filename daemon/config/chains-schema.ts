@@ -6,12 +6,11 @@
 import { z } from 'zod'
 import { STRATEGIES } from '../chain-writer/fees.ts'
 import { FEE_MODELS, NETWORKS, networkNamed, networkOf } from '../chain-writer/networks.ts'
+import { httpUrl } from './http-url.ts'
 
 const chainName = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a chain name is of lower-case letters, digits and `-`, 32 at most')
-
-const rpcUrl = z.string().max(2048).refine(isHttpUrl, 'this must be an http:// or https:// URL')
 
 /** Digits as written: a binary fraction is no amount of money. */
 const amount = z.preprocess(
@@ -61,17 +60,29 @@ const chainId = z
   })
   .min(1)
 
+/** What a log has on any chain. */
+const logOnChain = {
+  name: chainName,
+  /** Account that owns the log and authorises the gateway by signature; absent: the gateway's own account. */
+  owner: z
+    .string()
+    .regex(/^0x[0-9a-fA-F]{40}$/, 'an account is `0x` and 40 hex digits')
+    .exactOptional(),
+  /** Fixed when the log is registered; absent: `consistent`. */
+  policy: z.enum(['head', 'consistent', 'history']).exactOptional(),
+}
+
 const Chain = z.preprocess(
   filledIn,
   z.discriminatedUnion('kind', [
     /** The embedded chain: works without a network, and is no independent evidence. */
-    z.strictObject({ name: chainName, kind: z.literal('development') }),
+    z.strictObject({ ...logOnChain, kind: z.literal('development') }),
     z.strictObject({
-      name: chainName,
+      ...logOnChain,
       kind: z.literal('rpc'),
       chainId,
       /** Asked in this order. */
-      rpc: z.array(rpcUrl).min(1).max(10),
+      rpc: z.array(httpUrl).min(1).max(10),
       /** AnchorRegistry's address; absent: where CREATE2 puts it. */
       contract: z
         .string()
@@ -84,11 +95,7 @@ const Chain = z.preprocess(
         .regex(/^[A-Za-z0-9.]{1,12}$/, 'a currency is 1 to 12 letters and digits, such as `ETH`')
         .exactOptional(),
       /** Links by EIP-3091 begin with it. */
-      explorer: z
-        .string()
-        .max(200)
-        .refine(isHttpUrl, 'this must be an http:// or https:// URL')
-        .exactOptional(),
+      explorer: httpUrl.max(200).exactOptional(),
       fees: Fees.exactOptional(),
     }),
   ]),
@@ -110,11 +117,6 @@ export const Chains = z
   .max(16)
   .superRefine(differentChains)
   .superRefine(asTheNetworksSay)
-
-function isHttpUrl(text: string): boolean {
-  const url = URL.parse(text)
-  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:')
-}
 
 type ChainList = readonly z.output<typeof Chain>[]
 

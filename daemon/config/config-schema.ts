@@ -10,6 +10,7 @@ import { PROVIDERS } from '../vault/wrapping-key.ts'
 import { AnchoringSchema, possibleAnchoring } from './anchoring-schema.ts'
 import { Chains } from './chains-schema.ts'
 import { parseListen, parseServer } from './server-address.ts'
+import { logVerifierKey, Witnesses } from './witnesses-schema.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
 const MAX_RUNTIME_DIR = 107 - '/recorder/recorder.sock'.length
@@ -192,6 +193,12 @@ export const ConfigSchema = z
         checkpointIntervalMs: z.int().min(50).max(60_000).default(1000),
         /** Where the log is served to foreign monitors; absent: nowhere. */
         http: z.strictObject({ listen, entries: z.boolean().default(false) }).exactOptional(),
+        /** Who cosigns this log's checkpoints: at least so many of these. */
+        witnesses: Witnesses.exactOptional(),
+        /** Where other logs are cosigned, under which name, and which; absent: none. */
+        witness: z
+          .strictObject({ listen, name: origin, logs: z.array(logVerifierKey).min(1).max(1000) })
+          .exactOptional(),
       })
       .prefault({}),
     anchoring: AnchoringSchema,

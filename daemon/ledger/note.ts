@@ -22,7 +22,7 @@ import { decodeBase64 } from './encoding.ts'
 import { LedgerError } from './errors.ts'
 
 /** Signature types whose key is an Ed25519 key. */
-const ED25519 = 0x01
+export const ED25519 = 0x01
 export const COSIGNATURE = 0x04
 type KeyType = typeof ED25519 | typeof COSIGNATURE
 

@@ -1,7 +1,7 @@
 /**
- * The worker's connection to the recorder: frames out, Durable, Failed, Reached and Admission in.
- * Frames leave together (together-writer.ts), at once only where an agent waits for the answer; bodies are written as the buffers they
- * came in.
+ * The worker's connection to the recorder: frames out; Durable, Failed, Reached and Admission in. Frames leave
+ * together (together-writer.ts), at once only where an agent waits for the answer; bodies are written as the buffers
+ * they came in.
  *
  * Fails safe: while it is down no exchange can be opened; when it goes down every open exchange hears of it. An
  * exchange whose RequestEnd isn't answered in time has failed.
@@ -156,9 +156,7 @@ export class RecorderLink {
     }
     this.send(FrameType.End, exchange, [payload])
     this.#forget(exchange)
-    if (!level) return
-    this.#held.set(exchange, level)
-    this.#together?.flushThisTurn()
+    if (level) this.#held.set(exchange, level)
   }
 
   /** Kept until the recorder is there, within bounds. */

@@ -2,9 +2,9 @@
 import { type SignedCheckpoint, verifyCheckpoint } from '../ledger/checkpoint.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import { keyFor, keyHistory } from '../ledger/key-history.ts'
-import type { Sources } from './build.ts'
 import { successionNote } from './key-line.ts'
 import type { KeyHistory, Receipt } from './receipt.ts'
+import type { Sources } from './sources.ts'
 
 /** @throws LedgerError where no key of the log signed the checkpoint, and what reading the log throws */
 export function keysOf(

@@ -7,14 +7,7 @@ import type { LedgerReader } from '../ledger/reader.ts'
 import { keysOf } from './build-keys.ts'
 import type { Receipt, ReceiptAnchor } from './receipt.ts'
 import { ReceiptError } from './receipt-error.ts'
-
-export interface Sources {
-  readonly ledger: LedgerReader
-  readonly verifierKey: string
-  readonly anchors: AnchorState
-  /** Leaves that hold records of the log's keys; asked only where an older key signed. */
-  keyRecords(): readonly bigint[]
-}
+import type { Sources } from './sources.ts'
 
 interface Anchored {
   readonly note: string

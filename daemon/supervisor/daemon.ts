@@ -130,7 +130,7 @@ async function start(
     missingAccounts: inForce.current.missing.map(({ kind, name }) => `${kind} ${name}`),
     enforcement: { ...enforcement.state(), addressesKnown },
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
-    served: serving?.state() ?? [],
+    ...(serving?.state() ?? { served: [] }),
     traffic: proxies?.traffic() ?? NOTHING,
     children: children.map((child) => child.state()),
   }))
@@ -257,6 +257,7 @@ async function start(
     config,
     paths,
     account: accounts.recorder,
+    identity,
     log,
     changed: report.changed,
     died: (child, how) => trail.write('child-died', { child, how }),

@@ -48,6 +48,7 @@ function retentionOf({ retention }: Config): RetentionSettings {
 function anchoringStart(config: Config): AnchoringStart {
   const { preset, acknowledge, onFailure, quorum, maxHoldMs, maxLagMs } = anchoringOf(config.anchoring)
   const counted = countedChains(config.chains)
+  const { witnesses } = config.ledger
   return {
     preset,
     acknowledge,
@@ -56,6 +57,9 @@ function anchoringStart(config: Config): AnchoringStart {
     maxHoldMs,
     maxLagMs,
     counted: counted.map(({ name }) => name),
+    ...(witnesses
+      ? { witnesses: { keys: witnesses.of.map(({ key }) => key), atLeast: witnesses.atLeast } }
+      : {}),
     trial: counted.every(({ kind }) => kind === 'development'),
   }
 }
@@ -105,8 +109,11 @@ export function startRecording(options: {
       chain: {
         chains,
         key: options.keys().keys.gateway,
+        ownerKey: options.keys().owner,
         stateDir: paths.chainState,
         origin: identity.origin,
+        verifierKey: named(options.keys(), identity.origin).verifierKey,
+        authorizations: paths.authorizations,
         ledger: paths.ledger,
         anchoring: { maxDelayMs: anchoring.maxDelayMs, maxLeaves: anchoring.maxLeaves },
       },

@@ -1,14 +1,23 @@
 /**
- * What is served to strangers, if anything is: the log, and the gateway as a witness of other logs. Each is a process of
- * its own under the recorder's account, since the log's files are that account's alone, and Node's permission model
- * keeps it to its directory: the log's server reads the log and writes nothing, the witness reads and writes
- * what it has cosigned (docs/decisions/026). Neither holds a key of this log's.
+ * What speaks with strangers about logs, where the configuration wants it: the log's server, the witness of other logs,
+ * and the client of our own witnesses. Each is a process of its own under the recorder's account, since the log's files
+ * are that account's alone, and Node's permission model keeps it to its files: the log's server reads the log, the
+ * witness has what it cosigned, the client reads the log and writes the cosigned checkpoint (docs/decisions/026).
+ * None holds a key of this log's.
  */
 import { fork } from 'node:child_process'
 import type { Config } from '../config/config.ts'
-import { FromServer, type LogServerStart } from '../http/messages.ts'
+import {
+  type Cosigning,
+  FromServer,
+  type LogServerStart,
+  type WitnessClientStart,
+  type WitnessStart,
+} from '../http/messages.ts'
+import { COSIGNED_FILES } from '../ledger/cosigned-file.ts'
 import type { Account } from './accounts.ts'
 import { type Child, supervise } from './child.ts'
+import type { Identity } from './identity.ts'
 import type { Layout } from './layout.ts'
 import type { Log } from './log.ts'
 import { childEnvironment, programRoot } from './program.ts'
@@ -19,7 +28,7 @@ type Served = SupervisorState['served'][number]
 
 export interface Serving {
   readonly children: readonly Child[]
-  state(): Served[]
+  state(): Pick<SupervisorState, 'served' | 'cosigning'>
   stop(): Promise<void>
 }
 
@@ -29,13 +38,15 @@ export function startServing(options: {
   readonly config: Config
   readonly paths: Layout
   readonly account: Account
+  readonly identity: Pick<Identity, 'verifierKey' | 'witnessSeed'>
   readonly log: Log
   readonly changed: () => void
   readonly died: (child: string, how: string) => void
 }): Serving {
-  const { config, paths } = options
+  const { config, paths, identity } = options
   const states = new Map<string, Served>()
   const children: Child[] = []
+  let cosigning: Cosigning | undefined
   const serve = (name: string, allowed: readonly string[], start: object): void => {
     children.push(
       supervise({
@@ -56,12 +67,16 @@ export function startServing(options: {
             states.set(name, { name, listen, ...(why === undefined ? {} : { why }) })
             options.changed()
           }
+          if (message?.type === 'cosigning') {
+            cosigning = message.state
+            options.changed()
+          }
           return message?.type === 'ready'
         },
       }),
     )
   }
-  const { http } = config.ledger
+  const { http, witness, witnesses } = config.ledger
   if (http !== undefined) {
     const start: Omit<LogServerStart, 'type'> = {
       listen: http.listen,
@@ -70,9 +85,28 @@ export function startServing(options: {
     }
     serve('log-server', [`--allow-fs-read=${paths.ledger}/`], start)
   }
+  if (witness !== undefined && identity.witnessSeed !== undefined) {
+    const { listen, name, logs } = witness
+    const dir = paths.witnessState
+    const start: Omit<WitnessStart, 'type'> = {
+      listen,
+      dir,
+      name,
+      logs: [...logs],
+      key: Buffer.from(identity.witnessSeed),
+    }
+    serve('witness', [`--allow-fs-read=${dir}/`, `--allow-fs-write=${dir}/`], start)
+  }
+  if (witnesses !== undefined) {
+    const { atLeast, of } = witnesses
+    const { ledger } = paths
+    const start: Omit<WitnessClientStart, 'type'> = { ledger, atLeast, of: [...of] }
+    const written = COSIGNED_FILES.map((name) => `--allow-fs-write=${ledger}/${name}`)
+    serve('witness-client', [`--allow-fs-read=${ledger}/`, ...written], start)
+  }
   return {
     children,
-    state: () => [...states.values()],
+    state: () => ({ served: [...states.values()], ...(cosigning === undefined ? {} : { cosigning }) }),
     async stop() {
       await Promise.all(children.map((child) => child.stop((process) => process.kill('SIGTERM'), GRACE_MS)))
     },
@@ -86,6 +120,7 @@ function spawnServer(name: string, account: Account, allowed: readonly string[])
     execArgv: [...execArgv, '--permission', `--allow-fs-read=${programRoot}/`, ...allowed],
     cwd: '/',
     env: childEnvironment,
+    serialization: 'advanced',
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
 }

@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
+import { Cosigning } from '../http/messages.ts'
 import { WorkerCounters } from './traffic.ts'
 
 const Child = z.object({
@@ -63,6 +64,8 @@ export const SupervisorState = z.object({
   }),
   /** What strangers are served, by whom, and why not where its port can't be had. */
   served: z.array(z.object({ name: z.string(), listen: z.string(), why: z.string().optional() })).default([]),
+  /** Where this log has witnesses. */
+  cosigning: Cosigning.optional(),
   /** What the workers count, together. */
   traffic: WorkerCounters,
   children: z.array(Child),

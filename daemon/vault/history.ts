@@ -26,13 +26,16 @@ export type Change = z.infer<typeof Change>
 
 const History = z.strictObject({ v: z.literal(1), changes: z.array(Change).max(10_000).readonly() })
 
-const fileIn = (dir: string): string => join(dir, 'history.json')
+export const historyFile = (dir: string): string => join(dir, 'history.json')
 
 /** In their order; empty where there is no file. @throws VaultError `rotation-damaged` */
 export async function readHistory(dir: string): Promise<readonly Change[]> {
-  const file = fileIn(dir)
+  const file = historyFile(dir)
   try {
-    return History.parse(JSON.parse(await readFile(file, 'utf8'))).changes
+    const bytes = await readFile(file)
+    const { changes } = History.parse(JSON.parse(bytes.toString('utf8')))
+    if (!encode(changes).equals(bytes)) throw new Error('it is not in the form in which it was written')
+    return changes
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
     throw new VaultError(
@@ -44,8 +47,21 @@ export async function readHistory(dir: string): Promise<readonly Change[]> {
 }
 
 export function writeHistory(dir: string, changes: readonly Change[]): Promise<void> {
-  const text = `${JSON.stringify({ v: 1, changes } satisfies z.input<typeof History>, undefined, 2)}\n`
-  return writeFileAtomic(fileIn(dir), Buffer.from(text), { mode: 0o644 })
+  return writeFileAtomic(historyFile(dir), encode(changes), { mode: 0o644 })
+}
+
+/** One content has one form, so that a change anywhere is noticed. */
+function encode(changes: readonly Change[]): Buffer {
+  const ordered = changes.map(({ id, time, key, from, to, note, pending }) => ({
+    id,
+    time,
+    key,
+    from,
+    to,
+    note,
+    pending,
+  }))
+  return Buffer.from(`${JSON.stringify({ v: 1, changes: ordered }, undefined, 2)}\n`)
 }
 
 /** What the record of a change says, see docs/formats.md. */

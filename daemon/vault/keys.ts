@@ -18,7 +18,7 @@ import {
   randomKey,
   sealedFile,
 } from './key-kinds.ts'
-import { openSealed, sealTo } from './sealed-file.ts'
+import { envelopeOf, openSealed, sealTo } from './sealed-file.ts'
 import type { Vault } from './vault.ts'
 import { VaultError } from './vault-error.ts'
 import { VERIFIER_KEY_FILE } from './verifier-key.ts'
@@ -123,8 +123,23 @@ export async function checkKeys(
       faults.push({ path, what: messageOf(error) })
     }
   }
+  for (const path of await otherKeyFiles(dir)) {
+    try {
+      const purpose = (await envelopeOf(path, ownership))?.purpose
+      const secret = purpose === undefined ? undefined : await openSealed(vault, path, purpose, ownership)
+      secret?.fill(0)
+    } catch (error) {
+      faults.push({ path, what: messageOf(error) })
+    }
+  }
   return { faults, logPublicKey }
 }
+
+/** Keys of rotations, under way and done: see rotation.ts. */
+const otherKeyFiles = async (dir: string): Promise<string[]> =>
+  (await readdir(dir).catch(() => []))
+    .filter((name) => /^(?:[a-z]+\.next|body-[0-9a-f]{16}|owner)\.sealed$/.test(name))
+    .map((name) => join(dir, name))
 
 /** Overwrites all private keys; the object is of no use afterwards. */
 export function wipeKeys(keys: Keys): void {

@@ -1,10 +1,10 @@
 /** The gateway's own server processes, started as the supervisor does but without leaving the account of the test. */
-import { type ChildProcess, fork } from 'node:child_process'
-import type { Listening } from '../../daemon/http/bounded-server.ts'
+import { fork } from 'node:child_process'
+import { createServer } from 'node:net'
+import { type Cosigning, FromServer } from '../../daemon/http/messages.ts'
 import { programRoot } from '../../daemon/supervisor/program.ts'
 
 export interface Server {
-  readonly process: ChildProcess
   readonly url: string
   /** What it wrote to stderr. */
   said(): string
@@ -12,11 +12,12 @@ export interface Server {
   kill(): Promise<void>
 }
 
-/** @param allowed further flags of Node's permission model; resolves once it listens */
+/** @param allowed further flags of Node's permission model; resolves once it listens, or has told of witnesses */
 export async function startServer(
-  name: 'log-server' | 'witness',
+  name: 'log-server' | 'witness' | 'witness-client',
   start: object,
   allowed: string[],
+  told: (state: Cosigning) => void = () => {},
 ): Promise<Server> {
   const child = fork(`${programRoot}/daemon/${name}/main.ts`, [], {
     execArgv: [
@@ -26,6 +27,7 @@ export async function startServer(
       ...allowed,
     ],
     env: {},
+    serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   })
   let said = ''
@@ -34,30 +36,25 @@ export async function startServer(
   })
   const exit = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const { promise, resolve, reject } = Promise.withResolvers<string>()
-  child.on('message', (message: { type: string } & Listening) => {
+  child.on('message', (raw) => {
+    const message = FromServer.parse(raw)
     if (message.type === 'listening' && message.why === undefined) resolve(message.listen)
+    if (message.type !== 'cosigning') return
+    told(message.state)
+    resolve('')
   })
   exit.then(() => reject(new Error(`${name} ended: ${said}`)))
   child.send({ type: 'start', ...start })
   const url = `http://${await promise}`
-  return {
-    process: child,
-    url,
-    said: () => said,
-    async stop() {
-      child.kill('SIGTERM')
-      await exit
-    },
-    async kill() {
-      child.kill('SIGKILL')
-      await exit
-    },
+  const end = async (signal: NodeJS.Signals) => {
+    child.kill(signal)
+    await exit
   }
+  return { url, said: () => said, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') }
 }
 
 /** A port that nobody has at the moment. */
 export async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net')
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as { port: number }

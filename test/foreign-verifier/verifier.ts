@@ -1,5 +1,11 @@
 /** The foreign verifier as a test drives it: built offline from Debian's package, asked over a pipe. */
-import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
+import {
+  type ChildProcess,
+  type ChildProcessByStdio,
+  execFileSync,
+  type SpawnOptions,
+  spawn,
+} from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,12 +27,14 @@ export type Question = Readonly<
   Record<string, string | bigint | boolean | Buffer | readonly (Buffer | string)[]>
 >
 
+type Start = (argv: readonly [string], options: SpawnOptions) => ChildProcess
+
 export class ForeignVerifier {
   readonly #process: ChildProcessByStdio<Writable, Readable, null>
   readonly #waiting: PromiseWithResolvers<Answer>[] = []
 
-  private constructor(binary: string) {
-    this.#process = spawn(binary, { stdio: ['pipe', 'pipe', 'inherit'], env: {} })
+  private constructor(started: ChildProcess) {
+    this.#process = started as ChildProcessByStdio<Writable, Readable, null>
     createInterface({ input: this.#process.stdout }).on('line', (line) => {
       this.#waiting.shift()?.resolve(answerIn(line))
     })
@@ -35,7 +43,8 @@ export class ForeignVerifier {
     })
   }
 
-  static build(): ForeignVerifier {
+  /** @param start how it is started, if it is to see another network */
+  static build(start: Start = (argv, options) => spawn(argv[0], options)): ForeignVerifier {
     const scratch = mkdtempSync(join(tmpdir(), 'foreign-verifier-'))
     const binary = join(scratch, 'verifier')
     try {
@@ -51,7 +60,7 @@ export class ForeignVerifier {
           CGO_ENABLED: '0',
         },
       })
-      const verifier = new ForeignVerifier(binary)
+      const verifier = new ForeignVerifier(start([binary], { stdio: ['pipe', 'pipe', 'inherit'], env: {} }))
       verifier.#process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
       return verifier
     } catch (error) {

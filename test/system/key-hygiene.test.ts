@@ -4,9 +4,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createPrivateKey, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { readAnchors } from '../../daemon/chain-writer/anchors.ts'
 import { PROXY_ACCOUNT, RECORDER_ACCOUNT } from '../../daemon/supervisor/accounts.ts'
 import { vaultPlace } from '../../daemon/supervisor/vault-place.ts'
 import { openVault } from '../../daemon/vault/open-vault.ts'
@@ -15,7 +17,7 @@ import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
 import { coreOf, type Needle, needle, search, searchFiles } from '../lab/key-search.ts'
 import { startLab } from '../lab/lab.ts'
-import { NODE } from '../lab/places.ts'
+import { REPOSITORY } from '../lab/places.ts'
 
 t.setTimeout(240_000)
 await enterLab(import.meta.url)
@@ -123,8 +125,9 @@ t.test('no key is in the environment or the arguments of any process', async (t)
 })
 
 t.test('a core dump that root makes of any of its processes holds no key', async (t) => {
-  const script = `const b = Buffer.from('${canary.bytes.toString('hex')}', 'hex'); setInterval(() => b, 1000)`
-  const holder = spawn(NODE, ['-e', script], { env: {} })
+  const script = `import time; held = bytes.fromhex('${canary.bytes.toString('hex')}'); print(1, flush=True); time.sleep(600)`
+  const holder = spawn('/usr/bin/python3', ['-c', script], { env: {}, stdio: ['ignore', 'pipe', 'ignore'] })
+  await once(holder.stdout, 'data')
   planted.push(holder)
   t.same(
     search(await coreOf(holder.pid ?? 0), [canary]),
@@ -164,4 +167,130 @@ t.test('no signal opens a debugger in one of its processes', async (t) => {
     const caught = BigInt(`0x${/^SigCgt:\s+([0-9a-f]+)$/m.exec(status)?.[1]}`)
     t.equal((caught >> 9n) & 1n, 0n, `${name} does not catch SIGUSR1, which is 10`)
   }
+})
+
+let logKey: string | undefined
+
+interface KeyRow {
+  readonly name: string
+  readonly id: string
+  readonly sealedBy: string
+}
+const list = async () => (await gateway.json('keys', 'list')).keys as KeyRow[]
+const idOf = async (name: string) => (await list()).find((key) => key.name === name)?.id
+
+t.test(
+  'keys rotate under load: each record is in the log, what the old body key sealed opens, nothing is lost',
+  async (t) => {
+    const before = await list()
+    logKey = readAnchors(gateway.paths.chainState).chains[0]?.logKey
+    t.same(
+      before.map(({ name }) => name),
+      ['log', 'gateway', 'body', 'fingerprint', 'ca'],
+    )
+    t.notMatch(JSON.stringify(before), new RegExp(keys.map(({ bytes }) => bytes.toString('hex')).join('|')))
+    const [old] = (await gateway.json('records', '--kind', 'exchange', '--limit', '1')).records as {
+      id: string
+    }[]
+    const stop = load()
+    for (const name of ['log', 'body', 'gateway']) {
+      const rotated = await gateway.json('keys', 'rotate', name)
+      t.match(
+        rotated,
+        { key: name, from: before.find((key) => key.name === name)?.id, state: 'in-force' },
+        name,
+      )
+      t.equal(await idOf(name), rotated.to)
+    }
+    t.match(
+      await gateway.json('keys', 'rotate', 'fingerprint'),
+      { state: 'prepared' },
+      'the workers have theirs',
+    )
+    await stop()
+    const rows = (await gateway.json('records', '--kind', 'audit', '--limit', '1000')).records as {
+      record: { event: string; detail: { key: string } }
+    }[]
+    const rotations = rows.flatMap(({ record }) =>
+      record.event === 'key-rotated' ? [record.detail.key] : [],
+    )
+    t.same(rotations, ['gateway', 'body', 'log', 'log'], 'newest first; the oldest names the first key')
+    const shown = await gateway.json('show', old?.id ?? '', '--bodies')
+    t.ok((shown.bodies as Record<string, string>)['response.body'], 'a body under the old key')
+    const verified = await gateway.json('verify')
+    t.equal(verified.verified, true, JSON.stringify(verified.findings, null, 1))
+    const history = (verified.findings as { check: string; detail: string }[]).find(
+      ({ check }) => check === 'keys',
+    )
+    t.match(history?.detail, /^2 keys of the log in one line/)
+  },
+)
+
+t.test(
+  'the new account anchors for the log of the old one, which authorised it by its signature',
+  async (t) => {
+    const account = await idOf('gateway')
+    const rows = (await gateway.json('records', '--kind', 'audit', '--limit', '1000')).records as {
+      leaf: number
+      record: { event: string; detail: { key: string } }
+    }[]
+    const rotation = rows.find(
+      ({ record }) => record.event === 'key-rotated' && record.detail.key === 'gateway',
+    )
+    const end = Date.now() + 60_000
+    const anchored = () => {
+      const [chain] = readAnchors(gateway.paths.chainState).chains
+      return { ...chain, size: Number(chain?.anchors.at(-1)?.size ?? 0) }
+    }
+    while (anchored().size <= (rotation?.leaf ?? 0) && Date.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, 250))
+    t.ok(
+      anchored().size > (rotation?.leaf ?? Number.POSITIVE_INFINITY),
+      'a tree that holds its record is anchored',
+    )
+    t.equal(anchored().gateway, account)
+    t.equal(anchored().logKey, logKey, 'of the same log on the chain')
+  },
+)
+
+t.test(
+  'after a restart the fingerprint key is the new one too, and no key of either time lies anywhere',
+  async (t) => {
+    const prepared = await idOf('fingerprint')
+    await gateway.stop()
+    await gateway.start()
+    const end = Date.now() + 30_000
+    while ((await idOf('fingerprint')) === prepared && Date.now() < end)
+      await new Promise((r) => setTimeout(r, 250))
+    t.not(await idOf('fingerprint'), prepared)
+    const all = [...keys, ...(await keysOf())]
+    const { stateDir, logDir, runtimeDir } = gateway.config
+    t.same(searchFiles([stateDir, logDir, runtimeDir], all), [])
+    for (const { name, pid } of await running()) t.same(search(await coreOf(pid), all), [], name)
+  },
+)
+
+t.test('keys move to a passphrase, and the gateway then starts with it and not without', async (t) => {
+  const moved = await lab.run('root', [
+    ...[
+      'sh',
+      '-c',
+      `printf '%s' 'six random words would do nicely' | ${REPOSITORY}/cli/agent-anchor --passphrase-fd 0 keys rewrap --to passphrase`,
+    ],
+  ])
+  t.equal(moved.code, 0, moved.stderr)
+  await gateway.stop()
+  await t.rejects(gateway.start(), {
+    message: /the passphrase of the vault is needed, and there is no terminal/,
+  })
+  const back = await lab.run('root', [
+    ...[
+      'sh',
+      '-c',
+      `printf '%s' 'six random words would do nicely' | ${REPOSITORY}/cli/agent-anchor --passphrase-fd 0 keys rewrap --to host-key`,
+    ],
+  ])
+  t.equal(back.code, 0, back.stderr)
+  await gateway.start()
+  t.equal((await gateway.state())?.vault, 'host-key')
 })

@@ -35,6 +35,8 @@ t.test('asks the next endpoint where one is dead, busy or talks nonsense, in the
     unreachable,
     refused(503, 'HTTP status 503'),
     refused(429, 'HTTP status 429'),
+    refused(401, 'HTTP status 401'),
+    refused(-32601, 'the method is not available on your plan'),
     refused(-32005, 'limit exceeded'),
     garbage('no JSON'),
     'not a quantity',
@@ -48,11 +50,22 @@ t.test('asks the next endpoint where one is dead, busy or talks nonsense, in the
   }
 })
 
-t.test('takes a refusal for an answer: no second endpoint is asked', async (t) => {
-  const refusing = endpoint('refusing', () => refused(-32000, 'nonce too low'))
-  const other = endpoint('other', () => '0x1')
-  const { chain } = pool(refusing.rpc, other.rpc)
-  await t.rejects(chain.gasPrice(), { code: 'RPC_REFUSED' })
+t.test("takes the chain's own no for an answer: no second endpoint is asked", async (t) => {
+  for (const no of [
+    refused(-32000, 'nonce too low'),
+    refused(3, 'execution reverted'),
+    refused(-32015, 'VM execution error: Reverted 0x'),
+    refused(-32000, 'replacement transaction underpriced'),
+  ]) {
+    const refusing = endpoint('refusing', () => no)
+    const other = endpoint('other', () => '0x1')
+    const { chain } = pool(refusing.rpc, other.rpc)
+    await t.rejects(chain.send('0x00'), { code: 'RPC_REFUSED' })
+    t.same(other.asked, [])
+  }
+  const tagless = endpoint('tagless', () => refused(-32602, 'unknown block tag'))
+  const other = endpoint('other', () => null)
+  await t.rejects(pool(tagless.rpc, other.rpc).chain.block('finalized'), { code: 'RPC_REFUSED' })
   t.same(other.asked, [])
 })
 

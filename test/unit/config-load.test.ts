@@ -33,6 +33,10 @@ const enforcement: Enforcement = {
   leaseMs: 10_000,
 }
 
+const WITNESS_KEY = 'witness.example/w1+d9ed62c5+BO1JKMYo0cLG6ukDOJBZlWEpWSc6XGP5NjbBRhSshzfR'
+const LOG_KEY = 'other.example/log+b55a11f5+AcqTrBcFGHBx1nuDx/8O/oEI6OxFMFdddyaHkzPb2r58'
+const WITNESS = `{url: 'https://witness.example/', key: '${WITNESS_KEY}'}`
+
 function load(text: string): Config {
   writeFileSync(file, text)
   return loadConfig(file)
@@ -114,7 +118,11 @@ t.test('an unknown key is refused at every level with file, line and column', as
     ['listen:\n  port: {}\n', '2:3', 'ports'],
     ['listen:\n  ports:\n    transparant: 1\n', '3:5', 'transparent'],
     ['vault: {hostKey: /x}\n', '1:9', 'hostKeyFile'],
-    ['chains:\n  - {name: a, kind: development, rcp: []}\n', '2:34', 'known here: `name`, `kind`'],
+    [
+      'chains:\n  - {name: a, kind: development, rcp: []}\n',
+      '2:34',
+      'known here: `name`, `owner`, `policy`, `kind`',
+    ],
     [
       'chains:\n  - {name: a, kind: rpc, chainId: 1, rpc: ["http://x"], contarct: "0x"}\n',
       '2:57',
@@ -172,6 +180,21 @@ t.test('values that cannot work are refused', async (t) => {
     ['ledger: {origin: "a b"}\n', /log origin/],
     ['ledger: {origin: a+b}\n', /log origin/],
     ['ledger: {origin: ""}\n', /log origin/],
+    ['ledger: {http: {listen: 8480}}\n', /must be text/],
+    ['ledger: {http: {listen: "127.0.0.1"}}\n', /an address with a port/],
+    ['ledger: {http: {listen: "localhost:8480"}}\n', /an address with a port/],
+    ['ledger: {http: {listen: "::1:8480"}}\n', /an address with a port/],
+    ['ledger: {http: {listen: "0.0.0.0:80"}}\n', /from 1024 on/],
+    ['ledger: {http: {listen: "0.0.0.0:8480", entries: some}}\n', /true or false/],
+    ['ledger: {witnesses: {atLeast: 1, of: []}}\n', /at least 1/],
+    [`ledger: {witnesses: {atLeast: 2, of: [${WITNESS}]}}\n`, /fewer witnesses/],
+    [`ledger: {witnesses: {atLeast: 1, of: [${WITNESS}, ${WITNESS}]}}\n`, /stands here twice/],
+    [`ledger: {witnesses: {atLeast: 1, of: [{url: 'http://w', key: '${LOG_KEY}'}]}}\n`, /of type 0x04/],
+    [`ledger: {witness: {listen: '[::]:8481', name: w.example, logs: ['${WITNESS_KEY}']}}\n`, /of type 0x01/],
+    [
+      "ledger: {witness: {listen: '[::]:8481', name: 'a b', logs: ['x']}}\n",
+      /printable ASCII[\s\S]*not a verifier key/,
+    ],
     ['chains: []\n', /at least one chain/],
     ['chains: [{name: a, kind: rpc}]\n', /missing key `chainId`[\s\S]*missing key `rpc`/],
     ['chains: [{name: a, kind: rpc, chainId: 1, rpc: ["file:///etc/passwd"]}]\n', /http/],
@@ -199,6 +222,8 @@ t.test('values that cannot work are refused', async (t) => {
     ['chains: [{name: base, rpc: ["http://x"], fees: {maxPerDay: -1}}]\n', /plain decimal number/],
     ['chains: [{name: base, rpc: ["http://x"], fees: {maxperday: 1}}]\n', /did you mean `maxPerDay`/],
     ['chains: [{name: a, chainId: 5, rpc: ["http://x"], fees: {model: x}}]\n', /`op-stack`/],
+    ['chains: [{name: a, kind: development, owner: "0x1"}]\n', /40 hex digits/],
+    ['chains: [{name: a, kind: development, policy: HEAD}]\n', /head/],
     ['chains:\n', /must be a list, not nothing/],
   ]
   for (const [text, message] of cases) t.match(failure(text).message, message, text)
@@ -225,6 +250,19 @@ t.test('DNS servers are read with and without a port', async (t) => {
   ])
 })
 
+t.test('a log is served and witnessed only where that is set', async (t) => {
+  const { http, witness, witnesses } = loadConfig(undefined, absent).ledger
+  t.same([http, witness, witnesses], [undefined, undefined, undefined])
+  const { ledger } = load(`ledger:
+  http: {listen: '[::]:8480'}
+  witnesses: {atLeast: 1, of: [${WITNESS}]}
+  witness: {listen: '127.0.0.1:8481', name: w.example/us, logs: ['${LOG_KEY}']}
+`)
+  t.strictSame(ledger.http, { listen: { address: '::', port: 8480 }, entries: false })
+  t.strictSame(ledger.witnesses?.of, [{ url: 'https://witness.example/', key: WITNESS_KEY }])
+  t.strictSame(ledger.witness?.listen, { address: '127.0.0.1', port: 8481 })
+})
+
 t.test('a public chain is taken as given', async (t) => {
   const chain = {
     name: 'sepolia',
@@ -233,7 +271,8 @@ t.test('a public chain is taken as given', async (t) => {
     rpc: ['https://rpc.example.com/v2/key'],
   } as const
   t.strictSame(load(`chains: [${JSON.stringify(chain)}]\n`).chains, [chain])
-  const full = { ...chain, contract: `0x${'aB'.repeat(20)}`, confirmations: 12 }
+  const contract = `0x${'aB'.repeat(20)}`
+  const full = { ...chain, contract, owner: contract, policy: 'history', confirmations: 12 }
   t.strictSame(load(`chains: [${JSON.stringify(full)}]\n`).chains, [full])
 })
 

@@ -1,4 +1,3 @@
-import { NOTHING } from '../../daemon/supervisor/traffic.ts'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +10,7 @@ import {
   type SupervisorState,
   writeState,
 } from '../../daemon/supervisor/state-file.ts'
+import { NOTHING } from '../../daemon/supervisor/traffic.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'supervisor-'))
 

@@ -17,7 +17,7 @@ const MOST_CHARACTERS = 100_000
 export const textOf = printable
 const linesOf = (text: string) => text.split(/\r?\n/).map(printable).join('\n')
 
-export function showOutcome(receipt: Receipt, { findings, records }: Verification): void {
+export function showOutcome(receipt: Receipt, { findings, records, indexes }: Verification): void {
   const why = firstFailure(findings)
   showVerdict(verdictOn(findings), verdictText(findings), why)
   const rows = findings.map(({ check, result, detail }) => {
@@ -29,7 +29,8 @@ export function showOutcome(receipt: Receipt, { findings, records }: Verificatio
   byId('anchors', HTMLElement).replaceChildren(...anchorLines(receipt.anchors))
   const many = records.length
   const shown = receipt.records.slice(0, MOST_RECORDS).map(({ bodies = [] }, i) => {
-    const title = many === 1 ? 'The record' : `Record ${i + 1} of ${many}`
+    const what = many === 1 ? 'The record' : `Record ${i + 1} of ${many}`
+    const title = indexes === undefined ? `${what}, as the receipt has it: not proved` : what
     return recordSection(title, records[i], receipt.records[i]?.record ?? '', bodies)
   })
   const rest = many - shown.length
