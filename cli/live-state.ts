@@ -26,6 +26,10 @@ const ChainStatus = z.object({
   owner: z.string().optional(),
   authorization: z.object({ policy: z.string(), until: z.string().optional() }).optional(),
   head: Point.optional(),
+  sizes: z
+    .object({ submitted: z.string(), included: z.string(), safe: z.string(), finalized: z.string() })
+    .optional(),
+  failing: z.string().optional(),
   anchored: Point.extend({
     block: z.number(),
     time: z.string(),

@@ -10,6 +10,7 @@ import { printable } from './terminal.ts'
 /** The table, in the order of `--help`. Each is loaded when it is asked for: `status` must not pay for the daemon. */
 const commands: Readonly<Record<string, () => Promise<Register>>> = {
   status: async () => (await import('./commands/status.ts')).status,
+  metrics: async () => (await import('./commands/metrics.ts')).metrics,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
   records: async () => (await import('./commands/records.ts')).records,
   show: async () => (await import('./commands/show.ts')).show,

@@ -6,6 +6,7 @@ import { statusCode } from '../../cli/commands/status.ts'
 import { type LiveState, supervisorHealth } from '../../cli/live-state.ts'
 import { statusText } from '../../cli/status-text.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
+import { NOTHING } from '../../daemon/supervisor/traffic.ts'
 
 const now = new Date('2026-01-01T00:10:00Z')
 const supervisor: SupervisorState = {
@@ -32,6 +33,7 @@ const supervisor: SupervisorState = {
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
   served: [],
+  traffic: NOTHING,
   children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
 }
 const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
