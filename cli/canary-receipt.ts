@@ -3,11 +3,11 @@ import { readAnchors } from '../daemon/chain-writer/anchors.ts'
 import { isYoung } from '../daemon/chain-writer/checkpoint.ts'
 import type { Config } from '../daemon/config/config.ts'
 import { type Finding, holds } from '../daemon/receipt/findings.ts'
+import { findingsText } from '../daemon/receipt/findings-text.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
 import { askConfiguredChains } from './ask-chain.ts'
 import { print } from './command.ts'
 import { type Evidence, openEvidence } from './evidence.ts'
-import { findingsText } from './findings-text.ts'
 import { readLiveState } from './live-state.ts'
 import { statusText } from './status-text.ts'
 import { verifyRecord } from './verification.ts'
@@ -23,7 +23,7 @@ export async function printCanaryReceipt(
 ): Promise<boolean> {
   const end = Date.now() + WAIT_MS
   const { chains } = readAnchors(layout(config).chainState)
-  const young = chains.every(({ anchors }) => isYoung(BigInt(anchors.at(-1)?.size ?? 0)))
+  const young = chains.every(({ former, anchors }) => former || isYoung(BigInt(anchors.at(-1)?.size ?? 0)))
   let findings: Finding[] = []
   while (Date.now() < end) {
     const evidence = await openEvidence(

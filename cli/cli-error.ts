@@ -10,6 +10,8 @@ type CliErrorCode =
   | 'NO_EXCHANGE'
   | 'NOT_CONFIRMED'
   | 'ERASURE_FAILED'
+  | 'WRONG_DESCRIPTOR'
+  | 'CA_BY_INSTALLER'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -51,6 +53,27 @@ export class FileUnusable extends CliError {
       `cannot ${what} ${file}: ${messageOf(cause)}`,
       what === 'read' ? 'Name a file that is there.' : 'Name a file in a directory that is there.',
       cause,
+    )
+  }
+}
+
+export class CaByInstaller extends CliError {
+  constructor() {
+    super(
+      'CA_BY_INSTALLER',
+      'a new CA has to be trusted by every client of this machine, which this command does not see to',
+      'To have a new one: stop the gateway, move ca/ and keys/ca.sealed out of its state directory, and run ' +
+        'installers/install.sh: it makes a CA, installs it and starts the gateway. Agents that run must be started again.',
+    )
+  }
+}
+
+export class WrongDescriptor extends CliError {
+  constructor(option: string) {
+    super(
+      'WRONG_DESCRIPTOR',
+      `${option} takes the number of an open file descriptor: 0, or 3 and above`,
+      `For example: agent-anchor ${option} 3 … 3< <(COMMAND THAT PRINTS IT)`,
     )
   }
 }

@@ -7,6 +7,9 @@ export interface GlobalOptions {
   /** Path of gateway.yaml; the default file where absent. */
   readonly config?: string
   readonly json: boolean
+  /** Descriptors from which the vault's passphrase and PIN are read, as given. */
+  readonly passphraseFd?: string
+  readonly pinFd?: string
 }
 
 /** Version of every `--json` document; raised when a field changes its meaning or goes away. */

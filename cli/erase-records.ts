@@ -4,13 +4,15 @@ import { on, once } from 'node:events'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { loginUid } from '../daemon/admin/login-uid.ts'
+import { formatVerifierKey } from '../daemon/ledger/note.ts'
 import { ErasureAnswer } from '../daemon/recorder/messages.ts'
 import { account, RECORDER_ACCOUNT } from '../daemon/supervisor/accounts.ts'
 import { childEnvironment, programRoot } from '../daemon/supervisor/program.ts'
 import { ownRecorder } from '../daemon/supervisor/recording.ts'
 import { readState } from '../daemon/supervisor/state-file.ts'
 import { unprivileged } from '../daemon/supervisor/unprivileged.ts'
-import { loadOrCreateKeys, wipeKeys } from '../daemon/vault/keys.ts'
+import { openGatewayKeys } from '../daemon/vault/gateway-keys.ts'
+import { wipeKeys } from '../daemon/vault/keys.ts'
 import { ErasureFailed } from './cli-error.ts'
 import type { Evidence } from './evidence.ts'
 
@@ -74,10 +76,11 @@ async function* askRunning(socketPath: string, ids: readonly string[]): AsyncGen
 
 /** Under the recorder's account, so that what it writes is the recorder's. The log's lock keeps a second one out. */
 async function* askOwn(evidence: Evidence, ids: readonly string[]): AsyncGenerator<ErasureAnswer> {
-  const { config, paths, verifierKey } = evidence
-  const keys = await loadOrCreateKeys(await evidence.vault(), paths.keysDirectory)
-  const origin = verifierKey.split('+')[0] ?? ''
-  const identity = { keys, logSeed: keys.log.privateKey, origin, verifierKey }
+  const { config, paths } = evidence
+  const origin = evidence.verifierKey.split('+')[0] ?? ''
+  const gateway = await openGatewayKeys({ vault: await evidence.vault(), dir: paths.keysDirectory, origin })
+  const verifierKey = formatVerifierKey(origin, gateway.keys.log.publicKey)
+  const identity = { gateway, origin, verifierKey }
   const child = fork(`${programRoot}/daemon/recorder/main.ts`, [], {
     ...unprivileged(await account(RECORDER_ACCOUNT)),
     cwd: '/',
@@ -98,7 +101,7 @@ async function* askOwn(evidence: Evidence, ids: readonly string[]): AsyncGenerat
       if (answer.type !== 'erasing') break
     }
   } finally {
-    wipeKeys(keys)
+    wipeKeys(gateway.keys)
     if (child.connected) child.send({ type: 'stop' })
     await ended
   }

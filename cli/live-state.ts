@@ -20,11 +20,42 @@ const ChainStatus = z.object({
   name: z.string(),
   chainId: z.number().optional(),
   contract: z.string().optional(),
+  logKey: z.string().optional(),
   label: z.string().optional(),
   gatewayAddress: z.string().optional(),
   head: Point.optional(),
-  anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
+  anchored: Point.extend({
+    block: z.number(),
+    time: z.string(),
+    transaction: z.string(),
+    finality: z.string().optional(),
+    confirmedBy: z.string().optional(),
+  }).optional(),
+  currency: z.string().optional(),
+  explorer: z.string().optional(),
+  waitingSince: z.string().optional(),
+  funds: z
+    .object({
+      balance: z.string().optional(),
+      spentToday: z.string(),
+      budget: z.string().optional(),
+      lastAnchor: z.string().optional(),
+    })
+    .optional(),
 })
+export type ChainStatus = z.infer<typeof ChainStatus>
+
+const AnchoringStatus = z.object({
+  preset: z.string(),
+  acknowledge: z.string(),
+  trial: z.boolean(),
+  anchored: z.string(),
+  lagSeconds: z.number(),
+  lagLeaves: z.string(),
+  holding: z.number(),
+  blocked: z.string().optional(),
+})
+export type AnchoringStatus = z.infer<typeof AnchoringStatus>
 
 const RecorderStatus = z.object({
   records: z.number(),
@@ -32,6 +63,7 @@ const RecorderStatus = z.object({
   treeSize: z.string(),
   checkpointTime: z.string().optional(),
   chain: z.object({ chains: z.array(ChainStatus) }).optional(),
+  anchoring: AnchoringStatus.optional(),
   health: z.array(HealthItem),
 })
 export type RecorderStatus = z.infer<typeof RecorderStatus>

@@ -16,14 +16,17 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   verify: async () => (await import('./commands/verify.ts')).verify,
   export: async () => (await import('./commands/export.ts')).exportReceipt,
   policy: async () => (await import('./commands/policy.ts')).policy,
+  keys: async () => (await import('./commands/keys.ts')).keys,
   demo: async () => (await import('./commands/demo.ts')).demo,
   daemon: async () => (await import('./commands/daemon.ts')).daemon,
   uninstall: async () => (await import('./commands/uninstall.ts')).uninstall,
 }
 
+const TAKES_VALUE = new Set(['--config', '--passphrase-fd', '--pin-fd'])
+
 /** The command that the arguments name; undefined for help, or for what only the parser can tell. */
 function asked(words: readonly string[]): string | undefined {
-  const word = words.find((w, i) => !w.startsWith('-') && words[i - 1] !== '--config')
+  const word = words.find((w, i) => !w.startsWith('-') && !TAKES_VALUE.has(words[i - 1] ?? ''))
   return word !== undefined && Object.hasOwn(commands, word) ? word : undefined
 }
 
@@ -35,6 +38,8 @@ const program = new Command('agent-anchor')
     'configuration (default: /etc/agent-anchor/gateway.yaml, or the defaults without it)',
   )
   .option('--json', 'print one JSON document (with a schemaVersion) instead of text')
+  .option('--passphrase-fd <n>', "read the vault's passphrase from this file descriptor")
+  .option('--pin-fd <n>', "read the PIN of the vault's token from this file descriptor")
   .showHelpAfterError('(see agent-anchor --help)')
   .addHelpText(
     'after',

@@ -2,7 +2,8 @@
 import type { Health } from '../daemon/base/health.ts'
 import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
 import { ago } from './ago.ts'
-import type { LiveState, RecorderStatus } from './live-state.ts'
+import { chainRows } from './chain-rows.ts'
+import type { AnchoringStatus, LiveState, RecorderStatus } from './live-state.ts'
 import { servedRows } from './served-text.ts'
 import { table } from './terminal.ts'
 
@@ -68,11 +69,18 @@ function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[]
         ? leavesText(recorder.treeSize)
         : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`,
     ],
-    ...(recorder.chain?.chains ?? []).map(({ name, anchored, label }) => [
-      'anchor',
-      `${name}: ${anchored === undefined ? 'none yet' : `${anchored.size} leaves in block ${anchored.block}, ${ago(anchored.time, now)} ago`}${label === undefined ? '' : ` (${label})`}`,
-    ]),
+    ...(recorder.anchoring ? [['anchoring', anchoringText(recorder.anchoring)]] : []),
+    ...(recorder.chain?.chains ?? []).flatMap((chain) => chainRows(chain, now)),
   ]
+}
+
+function anchoringText(state: AnchoringStatus): string {
+  const { preset, acknowledge, trial, lagSeconds, lagLeaves, holding, blocked } = state
+  const lag =
+    lagLeaves === '0' ? 'all anchored' : `${lagLeaves} records not anchored, the oldest for ${lagSeconds} s`
+  const held = acknowledge === 'local' ? '' : `, answers wait for ${acknowledge}, holding ${holding}`
+  const worth = trial ? ' (on the development chain: no independent evidence)' : ''
+  return `${preset}${held}: ${lag}${blocked === undefined ? '' : ', NEW CALLS ARE REFUSED'}${worth}`
 }
 
 /** Before this start's first checkpoint, the one of an earlier start stands. */

@@ -1,25 +1,26 @@
 /** Verifies one record of this machine, and the store it lies in; used by `verify`, `demo` and the installer. */
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { AnchorError } from '../daemon/base/errors.ts'
+import { AnchorError, said } from '../daemon/base/errors.ts'
 import { anchorsFile } from '../daemon/chain-writer/anchors.ts'
 import { checkChainState } from '../daemon/chain-writer/fsck.ts'
 import type { Damage } from '../daemon/ledger/damage.ts'
 import { checkLedger } from '../daemon/ledger/fsck.ts'
+import type { AskChain } from '../daemon/receipt/anchor-finding.ts'
 import { buildReceipt } from '../daemon/receipt/build.ts'
 import type { Finding } from '../daemon/receipt/findings.ts'
-import { type AskChain, verifyReceipt } from '../daemon/receipt/verify.ts'
+import { verifyReceipt } from '../daemon/receipt/verify.ts'
 import { openBodies } from '../daemon/recorder/body-reader.ts'
 import { checkRecorder } from '../daemon/recorder/fsck.ts'
 import type { Row } from '../daemon/recorder/index/row.ts'
 import type { LogRecord } from '../daemon/recorder/record.ts'
+import { storedParts } from '../daemon/recorder/record-parts.ts'
 import { checkState } from '../daemon/supervisor/check-state.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
 import { checkWitnesses } from './check-witnesses.ts'
-import { said } from './error-text.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { goneText } from './gone-text.ts'
-import { storedParts } from './parts.ts'
+import { keyFindings } from './key-findings.ts'
 
 /** About the question and not about what is stored: for who asks. */
 const QUESTIONABLE = new Set(['NO_SUCH_RECORD', 'AMBIGUOUS', 'NOT_IN_A_CHECKPOINT'])
@@ -39,21 +40,22 @@ export async function verifyRecord(evidence: Evidence, id: string, askChain?: As
 
 async function recordFindings(evidence: Evidence, id: string, askChain?: AskChain): Promise<Finding[]> {
   const row = findRecord(evidence, id)
-  const receipt = buildReceipt(BigInt(row.leaf), sourcesOf(evidence))
+  const receipt = buildReceipt([BigInt(row.leaf)], sourcesOf(evidence))
   const verification = await verifyReceipt(receipt, {
     expectedKey: evidence.verifierKey,
     ...(askChain === undefined ? {} : { askChain }),
   })
-  const findings = [...verification.findings]
-  if (receipt.record !== Buffer.from(row.bytes).toString('utf8')) {
+  // What is stored is looked at below: the receipt made here brings no bodies.
+  const findings = verification.findings.filter(({ check }) => check !== 'bodies')
+  const [record] = verification.records
+  if (receipt.records[0]?.record !== Buffer.from(row.bytes).toString('utf8')) {
     findings.push({
       check: 'index',
       result: 'failed',
       detail: 'index.sqlite holds other bytes than the ledger for it',
     })
   }
-  if (verification.record !== undefined)
-    findings.push(...(await bodyFindings(evidence, row, verification.record)))
+  if (record !== undefined) findings.push(...(await bodyFindings(evidence, row, record)))
   return findings
 }
 
@@ -117,6 +119,8 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
     const detail = `journal, packs and index in ${paths.recorderState}: they open with the body key only`
     findings.push({ check: 'store', result: 'not-checked', detail })
   }
+  const keys = await keyFindings(evidence)
+  findings.push(...keys.filter(({ result }) => result === 'failed'))
   await look(paths.chainState, checkChainState(paths.chainState))
   if (!existsSync(anchorsFile(paths.chainState))) {
     const detail = `${anchorsFile(paths.chainState)} is not there: nothing was anchored yet, or it was removed`
@@ -125,5 +129,5 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   if (findings.some(({ result }) => result === 'failed')) return findings
   const size = evidence.ledger.checkpoint()?.size ?? 0n
   const detail = `every byte of ${size} leaves, their bodies and the journal`
-  return [{ check: 'store', result: 'proved', detail }, ...findings]
+  return [{ check: 'store', result: 'proved', detail }, ...keys, ...findings]
 }

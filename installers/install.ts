@@ -14,6 +14,7 @@ import { openIdentity } from '../daemon/supervisor/identity.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
 import { programRoot } from '../daemon/supervisor/program.ts'
 import { loadRules } from '../daemon/supervisor/rules.ts'
+import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { readState } from '../daemon/supervisor/state-file.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { proveCapture } from './canary.ts'
@@ -26,7 +27,6 @@ import {
   startFenceUnit,
   startService,
   stopDaemon,
-  systemdRuns,
   UNITS,
   unitPath,
 } from './services.ts'

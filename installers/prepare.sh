@@ -34,6 +34,8 @@ prepare_program_of() {
     libpcap-dev) echo pcap-config ;;
     python3) echo /usr/bin/python3 ;;
     golang-go) echo /usr/bin/go ;;
+    softhsm2) echo softhsm2-util ;;
+    opensc) echo pkcs11-tool ;;
     *) echo "$1" ;;
   esac
 }
@@ -150,31 +152,47 @@ prepare_npm() {
   prepare_give_back "$prepare_directory/node_modules"
 }
 
-# need_pcap DIRECTORY: builds the leak sensor's package `pcap`, which comes as C++, against the tree's own Node. Where
-# that can't be done the gateway works without: refusals are counted, the sensor is blind, and `status` says so.
+# need_pcap DIRECTORY: the leak sensor's package. Without it refusals are counted, the sensor is blind, and `status`
+# says so.
 need_pcap() {
-  prepare_built=$1/node_modules/pcap/build/Release/pcap_binding.node
+  prepare_native "$1" pcap pcap_binding "the leak sensor" "the leak sensor will be blind" libpcap-dev
+}
+
+# need_pkcs11 DIRECTORY: the vault's package for tokens. Without it the provider pkcs11 says that it isn't there.
+need_pkcs11() {
+  prepare_native "$1" pkcs11js pkcs11 "tokens (PKCS#11)" "the vault can't use tokens"
+}
+
+# prepare_native DIRECTORY PACKAGE BINDING PURPOSE LOSS [DEBIAN PACKAGE…]: builds a package that comes as C++ against
+# the tree's own Node. That it can't be built ends nothing.
+prepare_native() {
+  prepare_addon=$2
+  prepare_built=$1/node_modules/$2/build/Release/$3.node
   prepare_runtime=$(node_of "$1") || exit 1
   if [ -f "$prepare_built" ] && "$prepare_runtime" -e 'require(process.argv[1])' "$prepare_built" 2>/dev/null; then
     return
   fi
-  echo "npm         building pcap for the leak sensor" >&2
+  prepare_purpose=$4
+  prepare_loss=$5
+  prepare_tree=$1
+  shift 5
+  echo "npm         building $prepare_addon for $prepare_purpose" >&2
   prepare_log=$(mktemp)
   # In a subshell: what is missing ends it, and not the installation.
   if (
-    need_packages g++ make python3 libpcap-dev npm
-    cd "$1" && PATH=${prepare_runtime%/node}:$PATH npm_config_nodedir=${prepare_runtime%/bin/node} \
-      npm rebuild --no-ignore-scripts --foreground-scripts pcap
+    need_packages g++ make python3 npm "$@"
+    cd "$prepare_tree" && PATH=${prepare_runtime%/node}:$PATH npm_config_nodedir=${prepare_runtime%/bin/node} \
+      npm rebuild --no-ignore-scripts --foreground-scripts "$prepare_addon"
   ) >"$prepare_log" 2>&1 && "$prepare_runtime" -e 'require(process.argv[1])' "$prepare_built" 2>>"$prepare_log"; then
     rm -f "$prepare_log"
     # The compiler's intermediate files are nobody's concern.
-    rm -rf "$1/node_modules/pcap/build/Release/obj.target"
-    prepare_give_back "$1/node_modules"
+    rm -rf "$prepare_tree/node_modules/$prepare_addon/build/Release/obj.target"
+    prepare_give_back "$prepare_tree/node_modules"
     return
   fi
   tail -n 5 "$prepare_log" >&2
   rm -f "$prepare_log"
-  echo "WARNING     pcap could not be built: the leak sensor will be blind. It needs g++, make, python3, libpcap-dev" >&2
+  echo "WARNING     $prepare_addon could not be built: $prepare_loss. It needs g++, make, python3${*:+, $*}" >&2
   echo "            and npm; run this again when they are there." >&2
 }
 

@@ -3,8 +3,12 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import type { Config } from '../daemon/config/config.ts'
+import { layout } from '../daemon/supervisor/layout.ts'
 import { childEnvironment, programRoot } from '../daemon/supervisor/program.ts'
+import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { processStart, readState } from '../daemon/supervisor/state-file.ts'
+import { CREDENTIAL } from '../daemon/vault/systemd-creds.ts'
+import { wrappingFile } from '../daemon/vault/wrapping-key.ts'
 import { InstallError } from './install-error.ts'
 import { run, succeeds } from './run.ts'
 
@@ -14,9 +18,6 @@ export const UNITS = [FENCE_UNIT, DAEMON_UNIT] as const
 const UNIT_DIRECTORY = '/etc/systemd/system'
 
 export const unitPath = (name: string): string => `${UNIT_DIRECTORY}/${name}`
-
-/** sd_booted(3): systemd is PID 1 exactly where this directory is. */
-export const systemdRuns = (): boolean => existsSync('/run/systemd/system')
 
 /** Writes a unit from its template; says whether it changed. */
 export async function installUnit(
@@ -31,9 +32,23 @@ export async function installUnit(
     .replaceAll('@LOG_DIR@', logDir)
     .replaceAll('@NFT@', nft)
     .replaceAll('@PROGRAM@', `${programRoot}/cli/agent-anchor`)
+    .replace('@CREDENTIALS@\n', credentialLine({ stateDir, runtimeDir }))
   const before = await readFile(unitPath(name), 'utf8').catch(() => undefined)
   if (before === text) return false
   await writeFile(unitPath(name), text, { mode: 0o644 })
+  return true
+}
+
+/** systemd opens the vault's credential for the unit, which has no way to the TPM itself; an absent file would end it. */
+function credentialLine(directories: Pick<Config, 'stateDir' | 'runtimeDir'>): string {
+  const file = wrappingFile(layout(directories).keysDirectory, 'systemd-creds')
+  return existsSync(file) ? `LoadCredentialEncrypted=${CREDENTIAL}:${file}\n` : ''
+}
+
+/** Writes the daemon's unit anew where it is installed, after what it hands to the daemon has changed. */
+export async function renewUnit(directories: Parameters<typeof installUnit>[1]): Promise<boolean> {
+  if (!systemdRuns() || !existsSync(unitPath(DAEMON_UNIT))) return false
+  if (await installUnit(DAEMON_UNIT, directories)) await run('systemctl', 'daemon-reload')
   return true
 }
 

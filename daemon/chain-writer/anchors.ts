@@ -33,11 +33,10 @@ const Anchor = z.object({
   finality: z.enum(FINALITIES),
   /** Host of the RPC endpoint that said so. */
   rpc: z.string().max(300),
+  /** Host of another endpoint that says the same: on a chain with several, nothing is final without. */
+  confirmedBy: z.string().max(300).optional(),
 })
 export type Anchor = z.infer<typeof Anchor>
-
-const Alarm = z.object({ title: z.string().max(1000), since: z.string().max(40) })
-export type Alarm = z.infer<typeof Alarm>
 
 const ChainAnchors = z.object({
   name: ChainName,
@@ -48,8 +47,8 @@ const ChainAnchors = z.object({
   contract: Address,
   logKey: Hash,
   gateway: Address,
-  /** The chain contradicts the ledger: stands until an administrator has looked. */
-  alarm: Alarm.optional(),
+  /** Nothing is anchored here any more, and what was stays evidence: see {@link retired}. */
+  former: z.literal(true).optional(),
   /** Oldest first, sizes growing. Older ones are kept ever more sparsely: see {@link thinned}. */
   anchors: z.array(Anchor).max(10_000),
 })
@@ -90,6 +89,24 @@ export const writeAnchors = (directory: string, state: AnchorState): Promise<voi
   writeFileAtomic(join(directory, ANCHORS_FILE), formatSummed(state), { mode: 0o644 })
 
 export const anchorsFile = (directory: string) => join(directory, ANCHORS_FILE)
+
+/**
+ * The entries with what is anchored elsewhere from now on set apart: the contract has another version, the log
+ * another owner, or the name stands for another chain. The development chain's is left out: it is no evidence, and its chain may start anew at any time.
+ */
+export function retired(
+  chains: readonly ChainAnchors[],
+  now: Pick<ChainAnchors, 'name' | 'chainId' | 'logKey'> & { readonly contract?: string },
+): ChainAnchors[] {
+  const { name, chainId, logKey, contract } = now
+  return chains.flatMap((chain) => {
+    if (chain.former || chain.name !== name) return [chain]
+    const same = chain.chainId === chainId && chain.logKey === logKey
+    if (same && chain.contract === (contract ?? chain.contract)) return [chain]
+    if (chain.kind === 'development' || chain.anchors.length === 0) return []
+    return [{ ...chain, former: true as const }]
+  })
+}
 
 const KEPT = 512
 

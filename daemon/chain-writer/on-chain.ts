@@ -2,6 +2,7 @@
  * What a chain says of a log, for whoever verifies: without our daemon, our state or our key. An answer is only as
  * good as the endpoint that gives it.
  */
+import type { Finality } from './anchors.ts'
 import { assertChain, type Chain, chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import { httpRpc, type RpcOptions } from './json-rpc.ts'
@@ -13,6 +14,7 @@ import {
   encode,
   type Head,
 } from './registry.ts'
+import { isAnyRegistry } from './registry-versions.ts'
 
 export interface OnChain {
   /** URL of a JSON-RPC endpoint. */
@@ -30,7 +32,7 @@ const TIMEOUT_MS = 5_000
 /** The log's newest head; size 0n where nothing is anchored. @throws ChainError */
 export async function readHead(where: OnChain): Promise<Head> {
   const chain = await connect(where)
-  if ((await chain.code(where.contract)) === '0x') throw nothing(`there is no contract at ${where.contract}`)
+  await assertRegistry(chain, where.contract)
   return decodeHead(await chain.call(where.contract, encode.head(where.logKey)))
 }
 
@@ -48,6 +50,7 @@ export async function readAnchoredEvent(where: OnChain, sought: SoughtAnchor): P
   const chain = await connect(where)
   const { contract, logKey } = where
   const { size, transaction } = sought
+  await assertRegistry(chain, contract)
   const logs = transaction
     ? await logsOf(chain, transaction)
     : await chain.logs({
@@ -65,6 +68,26 @@ export async function readAnchoredEvent(where: OnChain, sought: SoughtAnchor): P
   if (block?.hash !== event.blockHash)
     throw nothing(`the block ${event.blockHash} of the anchor isn't in the chain`)
   return event
+}
+
+/** How final a block is by the endpoint's own tags; undefined where it has none. @throws ChainError */
+export async function readFinality(where: OnChain, block: number): Promise<Finality | undefined> {
+  const chain = await connect(where)
+  const covers = async (tag: 'finalized' | 'safe') => ((await chain.block(tag))?.number ?? -1) >= block
+  try {
+    if (await covers('finalized')) return 'finalized'
+    return (await covers('safe')) ? 'safe' : 'included'
+  } catch (error) {
+    if (error instanceof ChainError && error.code === 'RPC_REFUSED') return undefined
+    throw error
+  }
+}
+
+/** Any contract can log the event; only this one's code keeps what it says. */
+async function assertRegistry(chain: Chain, contract: string): Promise<void> {
+  const code = await chain.code(contract)
+  if (code === '0x') throw nothing(`there is no contract at ${contract}`)
+  if (!isAnyRegistry(code)) throw nothing(`the contract at ${contract} is no version of AnchorRegistry`)
 }
 
 async function logsOf(chain: Chain, transaction: string) {

@@ -15,6 +15,8 @@ export const deployedCode: string = artefact.deployedBytecode
 
 export const POLICIES = ['head', 'consistent', 'history'] as const
 export type LogPolicy = (typeof POLICIES)[number]
+/** That a stolen gateway key can't rewrite the log is worth a third more gas. */
+export const DEFAULT_POLICY: LogPolicy = 'consistent'
 
 /** `until` of an authorisation that doesn't end: the largest the contract takes (the year 36812). */
 export const FOREVER = 2 ** 40 - 1
@@ -32,13 +34,58 @@ export interface Registration {
   readonly gateway: string | undefined
   /** Unix seconds, inclusive. */
   readonly until: number
+  /** What the next signed authorisation must have. */
+  readonly nonce: bigint
 }
 
+/** An authorisation or a revocation as its owner signs it: EIP-712 messages of the contract's own types. */
+export interface GatewayAuthorization {
+  readonly owner: string
+  readonly gateway: string
+  /** SHA-256 of the origin, 0x-hex. */
+  readonly logId: string
+  /** SHA-256 of the log's verifier key, 0x-hex. */
+  readonly vkeyHash: string
+  readonly policy: LogPolicy
+  /** Unix seconds, both inclusive. */
+  readonly notBefore: number
+  readonly expiry: number
+  readonly nonce: bigint
+}
+
+export interface GatewayRevocation {
+  readonly owner: string
+  readonly logId: string
+  readonly nonce: bigint
+}
+
+/** What only a signed authorisation says. */
+type Signed = 'owner' | 'notBefore' | 'nonce'
+
 export const encode = {
-  register: (originHash: string, policy: LogPolicy) =>
-    selectors.register + word(originHash) + number(POLICIES.indexOf(policy)),
-  authorize: (logKey: string, gateway: string, until: number) =>
-    selectors.authorize + word(logKey) + word(gateway) + number(until),
+  /** For who sends the transaction, as the log's owner. */
+  authorize: ({ logId, policy, gateway, expiry, vkeyHash }: Omit<GatewayAuthorization, Signed>) =>
+    selectors.authorize +
+    word(logId) +
+    number(POLICIES.indexOf(policy)) +
+    word(gateway) +
+    number(expiry) +
+    word(vkeyHash),
+  authorizeSigned: (given: GatewayAuthorization, ownerSignature: string, gatewaySignature: string) =>
+    selectors.authorizeSigned +
+    word(given.owner) +
+    word(given.gateway) +
+    word(given.logId) +
+    word(given.vkeyHash) +
+    number(POLICIES.indexOf(given.policy)) +
+    number(given.notBefore) +
+    number(given.expiry) +
+    number(given.nonce) +
+    dynamic(10, ownerSignature, gatewaySignature),
+  /** For who sends the transaction, as the log's owner. */
+  revoke: (logId: string) => selectors.revoke + word(logId),
+  revokeSigned: ({ owner, logId, nonce }: GatewayRevocation, ownerSignature: string) =>
+    selectors.revokeSigned + word(owner) + word(logId) + number(nonce) + dynamic(4, ownerSignature),
   /** `root` and `proof` without 0x. */
   anchor: (logKey: string, size: bigint, root: string, proof: readonly string[]) =>
     selectors.anchor +
@@ -60,11 +107,18 @@ export function decodeHead(data: string): Head {
 }
 
 export function decodeRegistration(data: string): Registration {
-  const [owner, policy, gateway, until] = words(data, 4)
+  const [owner, policy, gateway, until, nonce] = words(data, 5)
   const name = POLICIES[Number.parseInt(policy!, 16)]
   if (!name) throw garbage('the contract names an unknown policy')
   const end = BigInt(`0x${until}`)
-  return { owner: address(owner!), policy: name, gateway: address(gateway!), until: Number(end) }
+  if (end > BigInt(FOREVER)) throw garbage('the contract names an impossible time')
+  return {
+    owner: address(owner!),
+    policy: name,
+    gateway: address(gateway!),
+    until: Number(end),
+    nonce: BigInt(`0x${nonce}`),
+  }
 }
 
 export interface AnchoredEvent extends Head {
@@ -107,6 +161,21 @@ export function revertName(data: string | undefined): string | undefined {
 
 const word = (hex: string) => hex.replace(/^0x/, '').toLowerCase().padStart(64, '0')
 const number = (value: bigint | number) => word(value.toString(16))
+
+/** Byte strings after `head` words of arguments, their own offsets among these: offsets, then length and bytes of each. */
+function dynamic(head: number, ...values: readonly string[]): string {
+  let offset = head * 32
+  const offsets: string[] = []
+  const tails: string[] = []
+  for (const value of values) {
+    const hex = value.slice(2)
+    const padded = hex.padEnd(Math.ceil(hex.length / 64) * 64, '0')
+    offsets.push(number(offset))
+    tails.push(number(hex.length / 2) + padded)
+    offset += 32 + padded.length / 2
+  }
+  return [...offsets, ...tails].join('')
+}
 
 function words(data: string, count: number): string[] {
   if (data.length !== 2 + 64 * count)

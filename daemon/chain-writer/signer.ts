@@ -1,4 +1,4 @@
-/** The gateway's key: signs transactions, and is asked for nothing else. It holds gas money only. */
+/** The gateway's key: signs transactions, and its own consent to anchor for an owner. It holds gas money only. */
 import { SigningKey } from 'ethers/crypto'
 import { computeAddress, Transaction } from 'ethers/transaction'
 import type { Fees } from './fees.ts'
@@ -17,6 +17,8 @@ export interface Signer {
   /** Lower-case 0x-hex. */
   readonly address: string
   sign(transaction: UnsignedTransaction): { readonly raw: string; readonly hash: string }
+  /** 65 bytes, 0x-hex, over the digest of an authorisation that the owner has signed. */
+  countersign(digest: string): string
 }
 
 /** @param scalar 32 bytes, a valid secp256k1 private key */
@@ -29,6 +31,7 @@ export function gatewaySigner(scalar: Uint8Array): Signer {
       transaction.signature = key.sign(transaction.unsignedHash)
       return { raw: transaction.serialized, hash: transaction.hash! }
     },
+    countersign: (digest) => key.sign(digest).serialized,
   }
 }
 

@@ -5,9 +5,12 @@
 import { posix } from 'node:path'
 import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
-import { messageOf } from '../base/errors.ts'
-import { COSIGNATURE, ED25519, parseVerifierKey } from '../ledger/note.ts'
+import { MECHANISMS } from '../vault/pkcs11-mechanism.ts'
+import { PROVIDERS } from '../vault/wrapping-key.ts'
+import { AnchoringSchema, possibleAnchoring } from './anchoring-schema.ts'
+import { Chains } from './chains-schema.ts'
 import { parseListen, parseServer } from './server-address.ts'
+import { logVerifierKey, Witnesses } from './witnesses-schema.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
 const MAX_RUNTIME_DIR = 107 - '/recorder/recorder.sock'.length
@@ -20,6 +23,9 @@ const absolutePath = z
     error: 'write the path without `.`, `..`, doubled or closing slashes',
   })
   .refine((path) => path !== '/', 'the root directory is nothing to keep files in: name one below it')
+
+/** PKCS#11 pads the labels of tokens to 32 bytes. */
+const label = z.string().regex(/^[!-~](?:[ -~]{0,30}[!-~])?$/, 'a label is of 1 to 32 printable characters')
 
 const port = z.int().min(1).max(65535)
 
@@ -80,10 +86,6 @@ const listen = z.string().transform((text, context) => {
   return z.NEVER
 })
 
-const chainName = z
-  .string()
-  .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a chain name is of lower-case letters, digits and `-`, 32 at most')
-
 /** As written; in milliseconds. An hour at least: what goes by age goes by packs of a tenth of it. */
 const duration = measure(
   { h: 3_600_000, d: 86_400_000 },
@@ -98,53 +100,6 @@ const byteSize = measure(
   'a size is a whole number of MiB, GiB or TiB: `512MiB`, `50GiB`',
 )
 
-const rpcUrl = z.string().max(2048).refine(isHttpUrl, 'this must be an http:// or https:// URL')
-
-/** `name+id+key` of a log or of a witness (c2sp.org/signed-note, c2sp.org/tlog-cosignature). */
-const verifierKey = (type: typeof ED25519 | typeof COSIGNATURE) =>
-  z.string().superRefine((text, context) => {
-    try {
-      parseVerifierKey(text, type)
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: messageOf(error) })
-    }
-  })
-
-const Witnesses = z
-  .strictObject({
-    atLeast: z.int().min(1),
-    of: z
-      .array(z.strictObject({ url: rpcUrl, key: verifierKey(COSIGNATURE) }))
-      .min(1)
-      .max(16)
-      .refine((all) => new Set(all.map(({ key }) => key)).size === all.length, {
-        error: 'a witness stands here twice: each counts once',
-      }),
-  })
-  .refine(({ atLeast, of }) => atLeast <= of.length, {
-    error: 'there are fewer witnesses than `atLeast` asks for',
-    path: ['atLeast'],
-  })
-
-const Chain = z.discriminatedUnion('kind', [
-  /** The embedded chain: works without a network, and is no independent evidence. */
-  z.strictObject({ name: chainName, kind: z.literal('development') }),
-  z.strictObject({
-    name: chainName,
-    kind: z.literal('rpc'),
-    chainId: z.int().min(1),
-    /** Asked in this order. */
-    rpc: z.array(rpcUrl).min(1).max(10),
-    /** AnchorRegistry's address; absent: where CREATE2 puts it. */
-    contract: z
-      .string()
-      .regex(/^0x[0-9a-fA-F]{40}$/, 'a contract address is `0x` and 40 hex digits')
-      .exactOptional(),
-    /** Blocks upon an anchor before it counts as final; absent: the chain's own finality. */
-    confirmations: z.int().min(0).max(10_000).exactOptional(),
-  }),
-])
-
 export const ConfigSchema = z
   .strictObject({
     stateDir: absolutePath.default('/var/lib/agent-anchor'),
@@ -158,7 +113,26 @@ export const ConfigSchema = z
     policiesDir: absolutePath.default('/etc/agent-anchor/policies'),
     /** One of the shipped policies, or a file of that name in policiesDir. */
     policy: PolicyName.default('standard'),
-    vault: z.strictObject({ hostKeyFile: absolutePath.default('/etc/agent-anchor/host.key') }).prefault({}),
+    /** What seals the keys. Never a key, passphrase or PIN: those are asked for, or come by descriptor. */
+    vault: z
+      .strictObject({
+        provider: z.enum(['auto', ...PROVIDERS]).default('auto'),
+        hostKeyFile: absolutePath.default('/etc/agent-anchor/host.key'),
+        pkcs11: z
+          .strictObject({
+            module: absolutePath,
+            token: label,
+            key: label.default('agent-anchor'),
+            mechanism: z.enum(MECHANISMS).default('aes-gcm'),
+          })
+          .exactOptional(),
+      })
+      .prefault({})
+      .refine(({ provider, pkcs11 }) => provider !== 'pkcs11' || pkcs11 !== undefined, {
+        path: ['pkcs11'],
+        error:
+          'the provider pkcs11 needs `pkcs11` with the path of its `module` and the label of its `token`',
+      }),
     listen: z
       .strictObject({
         ports: z
@@ -217,24 +191,15 @@ export const ConfigSchema = z
         witnesses: Witnesses.exactOptional(),
         /** Where other logs are cosigned, under which name, and which; absent: none. */
         witness: z
-          .strictObject({ listen, name: origin, logs: z.array(verifierKey(ED25519)).min(1).max(1000) })
+          .strictObject({ listen, name: origin, logs: z.array(logVerifierKey).min(1).max(1000) })
           .exactOptional(),
       })
       .prefault({}),
-    anchoring: z
-      .strictObject({
-        maxDelayMs: z.int().min(1000).max(86_400_000).default(60_000),
-        maxLeaves: z.int().min(1).max(1_000_000).default(1000),
-      })
-      .prefault({}),
-    chains: z
-      .array(Chain)
-      .min(1, 'at least one chain must be here; `kind: development` needs nothing from outside')
-      .max(16)
-      .superRefine(differentChains)
-      .default([{ name: 'development', kind: 'development' }]),
+    anchoring: AnchoringSchema,
+    chains: Chains.default([{ name: 'development', kind: 'development' }]),
   })
   .superRefine(separateDirectories)
+  .superRefine(possibleAnchoring)
 
 function measure(units: Readonly<Record<string, number>>, least: number, message: string) {
   return z.string().transform((text, context) => {
@@ -254,29 +219,6 @@ function differentPorts(ports: Readonly<Record<string, number>>, context: z.Refi
     if (owner === undefined) continue
     const message = `this port is \`${owner}\` already: the ports must differ`
     context.addIssue({ code: 'custom', path: [name], message })
-  }
-}
-
-function isHttpUrl(text: string): boolean {
-  const url = URL.parse(text)
-  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:')
-}
-
-function differentChains(chains: readonly z.output<typeof Chain>[], context: z.RefinementCtx): void {
-  const names = new Set<string>()
-  let development: string | undefined
-  for (const [index, chain] of chains.entries()) {
-    if (names.has(chain.name)) {
-      const message = `another chain is called \`${chain.name}\`: give each a name of its own`
-      context.addIssue({ code: 'custom', path: [index, 'name'], message })
-    }
-    names.add(chain.name)
-    if (chain.kind !== 'development') continue
-    if (development !== undefined) {
-      const message = `\`${development}\` is the development chain already: there is one`
-      context.addIssue({ code: 'custom', path: [index, 'kind'], message })
-    }
-    development ??= chain.name
   }
 }
 

@@ -14,6 +14,7 @@ import { type Frozen, freeze } from '../../policies/frozen.ts'
 import { PolicyError } from '../../policies/policy-error.ts'
 import { readText } from '../../policies/read-text.ts'
 import { parseYaml } from '../../policies/yaml-document.ts'
+import { refuseKeysInText } from '../vault/plaintext.ts'
 import { ConfigError } from './config-error.ts'
 import { ConfigSchema } from './config-schema.ts'
 
@@ -30,6 +31,7 @@ export function loadConfig(file?: string, fallback: string = defaultConfigFile):
   const path = file ?? fallback
   try {
     const text = readText(path)
+    if (text !== undefined) refuseKeysInText(path, text)
     if (text !== undefined) return freeze(parseYaml(path, text, ConfigSchema))
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error

@@ -2,6 +2,7 @@
  * Checkpoints, c2sp.org/tlog-checkpoint v1.0.0: a signed note of origin, size and root. We write no extension lines;
  * another log may, and they mean nothing to us.
  */
+import { type Bytes, equal, toBase64 } from '#platform'
 import { decodeDecimal, decodeHash } from './encoding.ts'
 import { LedgerError } from './errors.ts'
 import { EMPTY_ROOT } from './merkle.ts'
@@ -11,7 +12,7 @@ export interface Checkpoint {
   readonly origin: string
   readonly size: bigint
   /** 32 bytes. */
-  readonly root: Buffer
+  readonly root: Bytes
 }
 
 export interface SignedCheckpoint extends Checkpoint {
@@ -21,7 +22,7 @@ export interface SignedCheckpoint extends Checkpoint {
 
 /** The note's text, with its final newline. */
 export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
-  return `${origin}\n${size}\n${root.toString('base64')}\n`
+  return `${origin}\n${size}\n${toBase64(root)}\n`
 }
 
 /** @throws LedgerError MALFORMED_CHECKPOINT */
@@ -37,7 +38,7 @@ export function parseCheckpoint(text: string): Checkpoint {
   } catch (cause) {
     throw malformed('its size or root is not in its one spelling', cause)
   }
-  if (checkpoint.size === 0n && !checkpoint.root.equals(EMPTY_ROOT)) throw malformed('a root for no leaves')
+  if (checkpoint.size === 0n && !equal(checkpoint.root, EMPTY_ROOT)) throw malformed('a root for no leaves')
   return checkpoint
 }
 

@@ -5,7 +5,7 @@
  * Threat model: cosignatures come from servers that may lie. One of an unknown key is ignored, one of a known key
  * that doesn't verify refuses the note, and a key counts once.
  */
-import type { KeyObject } from 'node:crypto'
+import { type Bytes, concat, type PrivateKey, utf8, verifyEd25519 } from '#platform'
 import { type SignedCheckpoint, verifyCheckpoint } from './checkpoint.ts'
 import { MAX_SIZE } from './encoding.ts'
 import { LedgerError } from './errors.ts'
@@ -17,7 +17,6 @@ import {
   parseNote,
   parseVerifierKey,
   SIGNATURE_SIZE,
-  verifyEd25519,
   verifySignatures,
 } from './note.ts'
 
@@ -38,15 +37,15 @@ export interface Cosigner {
 }
 
 /** @param key Ed25519 private key or its 32-byte seed; it must sign nothing else (the message names no cosigner). */
-export function cosigner(name: string, key: KeyObject | Uint8Array): Cosigner {
+export function cosigner(name: string, key: PrivateKey): Cosigner {
   const signer = ed25519Signer(name, key, COSIGNATURE)
   const verifierKey = parseVerifierKey(signer.verifierKey, COSIGNATURE)
   return {
     verifierKey: signer.verifierKey,
     cosign(text, time) {
-      const timestamp = Buffer.alloc(TIME_SIZE)
-      timestamp.writeBigUInt64BE(time)
-      return formatSignature(verifierKey, Buffer.concat([timestamp, signer.sign(message(text, time))]))
+      const timestamp = new Uint8Array(TIME_SIZE)
+      new DataView(timestamp.buffer).setBigUint64(0, time)
+      return formatSignature(verifierKey, concat([timestamp, signer.sign(message(text, time))]))
     },
   }
 }
@@ -97,15 +96,14 @@ function cosignatureVerifier(verifierKey: string): NoteVerifier {
       const time = timeOf(signature)
       // The specification's own bound.
       if (time > MAX_SIZE) return false
-      return verifyEd25519(publicKey, message(text.toString(), time), signature.subarray(TIME_SIZE))
+      return verifyEd25519(publicKey, concat([utf8(opening(time)), text]), signature.subarray(TIME_SIZE))
     },
   }
 }
 
-function timeOf(signature: Buffer): bigint {
-  return signature.readBigUInt64BE(0)
+function timeOf(signature: Uint8Array): bigint {
+  return new DataView(signature.buffer, signature.byteOffset).getBigUint64(0)
 }
 
-function message(text: string, time: bigint): Buffer {
-  return Buffer.from(`cosignature/v1\ntime ${time}\n${text}`)
-}
+const opening = (time: bigint) => `cosignature/v1\ntime ${time}\n`
+const message = (text: string, time: bigint): Bytes => utf8(`${opening(time)}${text}`)

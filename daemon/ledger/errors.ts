@@ -31,6 +31,7 @@ export type LedgerErrorCode =
   | 'UNKNOWN_KEY'
   | 'BAD_SIGNATURE'
   | 'BAD_PROOF'
+  | 'KEY_HISTORY'
   | 'OUT_OF_RANGE'
 
 /** What goes wrong in the ledger: a closed code, what happened, what to do. */

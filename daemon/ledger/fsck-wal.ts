@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { Damage } from './damage.ts'
 import { readIfPresent, WAL_DIRECTORY } from './files.ts'
 import { decodeSegment, segmentName, type WalFrame } from './wal-frame.ts'
-import { listSegments } from './wal-replay.ts'
+import { isUnused, listSegments } from './wal-replay.ts'
 
 /** Bad bytes count once they stayed so for a second: a frame that is being written is whole long before. */
 const CONFIRMATIONS = 5
@@ -18,11 +18,12 @@ export interface WalFinding {
   readonly segments: number
 }
 
-export async function checkWal(dir: string): Promise<WalFinding> {
+/** @param integrated leaves that are in tiles, at least. */
+export async function checkWal(dir: string, integrated: bigint): Promise<WalFinding> {
   let seen = new Map<string, number>()
   let finding: WalFinding = { damages: [], first: undefined, segments: 0 }
   for (let look = 0; look < MAX_LOOKS; look++) {
-    const now = lookAtWal(dir)
+    const now = lookAtWal(dir, integrated)
     // Segments went while they were read: the daemon integrated them. Look again at what is left.
     if (now === undefined) continue
     finding = now
@@ -42,7 +43,7 @@ export async function checkWal(dir: string): Promise<WalFinding> {
   return { ...finding, damages: [] }
 }
 
-function lookAtWal(dir: string): WalFinding | undefined {
+function lookAtWal(dir: string, integrated: bigint): WalFinding | undefined {
   const damages: Damage[] = []
   const numbers = listSegments(dir)
   let first: bigint | undefined
@@ -53,12 +54,12 @@ function lookAtWal(dir: string): WalFinding | undefined {
     if (bytes === undefined) return undefined
     if (i > 0 && number !== numbers[i - 1]! + 1)
       damages.push({ file, what: 'the segment before it is missing' })
-    const { frames, bad } = decodeSegment(bytes, number, next)
+    const { frames, bad } = decodeSegment(bytes, number, next, integrated)
     first ??= frames[0]?.index
     const last = frames.at(-1)
     if (last !== undefined) next = last.index + 1n
     if (bad !== undefined) {
-      const torn = bad.kind === 'torn' && i === numbers.length - 1
+      const torn = bad.kind === 'torn' && numbers.slice(i + 1).every((n) => isUnused(dir, n))
       const what = torn
         ? `${bad.what} at the end: torn by a crash (cut at the next start) or altered`
         : bad.what

@@ -29,7 +29,8 @@ export async function* checkLedger(dir: string, verifierKey: string): AsyncGener
   const { name: origin } = parseVerifierKey(verifierKey)
   const signed = parsed(dir, CHECKPOINT_FILE, (bytes) => verifyCheckpoint(decodeUtf8(bytes), verifierKey))
   if (isDamage(signed)) yield signed
-  const wal = await checkWal(dir)
+  const before = parsed(dir, STATE_FILE, parseState)
+  const wal = await checkWal(dir, isDamage(before) ? 0n : before.size)
   yield* wal.damages
   const state = parsed(dir, STATE_FILE, parseState)
   if (isDamage(state)) yield state

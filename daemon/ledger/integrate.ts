@@ -37,7 +37,7 @@ export interface Integrator {
 export async function integrate(
   log: Integrator,
   edge: RightEdge,
-  leaves: readonly Buffer[],
+  leaves: Iterable<Buffer>,
 ): Promise<RightEdge> {
   const changed = new Set<string>()
   const filled: TileAddress[] = []

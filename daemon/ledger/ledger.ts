@@ -20,10 +20,11 @@ import { MAX_ENTRY } from './entry-bundle.ts'
 import { LedgerError } from './errors.ts'
 import { CHECKPOINT_FILE, LOCK_FILE, TEMPORARY_FILE, TILE_DIRECTORY, WAL_DIRECTORY } from './files.ts'
 import { type Integrator, integrate, writeState } from './integrate.ts'
-import { formatNote, parseVerifierKey } from './note.ts'
+import { formatNote, formatSignature, parseVerifierKey } from './note.ts'
 import { loadStored, proveConsistent } from './recover.ts'
 import { edgeRoot, type RightEdge } from './right-edge.ts'
 import { Wal } from './wal.ts'
+import { leavesOf, type WalBatch } from './wal-frame.ts'
 import { replayWal, type TornTail } from './wal-replay.ts'
 
 export interface LedgerOptions {
@@ -33,9 +34,17 @@ export interface LedgerOptions {
   /** Signs a note's text with the log key, wherever that is: 64 bytes. */
   readonly sign: (text: Buffer) => Buffer | Promise<Buffer>
   readonly verifierKey: string
+  /** The key that this one follows: it may have signed the last checkpoint, and signs beside while it can. */
+  readonly predecessor?: Predecessor | undefined
   /** A leaf is under a signed checkpoint at most this much later. Default 1000. */
   readonly checkpointIntervalMs?: number
   readonly fs?: FileSystem
+}
+
+export interface Predecessor {
+  readonly verifierKey: string
+  /** Absent once it was destroyed. */
+  readonly sign?: LedgerOptions['sign'] | undefined
 }
 
 /** Part of the interval spent waiting for more leaves; the rest is for integrating and signing. */
@@ -49,7 +58,7 @@ const WAIT_AT = 16 << 20
  * @throws LedgerError LOCKED, and whatever shows that the files are not what was written and signed.
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
-  const { dir, origin, verifierKey, fs = realFileSystem } = options
+  const { dir, origin, verifierKey, predecessor, fs = realFileSystem } = options
   if (parseVerifierKey(verifierKey).name !== origin) {
     throw new LedgerError(
       'WRONG_ORIGIN',
@@ -62,7 +71,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const release = await lock(dir, fs)
   try {
     const log = { dir, origin, fs }
-    const stored = loadStored(dir, origin, verifierKey)
+    const stored = loadStored(dir, origin, [verifierKey, ...(predecessor ? [predecessor.verifierKey] : [])])
     if (stored.signed === undefined) await writeState(log, stored.edge)
     // Prove before integrating too: tiles must not be written on top of a tree that is not ours.
     else if (stored.edge.size >= stored.signed.size) {
@@ -105,9 +114,13 @@ export class Ledger {
   #edge: RightEdge
   #signed: SignedCheckpoint | undefined
   /** Acknowledged leaves that are not in the edge yet. */
-  #pending: Buffer[] = []
+  #pending: WalBatch[] = []
   #pendingBytes = 0
-  #appending = new Set<Promise<unknown>>()
+  /** Acknowledged. */
+  #size: bigint
+  /** Appends that wait for room, and how they are told to look again. */
+  readonly #waiting = new Set<Promise<unknown>>()
+  #lookAgain: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
   #advancing: Promise<void> | undefined
   #trouble: LedgerError | DurableError | undefined
@@ -123,13 +136,14 @@ export class Ledger {
     this.#log = { dir: options.dir, origin: options.origin, fs: options.fs ?? realFileSystem }
     this.#release = release
     this.#edge = stored.edge
+    this.#size = stored.edge.size
     this.#signed = stored.signed
     this.cut = stored.cut
   }
 
   /** Leaves acknowledged. */
   get size(): bigint {
-    return this.#edge.size + BigInt(this.#pending.length)
+    return this.#size
   }
 
   /** The newest signed checkpoint; one of size 0 in a log without leaves. */
@@ -149,7 +163,7 @@ export class Ledger {
   async start(): Promise<void> {
     const { dir, fs } = this.#log
     if (this.#signed === undefined || this.#edge.size !== this.#signed.size) await this.#sign()
-    const onDurable = (leaves: readonly Buffer[]): void => this.#acknowledged(leaves)
+    const onDurable = (batch: WalBatch): void => this.#acknowledged(batch)
     const wal = await Wal.open({ dir, fs, next: this.#edge.size, onDurable })
     try {
       await wal.removeOld()
@@ -165,28 +179,25 @@ export class Ledger {
    * @throws LedgerError LEAF_TOO_LONG, CLOSED, WRITE_FAILED, or what keeps the log from being integrated.
    */
   append(leaf: Uint8Array): Promise<bigint> {
-    const appended = this.#append(leaf)
-    const settled = appended
-      .then(
-        () => undefined,
-        () => undefined,
-      )
-      .finally(() => this.#appending.delete(settled))
-    this.#appending.add(settled)
+    const wal = this.#wal
+    if (leaf.length > MAX_ENTRY) return Promise.reject(tooLong(leaf))
+    if (this.#closing !== undefined || wal === undefined)
+      return Promise.reject(new LedgerError('CLOSED', 'the log is closed', 'Open it again.'))
+    const copy = Buffer.from(leaf)
+    if (this.#pendingBytes <= WAIT_AT) return wal.append(copy)
+    const appended = this.#room().then(() => wal.append(copy))
+    const settled: Promise<unknown> = appended
+      .catch(() => undefined)
+      .finally(() => this.#waiting.delete(settled))
+    this.#waiting.add(settled)
     return appended
   }
 
-  async #append(leaf: Uint8Array): Promise<bigint> {
-    if (leaf.length > MAX_ENTRY) {
-      const remedy = `Commit to large content by its hash; a leaf has at most ${MAX_ENTRY} bytes.`
-      throw new LedgerError('LEAF_TOO_LONG', `a leaf of ${leaf.length} bytes`, remedy)
+  async #room(): Promise<void> {
+    while (this.#pendingBytes > WAIT_AT) {
+      const some = new Promise<void>((resolve) => this.#lookAgain.push(resolve))
+      await Promise.race([some, this.#advance()])
     }
-    if (this.#closing !== undefined || this.#wal === undefined) {
-      throw new LedgerError('CLOSED', 'the log is closed', 'Open it again.')
-    }
-    const copy = Buffer.from(leaf)
-    if (this.#pendingBytes > WAIT_AT) await this.#advance()
-    return this.#wal.append(copy)
   }
 
   /** Calls back after each new checkpoint is durable; returns the inverse. */
@@ -206,7 +217,8 @@ export class Ledger {
 
   async #close(): Promise<void> {
     try {
-      await Promise.all(this.#appending)
+      await Promise.all(this.#waiting)
+      await this.#wal?.settled()
       clearTimeout(this.#timer)
       await this.#advancing?.catch(() => undefined)
       await this.#advance()
@@ -218,11 +230,10 @@ export class Ledger {
     }
   }
 
-  #acknowledged(leaves: readonly Buffer[]): void {
-    for (const leaf of leaves) {
-      this.#pending.push(leaf)
-      this.#pendingBytes += leaf.length
-    }
+  #acknowledged(batch: WalBatch): void {
+    this.#pending.push(batch)
+    this.#pendingBytes += batch.bytes.length
+    this.#size += BigInt(batch.count)
     if (this.#pendingBytes >= INTEGRATE_AT && this.#trouble === undefined)
       void this.#advance().catch(() => undefined)
     else this.#schedule()
@@ -259,15 +270,24 @@ export class Ledger {
   async #integrateAndSign(): Promise<void> {
     if (this.#pending.length > 0) {
       const end = await this.#wal!.roll()
-      const leaves = this.#pending.slice(0, Number(end - this.#edge.size))
-      const edge = await integrate(this.#log, this.#edge, leaves)
-      // Together, so that `size` never jumps.
-      this.#edge = edge
-      this.#pending = this.#pending.slice(leaves.length)
-      for (const leaf of leaves) this.#pendingBytes -= leaf.length
+      while (this.#edge.size < end) await this.#integrateSome(end)
       await this.#wal!.removeOld()
     }
     if (this.#edge.size !== this.#signed?.size) await this.#sign()
+  }
+
+  /** A bounded number of batches, so that appends which wait for room don't wait for all of them. */
+  async #integrateSome(end: bigint): Promise<void> {
+    let count = 0
+    for (let bytes = 0; bytes < INTEGRATE_AT && count < this.#pending.length; count++) {
+      if (this.#pending[count]!.first >= end) break
+      bytes += this.#pending[count]!.bytes.length
+    }
+    const batches = this.#pending.slice(0, count)
+    this.#edge = await integrate(this.#log, this.#edge, leavesOf(batches))
+    this.#pending.splice(0, count)
+    for (const { bytes } of batches) this.#pendingBytes -= bytes.length
+    for (const look of this.#lookAgain.splice(0)) look()
   }
 
   async #sign(): Promise<void> {
@@ -287,15 +307,25 @@ export class Ledger {
   }
 
   async #signText(text: string): Promise<SignedCheckpoint> {
-    const { sign, verifierKey } = this.#options
+    const { sign, verifierKey, predecessor } = this.#options
     try {
-      const note = formatNote(text, parseVerifierKey(verifierKey), await sign(Buffer.from(text)))
+      let note = formatNote(text, parseVerifierKey(verifierKey), await sign(Buffer.from(text)))
+      if (predecessor?.sign !== undefined) {
+        const beside = await predecessor.sign(Buffer.from(text))
+        note += formatSignature(parseVerifierKey(predecessor.verifierKey), beside)
+        verifyCheckpoint(note, predecessor.verifierKey)
+      }
       return verifyCheckpoint(note, verifierKey)
     } catch (cause) {
       const remedy = 'Check that the log key can be opened and is that of the verifier key.'
       throw new LedgerError('SIGNING_FAILED', `no checkpoint was signed: ${messageOf(cause)}`, remedy, cause)
     }
   }
+}
+
+function tooLong(leaf: Uint8Array): LedgerError {
+  const remedy = `Commit to large content by its hash; a leaf has at most ${MAX_ENTRY} bytes.`
+  return new LedgerError('LEAF_TOO_LONG', `a leaf of ${leaf.length} bytes`, remedy)
 }
 
 function troubleOf(error: unknown): LedgerError | DurableError {

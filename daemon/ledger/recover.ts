@@ -6,6 +6,7 @@ import { LedgerError, RESTORE } from './errors.ts'
 import { CHECKPOINT_FILE, readIfPresent, STATE_FILE } from './files.ts'
 import { leafHash, verifyConsistency } from './merkle.ts'
 import { consistencyPath } from './merkle-path.ts'
+import { parseNote, parseVerifierKey } from './note.ts'
 import { EMPTY_EDGE, edgeRoot, type RightEdge } from './right-edge.ts'
 import { edgeAt, MAX_LEVEL } from './tile-path.ts'
 import { readEntries, readTile, storedNodes } from './tile-store.ts'
@@ -20,10 +21,11 @@ export interface Stored {
 
 /**
  * What is stored: the edge as the tree state names it, proved against the tiles, and the last signed checkpoint.
+ * @param verifierKeys of which one must have signed it: the key in force, and the one before it
  * @throws LedgerError STATE_MISSING, STATE_DAMAGED, TILE_MISSING, TILE_DAMAGED, CHECKPOINT_MISSING,
  * CHECKPOINT_DAMAGED, WRONG_ORIGIN
  */
-export function loadStored(dir: string, origin: string, verifierKey: string): Stored {
+export function loadStored(dir: string, origin: string, verifierKeys: readonly string[]): Stored {
   const state = readIfPresent(join(dir, STATE_FILE))
   const note = readIfPresent(join(dir, CHECKPOINT_FILE))
   const edge = state === undefined ? EMPTY_EDGE : loadEdge(dir, state, origin)
@@ -39,7 +41,7 @@ export function loadStored(dir: string, origin: string, verifierKey: string): St
   if (state === undefined) {
     throw new LedgerError('STATE_MISSING', 'state.json is gone, but the log has a checkpoint', RESTORE)
   }
-  return { edge, signed: loadCheckpoint(note, verifierKey) }
+  return { edge, signed: loadCheckpoint(note, verifierKeys) }
 }
 
 function loadEdge(dir: string, bytes: Buffer, origin: string): RightEdge {
@@ -71,9 +73,12 @@ function loadEdge(dir: string, bytes: Buffer, origin: string): RightEdge {
   return { size: state.size, levels, entries }
 }
 
-function loadCheckpoint(bytes: Buffer, verifierKey: string): SignedCheckpoint {
+function loadCheckpoint(bytes: Buffer, verifierKeys: readonly string[]): SignedCheckpoint {
   try {
-    return verifyCheckpoint(decodeUtf8(bytes), verifierKey)
+    const note = decodeUtf8(bytes)
+    const signed = new Set(parseNote(note).signatures.map(({ id }) => id.toString('hex')))
+    const key = verifierKeys.find((text) => signed.has(parseVerifierKey(text).id.toString('hex')))
+    return verifyCheckpoint(note, key ?? verifierKeys[0]!)
   } catch (cause) {
     if (cause instanceof LedgerError && cause.code === 'UNKNOWN_KEY') {
       const remedy = 'Give the ledger the log key that it had, or begin a new log in another directory.'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { AppendFile, type FileSystem } from '../base/durable.ts'
 import { LedgerError, RESTORE } from './errors.ts'
 import { isAbsent, readIfPresent, WAL_DIRECTORY } from './files.ts'
-import { decodeSegment, segmentName, segmentNumber } from './wal-frame.ts'
+import { decodeSegment, encodeSegmentHeader, segmentName, segmentNumber } from './wal-frame.ts'
 
 /** The torn end of the last write before a crash: never acknowledged, cut off. */
 export interface TornTail {
@@ -43,14 +43,13 @@ export async function* replayWal(
       throw damaged(`the segment before ${file} is missing`)
     // Up to `from` the tiles hold the leaves, whatever became of these frames.
     const expected = next !== undefined && next >= from ? next : undefined
-    const { frames, bad } = decodeSegment(bytes, number, expected)
+    const { frames, bad } = decodeSegment(bytes, number, expected, from)
     const first = frames[0]
     if (expected === undefined && first !== undefined && first.index > from) {
       throw damaged(`leaves ${from} to ${first.index - 1n} are neither in tiles nor in ${WAL_DIRECTORY}`)
     }
     if (first !== undefined) next = frames[frames.length - 1]!.index + 1n
-    const last = i === numbers.length - 1
-    if (bad !== undefined && (bad.kind === 'rot' || !last))
+    if (bad !== undefined && (bad.kind === 'rot' || !numbers.slice(i + 1).every((n) => isUnused(dir, n))))
       throw damaged(`${file} at ${bad.offset}: ${bad.what}`)
     // Copies: the edge keeps the last few, which must not keep the whole segment.
     yield frames.filter(({ index }) => index >= from).map(({ leaf }) => Buffer.from(leaf))
@@ -60,6 +59,13 @@ export async function* replayWal(
     }
   }
   return undefined
+}
+
+/** Whether a segment holds no frame: it was made to come next while the one before was still being written. */
+export function isUnused(dir: string, number: number): boolean {
+  return (
+    readIfPresent(join(dir, WAL_DIRECTORY, segmentName(number)))?.equals(encodeSegmentHeader(number)) === true
+  )
 }
 
 /** Cut before anything else is appended: later a bad frame in this place would look like rot. */

@@ -8,7 +8,14 @@ import { AppendFile, type FileSystem, removeFile, writeFileAtomic } from '../bas
 import { messageOf } from '../base/errors.ts'
 import { LedgerError } from './errors.ts'
 import { TEMPORARY_FILE, WAL_DIRECTORY } from './files.ts'
-import { encodeFrame, encodeSegmentHeader, SEGMENT_HEADER, segmentName } from './wal-frame.ts'
+import {
+  encodeBatch,
+  encodeSegmentHeader,
+  MAX_BATCH_FRAMES,
+  SEGMENT_HEADER,
+  segmentName,
+  type WalBatch,
+} from './wal-frame.ts'
 import { listSegments } from './wal-replay.ts'
 
 /** Most that one write carries: enough for thousands of leaves, little enough to hold twice in memory. */
@@ -24,8 +31,8 @@ export interface WalOptions {
   readonly dir: string
   /** Index of the next leaf. */
   readonly next: bigint
-  /** Told of leaves in order, once they are durable and before their appends resolve. */
-  readonly onDurable: (leaves: readonly Buffer[]) => void
+  /** Told of batches in order, once they are durable and before their appends resolve. */
+  readonly onDurable: (batch: WalBatch) => void
   readonly fs: FileSystem
 }
 
@@ -34,7 +41,8 @@ export class Wal {
   #active: { readonly number: number; readonly file: AppendFile }
   #next: bigint
   #queue: Waiting[] = []
-  #writing = false
+  /** Until the queue is empty. */
+  #writing: Promise<void> | undefined
   #failure: LedgerError | undefined
   /** Commits and rolls take turns. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -65,8 +73,13 @@ export class Wal {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
       this.#queue.push({ leaf, resolve, reject })
-      if (!this.#writing) void this.#write()
+      this.#writing ??= this.#write()
     })
+  }
+
+  /** Waits until all appends so far have their answer. */
+  async settled(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing
   }
 
   /** Begins a new segment unless the active one is empty; all leaves before the index returned are in older ones. */
@@ -102,19 +115,19 @@ export class Wal {
   }
 
   async #write(): Promise<void> {
-    this.#writing = true
     while (this.#queue.length > 0) {
       // One turn of the event loop, so that those who were just answered can ask again and share the next sync.
       await setImmediate()
       await this.#inTurn(() => this.#commit(this.#takeBatch()))
     }
-    this.#writing = false
+    this.#writing = undefined
   }
 
   #takeBatch(): Waiting[] {
     let bytes = 0
     let count = 0
-    while (count < this.#queue.length && bytes < MAX_BATCH) bytes += this.#queue[count++]!.leaf.length
+    const most = Math.min(this.#queue.length, MAX_BATCH_FRAMES)
+    while (count < most && bytes < MAX_BATCH) bytes += this.#queue[count++]!.leaf.length
     return this.#queue.splice(0, count)
   }
 
@@ -128,13 +141,18 @@ export class Wal {
     const { file } = this.#active
     const { size } = file
     const first = this.#next
+    const frames = encodeBatch(
+      first,
+      batch.map(({ leaf }) => leaf),
+    )
     try {
-      await file.append([Buffer.concat(batch.map(({ leaf }, i) => encodeFrame(first + BigInt(i), leaf)))])
+      await file.append([frames.bytes])
     } catch (cause) {
       const failure = failed(cause)
       try {
-        // What was written of it must not stand before the next batch.
+        // What was written of it must not stand before the next batch, nor come back beside it after a power loss.
         await file.truncate(size)
+        await file.sync()
       } catch {
         this.#failure = failure
       }
@@ -148,7 +166,7 @@ export class Wal {
       return
     }
     this.#next = first + BigInt(batch.length)
-    this.#options.onDurable(batch.map(({ leaf }) => leaf))
+    this.#options.onDurable(frames)
     for (const [i, { resolve }] of batch.entries()) resolve(first + BigInt(i))
   }
 

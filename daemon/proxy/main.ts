@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:net'
 import { flowOwner } from '../../firewall/flow-owner.ts'
 import { originalDestination, socketDescriptor } from '../../firewall/original-destination.ts'
 import { literalNames } from '../../policies/catalogue.ts'
+import { keepMemoryPrivate } from '../base/private-memory.ts'
 import { type FromWorker, type Start, ToWorker } from './messages.ts'
 import { type CatalogueWatch, watchCatalogue } from './names/catalogue-watch.ts'
 import { systemDns } from './names/dns.ts'
@@ -115,6 +116,7 @@ function createWorker(start: Start): Worker {
     recorderSocket: start.recorderSocket,
     fingerprintKey: Buffer.from(start.fingerprintKey),
     durability: start.durability,
+    hold: start.hold,
     sniffTimeoutMs: start.sniffTimeoutMs,
     providerAddresses: start.providerAddresses,
   })
@@ -175,6 +177,8 @@ async function stop({ worker, servers, watch, reports }: Running): Promise<void>
 
 let running: Promise<Running> | undefined
 
+const readable = keepMemoryPrivate()
+if (readable) process.stderr.write(`${readable}\n`)
 process.on('disconnect', () => process.exit(0))
 // The supervisor says when to stop; a terminal's signals reach the whole group and are its to answer.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})

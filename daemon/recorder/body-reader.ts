@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import path from 'node:path'
 import { messageOf } from '../base/errors.ts'
-import { bodyKeys, chunkId } from './bodies/keys.ts'
+import { bodyKeys, isChunkId } from './bodies/keys.ts'
 import { FORM, ID, type Manifest, type PackEntry, parsePackEntry } from './bodies/pack-entry.ts'
 import { scanPlaces } from './bodies/pack-store.ts'
 import type { Span } from './bodies/place.ts'
@@ -86,7 +86,7 @@ export function openBodies(dir: string, bodyKey: Buffer): Bodies {
 
   function chunk(id: Buffer): Buffer {
     const found = entry(id)
-    if (found.kind !== 'chunk' || !chunkId(keys, found.bytes).equals(id)) throw mismatch('a pack', 0)
+    if (found.kind !== 'chunk' || !isChunkId(keys, found.bytes, id)) throw mismatch('a pack', 0)
     return found.bytes
   }
 

@@ -3,6 +3,7 @@
  * takes frames and acknowledges them; the finaliser's makes records; the chain-writer's anchors.
  */
 import { messageOf } from '../base/errors.ts'
+import { keepMemoryPrivate } from '../base/private-memory.ts'
 import { RecorderError, schemaMessage } from './errors.ts'
 import { FromSupervisor, Id, type Recorded, type RecorderStart } from './messages.ts'
 import { Recorder, SUPERVISOR_LOST } from './recorder.ts'
@@ -10,6 +11,8 @@ import { Recorder, SUPERVISOR_LOST } from './recorder.ts'
 const log = (line: string): void => void process.stderr.write(`${line}\n`)
 
 process.umask(0o077)
+const readable = keepMemoryPrivate()
+if (readable) log(`recorder: ${readable}`)
 let recorder: Promise<Recorder> | undefined
 let stopping = false
 

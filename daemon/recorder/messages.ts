@@ -1,6 +1,7 @@
 /** What supervisor and recorder say to each other over IPC (serialization `advanced`). */
 import { z } from 'zod'
 import type { Policy as InForce } from '../../policies/policy.ts'
+import { AnchoringStart } from './anchoring/settings.ts'
 import { AgentPayload } from './payloads.ts'
 
 const Key = z
@@ -22,11 +23,17 @@ const Start = z.strictObject({
   stateDir: z.string().min(1),
   /** Path of recorder.sock; its directory's mode says who may connect. Where absent nothing is taken in. */
   socket: z.string().min(1).optional(),
-  bodyKey: Key,
+  /** That in force, and behind it those before. */
+  bodyKey: z
+    .instanceof(Uint8Array)
+    .refine(({ length }) => length >= 32 && length % 32 === 0, 'keys of 32 bytes')
+    .transform((bytes) => Buffer.from(bytes)),
   /** Ed25519 seed. */
   logKey: Key,
   origin: z.string().min(1),
   verifierKey: z.string().min(1),
+  /** The log key before this one, with its seed while it signs beside. */
+  predecessor: z.strictObject({ verifierKey: z.string().min(1), logKey: Key.optional() }).optional(),
   checkpointIntervalMs: z.int().min(10).max(60_000).default(1000),
   /** Path of status.sock; none where absent. */
   statusSocket: z.string().min(1).optional(),
@@ -42,6 +49,8 @@ const Start = z.strictObject({
       reserve: z.number().nonnegative().optional(),
     })
     .default({ whenDiskFull: 'refuse' }),
+  /** The knobs in force; without, nothing is said about how far anchoring is. */
+  anchoring: AnchoringStart.optional(),
   /** Handed to the chain-writer's thread as it is; no chain-writer where absent. */
   chain: z.record(z.string(), z.unknown()).optional(),
 })

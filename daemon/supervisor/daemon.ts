@@ -11,9 +11,11 @@ import { systemRootsWithout } from '../../ca/system-roots.ts'
 import type { Enforcement } from '../../firewall/enforcement.ts'
 import { fencePresent } from '../../firewall/fence.ts'
 import { systemNft } from '../../firewall/nft.ts'
+import { keepMemoryPrivate } from '../base/private-memory.ts'
 import { steadyNow } from '../base/steady-clock.ts'
 import type { Config } from '../config/config.ts'
 import { upstreamSource } from '../dns-guard/upstreams.ts'
+import type { SecretSource } from '../vault/secret-source.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './accounts.ts'
 import { openAddressBook, type Sighted } from './address-book.ts'
 import { startAttribution } from './attribution/attribution.ts'
@@ -29,6 +31,7 @@ import { openDnsSockets, startDnsGuard } from './dns-guard-process.ts'
 import { enforcer } from './enforcer.ts'
 import { openEvidenceJournal } from './evidence-journal.ts'
 import { openIdentity } from './identity.ts'
+import { keyChanges } from './key-changes.ts'
 import { layout } from './layout.ts'
 import { leafService } from './leaf-service.ts'
 import { openListeners } from './listeners.ts'
@@ -67,19 +70,23 @@ const CHAIN_GRACE_MS = 5000
  * Starts everything; resolves when governed traffic is captured.
  * @throws SupervisorError, or the room's own error, with everything already started taken down again.
  */
-export async function startDaemon(config: Config): Promise<Daemon> {
+export async function startDaemon(config: Config, secrets?: SecretSource): Promise<Daemon> {
   const paths = layout(config)
   await refuseToStart(paths.supervisorState)
   const stack = new AsyncDisposableStack()
   try {
-    return await start(config, stack)
+    return await start(config, stack, secrets)
   } catch (error) {
     await stack.disposeAsync()
     throw error
   }
 }
 
-async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemon> {
+async function start(
+  config: Config,
+  stack: AsyncDisposableStack,
+  secrets: SecretSource | undefined,
+): Promise<Daemon> {
   const paths = layout(config)
   const initial = await preparePolicy(config)
   const accounts = {
@@ -96,7 +103,9 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   stack.defer(() => clearInterval(heartbeat))
   const log = openLog(config.logDir)
   stack.defer(() => void log.end())
-  const identity = await openIdentity(config, paths, rules)
+  const readable = keepMemoryPrivate()
+  if (readable) log.warn(readable)
+  const identity = await openIdentity(config, paths, rules, { secrets })
   const book = await openAddressBook(paths.addresses, steadyNow())
 
   const children: Child[] = []
@@ -132,6 +141,13 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     (message) => (recorder?.state().state === 'running' && recorder.send(message)) ?? false,
     { journal },
   )
+  // The first record of a new log names its key.
+  const keys = keyChanges({
+    identity,
+    trail,
+    log,
+    renew: () => recorder?.renew((child) => child.send({ type: 'stop' }, () => {})),
+  })
   const coverage = await openCoverage({
     aliveFile: paths.alive,
     // Where it is gone, LLM traffic may have been let through.
@@ -208,6 +224,11 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     paths,
     account: accounts.recorder,
     identity,
+    keys: keys.current,
+    recorded(ids) {
+      trail.recorded(ids)
+      keys.recorded(ids)
+    },
     log,
     changed: report.changed,
     trail,
@@ -327,7 +348,7 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
     listeners: listeners.sockets,
     log,
     leaf: leafService(identity.authority),
-    fingerprintKey: identity.keys.fingerprint,
+    fingerprintKey: identity.gateway.keys.fingerprint,
     authorityPem: identity.authority.certificatePem,
     systemRoots: systemRootsWithout(identity.authority.certificatePem),
     rules: () => inForce.current.rules,
@@ -364,7 +385,10 @@ async function start(config: Config, stack: AsyncDisposableStack): Promise<Daemo
   notify('READY=1')
 
   return {
-    reload: () => inForce.reload(),
+    async reload() {
+      await keys.reload()
+      await inForce.reload()
+    },
     async stop(reason) {
       phase = 'stopping'
       log.info(`stopping: ${reason}`)

@@ -21,6 +21,7 @@ export async function makeDirectories(
     [`${config.stateDir}/firewall`, 0o700, root],
     [paths.recorderState, 0o700, recorder],
     [paths.chainState, 0o700, recorder],
+    [paths.authorizations, 0o755, root],
     [paths.witnessState, 0o700, recorder],
     [paths.developmentChainState, 0o700, recorder],
     [config.runtimeDir, 0o755, root],

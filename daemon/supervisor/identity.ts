@@ -1,5 +1,4 @@
 /** What makes this gateway this gateway: its CA, its keys, its log's name. Opened once at start. */
-import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { permittedDomains } from '../../policies/catalogue.ts'
@@ -7,13 +6,16 @@ import type { Rules } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
 import { cosigner } from '../ledger/cosignature.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
-import { hostKeyVault, openHostKeyVault } from '../vault/host-key.ts'
-import { type Keys, loadOrCreateKeys } from '../vault/keys.ts'
+import { type GatewayKeys, openGatewayKeys } from '../vault/gateway-keys.ts'
+import { openVault } from '../vault/open-vault.ts'
+import { refuseKeysInDirectory } from '../vault/plaintext.ts'
+import type { SecretSource } from '../vault/secret-source.ts'
 import { publishVerifierKey, WITNESS_VERIFIER_KEY_FILE } from '../vault/verifier-key.ts'
 import { openWitnessKey } from '../vault/witness-key.ts'
 import { type Misfit, makeAuthority, misfit, openAuthority, type StoredAuthority } from './authority-store.ts'
 import type { Layout } from './layout.ts'
 import { SupervisorError } from './supervisor-error.ts'
+import { vaultPlace } from './vault-place.ts'
 
 export interface Identity {
   readonly vaultLevel: string
@@ -22,8 +24,9 @@ export interface Identity {
   readonly misfit: Misfit
   /** A new CA was made just now: a daemon that runs has the old one. */
   readonly renewed: boolean
-  readonly keys: Keys
-  readonly logSeed: Buffer
+  readonly gateway: GatewayKeys
+  /** The keys again, with a rotation that was prepared since. */
+  reopen(): Promise<GatewayKeys>
   /** C2SP origin of the log; fixed at first start, since it is part of every checkpoint. */
   readonly origin: string
   readonly verifierKey: string
@@ -39,19 +42,15 @@ export async function openIdentity(
   config: Config,
   paths: Layout,
   { policy, catalogue }: Pick<Rules, 'policy' | 'catalogue'>,
-  { renewAuthority = false } = {},
+  { renewAuthority = false, secrets }: { renewAuthority?: boolean; secrets?: SecretSource | undefined } = {},
 ): Promise<Identity> {
-  const { hostKeyFile } = config.vault
-  // Keys that were sealed need the key that sealed them: another one in its place would only hide the loss.
-  const vault = await (existsSync(paths.caSealedKey)
-    ? openHostKeyVault(hostKeyFile)
-    : hostKeyVault(hostKeyFile))
+  await refuseKeysInDirectory(paths.keysDirectory)
+  const vault = await openVault(vaultPlace(config, paths, secrets), { make: true })
   const domains = policy.proxy.unknownName === 'intercept' ? 'every' : permittedDomains(catalogue)
   let authority = await openAuthority(paths, vault, domains, new Date())
   const found = misfit(authority, domains, new Date())
   const renewed = renewAuthority && (found.outgrown.length > 0 || found.tooWide || found.ended)
   if (renewed) authority = await makeAuthority(paths, vault, domains, new Date())
-  const keys = await loadOrCreateKeys(vault, paths.keysDirectory)
   const stored = await readFile(paths.verifierKey, 'utf8').catch(() => undefined)
   const origin = stored?.split('+')[0] ?? config.ledger.origin ?? defaultOrigin()
   if (config.ledger.origin !== undefined && config.ledger.origin !== origin) {
@@ -61,8 +60,12 @@ export async function openIdentity(
       'Set it back; for a new log give the gateway a new stateDir and keep the old one as evidence.',
     )
   }
-  const verifierKey = formatVerifierKey(origin, keys.log.publicKey)
-  await publishVerifierKey(paths.keysDirectory, verifierKey)
+  const reopen = () => openGatewayKeys({ vault, dir: paths.keysDirectory, origin })
+  const gateway = await reopen()
+  const verifierKey = formatVerifierKey(origin, gateway.keys.log.publicKey)
+  // While a rotation is under way the old one stays published: it signs too.
+  const published = gateway.predecessor?.logKey ? gateway.predecessor.verifierKey : verifierKey
+  await publishVerifierKey(paths.keysDirectory, published)
   const { witness } = config.ledger
   const witnessSeed = witness && (await openWitnessKey(vault, paths.keysDirectory))
   if (witness && witnessSeed) {
@@ -70,12 +73,12 @@ export async function openIdentity(
     await publishVerifierKey(paths.keysDirectory, published, WITNESS_VERIFIER_KEY_FILE)
   }
   return {
-    vaultLevel: vault.level,
+    vaultLevel: vault.description,
     authority,
     misfit: renewed ? misfit(authority, domains, new Date()) : found,
     renewed,
-    keys,
-    logSeed: keys.log.privateKey,
+    gateway,
+    reopen,
     origin,
     verifierKey,
     witnessSeed,

@@ -21,6 +21,8 @@ export interface Layout {
   readonly ledger: string
   readonly chainState: string
   readonly developmentChainState: string
+  /** What owners of the log on chains signed; root's. */
+  readonly authorizations: string
   readonly recorderSocketDirectory: string
   readonly recorderSocket: string
   /** Open to root and the recorder only: what is asked of the running gateway. */
@@ -49,6 +51,7 @@ export function layout(directories: { readonly stateDir: string; readonly runtim
     ledger: join(stateDir, 'recorder', 'ledger'),
     chainState: join(stateDir, 'chain'),
     developmentChainState: join(stateDir, 'chain', 'development'),
+    authorizations: join(stateDir, 'authorizations'),
     recorderSocketDirectory: join(runtimeDir, 'recorder'),
     recorderSocket: join(runtimeDir, 'recorder', 'recorder.sock'),
     adminDirectory: join(runtimeDir, 'admin'),

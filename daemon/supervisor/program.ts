@@ -10,7 +10,12 @@ export const programVersion: string = (
 ).version
 
 /** Flags for each Node child: node:sqlite still announces itself as experimental in the current LTS. */
-export const nodeFlags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8']
+export const nodeFlags = [
+  '--disable-warning=ExperimentalWarning',
+  '--max-semi-space-size=8',
+  // SIGUSR1 would open a debugger, which reads keys.
+  '--disable-sigusr1',
+]
 
 /** The environment of children: nothing inherited, so that no variable of root's shell changes what they trust. */
 export const childEnvironment = {

@@ -20,6 +20,7 @@ export function startRecorder(options: {
   readonly start: () => Record<string, unknown>
   readonly changed: (state: ChildState) => void
   readonly died: (how: string) => void
+  readonly renewed: () => void
   /** Evidence of these ids is in the log. */
   readonly recorded: (ids: readonly string[]) => void
 }): Child {
@@ -28,6 +29,7 @@ export function startRecorder(options: {
     log: options.log,
     changed: options.changed,
     died: options.died,
+    renewed: options.renewed,
     spawn: () =>
       fork(`${programRoot}/daemon/recorder/main.ts`, [], {
         ...unprivileged(options.account),

@@ -1,5 +1,9 @@
 /** What the service manager is told (sd_notify(3)), where there is one. */
+import { existsSync } from 'node:fs'
 import { AF_UNIX, libc, SOCK_CLOEXEC, SOCK_DGRAM } from '../../firewall/libc.ts'
+
+/** sd_booted(3): systemd is PID 1 exactly where this directory is. */
+export const systemdRuns = (): boolean => existsSync('/run/systemd/system')
 
 /**
  * Says `READY=1`, `STOPPING=1` … to systemd; does nothing where NOTIFY_SOCKET is absent. It comes from this very

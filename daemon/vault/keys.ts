@@ -3,13 +3,22 @@
  * error. A log that is signed by a new key, or bodies that no key opens, would be losses in silence: so
  * what is missing is never replaced.
  */
-import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
-import { access } from 'node:fs/promises'
+import { access, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeDirectory, removeFile, writeFileAtomic } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Ownership } from './key-file.ts'
-import { openSealed, sealTo } from './sealed-file.ts'
+import {
+  ed25519PublicKey,
+  isValid,
+  KEY_NAMES,
+  type KeyName,
+  nextFile,
+  purposeOf,
+  randomKey,
+  sealedFile,
+} from './key-kinds.ts'
+import { envelopeOf, openSealed, sealTo } from './sealed-file.ts'
 import type { Vault } from './vault.ts'
 import { VaultError } from './vault-error.ts'
 import { VERIFIER_KEY_FILE } from './verifier-key.ts'
@@ -25,13 +34,6 @@ export interface Keys {
   readonly fingerprint: Buffer
 }
 
-const NAMES = ['log', 'gateway', 'body', 'fingerprint'] as const
-type KeyName = (typeof NAMES)[number]
-const KEY_BYTES = 32
-/** SEC 2 §2.4.1: the order of secp256k1; a private key is 1 … n − 1. */
-const SECP256K1_ORDER = BigInt('0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141')
-/** RFC 8410 §7: PKCS#8 of an Ed25519 key up to its seed. */
-const ED25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 /**
  * Stands while the keys are being made. No key has been given out by then, so a start that finds it may
  * make those that a crash left out.
@@ -50,14 +52,14 @@ export async function loadOrCreateKeys(
 ): Promise<Keys> {
   const found = new Map<KeyName, Buffer>()
   try {
-    for (const name of NAMES) {
+    for (const name of KEY_NAMES) {
       const secret = await openSealed(vault, sealedFile(dir, name), purposeOf(name), ownership)
       if (secret === undefined) continue
       found.set(name, secret)
       if (!isValid(name, secret)) throw invalid(sealedFile(dir, name))
     }
     await makeMissing(vault, dir, found)
-    return assemble(found)
+    return keysOf(Object.fromEntries(found) as Record<KeyName, Buffer>)
   } catch (error) {
     for (const secret of found.values()) secret.fill(0)
     throw error
@@ -65,7 +67,8 @@ export async function loadOrCreateKeys(
 }
 
 /**
- * The body key alone, for programs that only read bodies: nothing is made, nothing else is unsealed.
+ * The body keys alone, one behind the other, for programs that only read bodies: nothing is made, nothing else is
+ * unsealed.
  * @throws VaultError `keys-incomplete` if it isn't there; what `openSealed` throws
  */
 export async function openBodyKey(
@@ -73,12 +76,24 @@ export async function openBodyKey(
   dir: string,
   ownership: Ownership = { owner: 0 },
 ): Promise<Buffer> {
-  const secret = await openSealed(vault, sealedFile(dir, 'body'), purposeOf('body'), ownership)
-  if (secret === undefined) throw incomplete(dir, ['body'])
-  if (isValid('body', secret)) return secret
-  secret.fill(0)
-  throw invalid(sealedFile(dir, 'body'))
+  const files = [sealedFile(dir, 'body'), nextFile(dir, 'body'), ...(await formerBodyFiles(dir))]
+  const secrets: Buffer[] = []
+  for (const file of files) {
+    const secret = await openSealed(vault, file, purposeOf('body'), ownership)
+    if (secret === undefined) {
+      if (file === files[0]) throw incomplete(dir, ['body'])
+      continue
+    }
+    if (!isValid('body', secret)) throw invalid(file)
+    secrets.push(secret)
+  }
+  return Buffer.concat(secrets)
 }
+
+const formerBodyFiles = async (dir: string): Promise<string[]> =>
+  (await readdir(dir).catch(() => []))
+    .filter((name) => /^body-[0-9a-f]{16}\.sealed$/.test(name))
+    .map((name) => join(dir, name))
 
 export interface KeyFault {
   readonly path: string
@@ -96,7 +111,7 @@ export async function checkKeys(
 ): Promise<{ faults: KeyFault[]; logPublicKey: Buffer | undefined }> {
   const faults: KeyFault[] = []
   let logPublicKey: Buffer | undefined
-  for (const name of NAMES) {
+  for (const name of KEY_NAMES) {
     const path = sealedFile(dir, name)
     try {
       const secret = await openSealed(vault, path, purposeOf(name), ownership)
@@ -108,8 +123,23 @@ export async function checkKeys(
       faults.push({ path, what: messageOf(error) })
     }
   }
+  for (const path of await otherKeyFiles(dir)) {
+    try {
+      const purpose = (await envelopeOf(path, ownership))?.purpose
+      const secret = purpose === undefined ? undefined : await openSealed(vault, path, purpose, ownership)
+      secret?.fill(0)
+    } catch (error) {
+      faults.push({ path, what: messageOf(error) })
+    }
+  }
   return { faults, logPublicKey }
 }
+
+/** Keys of rotations, under way and done: see rotation.ts. */
+const otherKeyFiles = async (dir: string): Promise<string[]> =>
+  (await readdir(dir).catch(() => []))
+    .filter((name) => /^(?:[a-z]+\.next|body-[0-9a-f]{16}|owner)\.sealed$/.test(name))
+    .map((name) => join(dir, name))
 
 /** Overwrites all private keys; the object is of no use afterwards. */
 export function wipeKeys(keys: Keys): void {
@@ -119,7 +149,7 @@ export function wipeKeys(keys: Keys): void {
 async function makeMissing(vault: Vault, dir: string, found: Map<KeyName, Buffer>): Promise<void> {
   const marker = join(dir, MAKING)
   const making = await exists(marker)
-  const missing = NAMES.filter((name) => !found.has(name))
+  const missing = KEY_NAMES.filter((name) => !found.has(name))
   if (missing.length > 0) {
     const inUse = await exists(join(dir, VERIFIER_KEY_FILE))
     if (inUse || (found.size > 0 && !making)) throw incomplete(dir, missing)
@@ -136,43 +166,9 @@ async function makeMissing(vault: Vault, dir: string, found: Map<KeyName, Buffer
   if (making || missing.length > 0) await removeFile(marker)
 }
 
-function assemble(found: ReadonlyMap<KeyName, Buffer>): Keys {
-  const seed = found.get('log')!
-  return {
-    log: { privateKey: seed, publicKey: ed25519PublicKey(seed) },
-    gateway: found.get('gateway')!,
-    body: found.get('body')!,
-    fingerprint: found.get('fingerprint')!,
-  }
-}
-
-function ed25519PublicKey(seed: Buffer): Buffer {
-  const pkcs8 = Buffer.concat([ED25519_PKCS8_PREFIX, seed])
-  const publicKey = createPublicKey(createPrivateKey({ key: pkcs8, type: 'pkcs8', format: 'der' }))
-  pkcs8.fill(0)
-  return publicKey.export({ type: 'spki', format: 'der' }).subarray(-KEY_BYTES)
-}
-
-function randomKey(name: KeyName): Buffer {
-  for (;;) {
-    const secret = randomBytes(KEY_BYTES)
-    if (isValid(name, secret)) return secret
-  }
-}
-
-function isValid(name: KeyName, secret: Buffer): boolean {
-  if (secret.length !== KEY_BYTES) return false
-  if (name !== 'gateway') return secret.some((byte) => byte !== 0)
-  const scalar = BigInt(`0x${secret.toString('hex')}`)
-  return scalar > 0n && scalar < SECP256K1_ORDER
-}
-
-function sealedFile(dir: string, name: KeyName): string {
-  return join(dir, `${name}.sealed`)
-}
-
-function purposeOf(name: KeyName): string {
-  return `${name}-key`
+/** The keys from their secrets. */
+export function keysOf({ log, ...others }: Readonly<Record<KeyName, Buffer>>): Keys {
+  return { log: { privateKey: log, publicKey: ed25519PublicKey(log) }, ...others }
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -195,6 +191,6 @@ function invalid(file: string): VaultError {
   return new VaultError(
     'secret-invalid',
     `${file} holds a key of the wrong shape`,
-    'Restore the sealed file from a backup made with the same host key.',
+    'Restore the sealed file from a backup made with the same wrapping key.',
   )
 }

@@ -59,13 +59,26 @@ export async function openSealed(
   if (bytes === undefined) return undefined
   const envelope = decodeEnvelope(file, bytes)
   if (envelope.purpose !== purpose) throw damaged(file, `it is not sealed as ${purpose}`)
-  if (envelope.vault === vault.level) return vault.open(purpose, envelope.blob)
+  const opener = envelope.vault === vault.level ? vault : await vault.sibling?.(envelope.vault)
+  if (opener !== undefined) return opener.open(purpose, envelope.blob)
   const sealer = JSON.stringify(envelope.vault.slice(0, 64))
   throw new VaultError(
     'sealed-elsewhere',
     `${file} was sealed by the vault ${sealer}, and this one is "${vault.level}"`,
     `Configure the vault ${sealer} again, or restore the file that this one sealed.`,
   )
+}
+
+/**
+ * What sealed `file` and for what, which stays closed; undefined if there is no such file.
+ * @throws VaultError `file-insecure`, `file-unreadable`, `sealed-plaintext`, `sealed-damaged`
+ */
+export async function envelopeOf(
+  file: string,
+  ownership: Ownership = ROOT,
+): Promise<Pick<Envelope, 'vault' | 'purpose'> | undefined> {
+  const bytes = await readKeyFile(file, { ...ownership, maxBytes: MAX_FILE_BYTES })
+  return bytes && decodeEnvelope(file, bytes)
 }
 
 function encodeEnvelope({ vault, purpose, blob }: Envelope): Buffer {
@@ -107,6 +120,6 @@ function damaged(file: string, what: string): VaultError {
   return new VaultError(
     'sealed-damaged',
     `${file} was changed or damaged: ${what}`,
-    'Restore the sealed file from a backup made with the same host key.',
+    'Restore the sealed file from a backup made with the same wrapping key.',
   )
 }

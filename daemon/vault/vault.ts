@@ -5,15 +5,17 @@ import { VaultError } from './vault-error.ts'
  * for, and only if not a bit of it changed.
  */
 export interface Vault {
-  /** What protects the keys, as `status` names it: "host-key". */
+  /** What protects the keys, as it stands in each sealed file: "host-key", "pkcs11" … */
   readonly level: string
   /** @throws VaultError `purpose-invalid`, `secret-invalid` (empty or above 64 KiB) */
   seal(purpose: string, secret: Buffer): Promise<Buffer>
   /**
    * The secret, in a Buffer of the caller's own to wipe.
-   * @throws VaultError `sealed-damaged`, `host-key-wrong`
+   * @throws VaultError `sealed-damaged`, `host-key-wrong`, `wrapping-key-wrong`
    */
   open(purpose: string, sealed: Buffer): Promise<Buffer>
+  /** The vault of another level, for files that a move between the two has not reached yet. */
+  sibling?(level: string): Promise<Vault | undefined>
 }
 
 export const MAX_SECRET_BYTES = 64 * 1024

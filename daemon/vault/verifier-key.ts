@@ -1,13 +1,18 @@
 /** Public verifier keys beside the sealed keys, of the log and the witness: what auditors and the CLI verify with. */
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { makeDirectory } from '../base/durable.ts'
+import { makeDirectory, writeFileAtomic } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import { createKeyFile } from './key-file.ts'
 import { VaultError } from './vault-error.ts'
 
 export const VERIFIER_KEY_FILE = 'log.vkey'
 export const WITNESS_VERIFIER_KEY_FILE = 'witness.vkey'
+
+/** Puts the key that a rotation brought in the place of the one that ended. */
+export function replaceVerifierKey(dir: string, text: string): Promise<void> {
+  return writeFileAtomic(join(dir, VERIFIER_KEY_FILE), Buffer.from(`${text}\n`), { mode: 0o644 })
+}
 
 /**
  * Writes `text` (a C2SP verifier key) to a file in `dir` (0644), or makes sure that it stands there.

@@ -26,6 +26,7 @@ import { type Anvil, emptyDirectory, freePort, startAnvil, until } from './chain
 
 t.setTimeout(240_000)
 const key = Buffer.alloc(32, 7)
+const verifierKey = 'test.invalid/log+00000000+AQ=='
 const rootFor = (size: number) => createHash('sha256').update(`tree of ${size}`).digest('hex')
 const checkpointOf = (size: number, root = rootFor(size)) => ({
   size: BigInt(size),
@@ -49,11 +50,12 @@ async function start(
   { chain, stateDir, rpc, policy = 'head', maxBlocks = 1000 }: Setup,
 ): Promise<ChainWriter> {
   const data = ChainWriterData.parse({
-    chains: [chain],
+    chains: [{ ...chain, policy }],
     key,
     stateDir,
     origin: 'test.invalid/log',
-    anchoring: { ...anchoring, policy },
+    verifierKey,
+    anchoring,
   })
   const writer = await startChainWriter({
     data,
@@ -65,7 +67,12 @@ async function start(
   return writer
 }
 
-const development = (port: number): ChainSpec => ({ name: 'development', kind: 'development', port })
+const development = (port: number): ChainSpec => ({
+  name: 'development',
+  kind: 'development',
+  port,
+  policy: 'head',
+})
 const only = (writer: ChainWriter) => writer.state().chains[0]!
 const codes = (writer: ChainWriter) => writer.state().health.map(({ code }) => code)
 const anchoredAt = (writer: ChainWriter, size: number) =>
@@ -112,7 +119,14 @@ t.test(
     const anvil = await startAnvil(t, emptyDirectory(t))
     const stateDir = join(anvil.directory, 'chain')
     const worker = new Worker(new URL('../../daemon/chain-writer/thread.ts', import.meta.url), {
-      workerData: { chains: [development(anvil.port)], key, stateDir, origin: 'test.invalid/log', anchoring },
+      workerData: {
+        chains: [development(anvil.port)],
+        key,
+        stateDir,
+        origin: 'test.invalid/log',
+        verifierKey,
+        anchoring,
+      },
     })
     t.teardown(() => worker.terminate())
     let state: ChainWriterState | undefined
@@ -135,7 +149,7 @@ t.test(
     const began = performance.now()
     send(3)
     await anchored(3)
-    t.comment(`deployed, registered, authorised, anchored after ${Math.round(performance.now() - began)} ms`)
+    t.comment(`deployed, authorised, anchored after ${Math.round(performance.now() - began)} ms`)
     send(10)
     send(11)
     await anchored(11)
@@ -189,7 +203,7 @@ t.test(
 )
 
 t.test('a message that makes no sense ends the thread with a typed error, not the process', async (t) => {
-  const workerData = { chains: [], key, stateDir: emptyDirectory(t), origin: 'x', anchoring }
+  const workerData = { chains: [], key, stateDir: emptyDirectory(t), origin: 'x', verifierKey, anchoring }
   const thread = (data: unknown) =>
     new Worker(new URL('../../daemon/chain-writer/thread.ts', import.meta.url), { workerData: data })
   const worker = thread(workerData)
@@ -244,7 +258,7 @@ t.test('stopped between persist and send: the same bytes go out after the restar
   await anchoredAt(after, 6)
   t.equal(only(after).anchored?.transaction, signed?.hash)
   t.same(await sizes(anvil, only(after)), [5, 6])
-  t.equal(await nonceOf(anvil, only(after).gatewayAddress), 5, 'deploy, register, authorise, two anchors')
+  t.equal(await nonceOf(anvil, only(after).gatewayAddress), 4, 'deploy, authorise, two anchors')
 })
 
 t.test(
@@ -265,7 +279,7 @@ t.test(
     after.checkpoint(checkpointOf(9))
     await anchoredAt(after, 9)
     t.same(await sizes(anvil, only(after)), [5, 9])
-    t.equal(await nonceOf(anvil, only(after).gatewayAddress), 5)
+    t.equal(await nonceOf(anvil, only(after).gatewayAddress), 4)
   },
 )
 /** Lets the checkpoint come before the first look at the journal. */
@@ -298,7 +312,7 @@ t.test('stopped between send and receipt: nothing is sent twice, the anchor is f
   }
   const cut = await start(t, { ...setup, rpc: blind })
   cut.checkpoint(checkpointOf(6))
-  await until('it is mined', async () => (await nonceOf(anvil, only(first).gatewayAddress)) === 5)
+  await until('it is mined', async () => (await nonceOf(anvil, only(first).gatewayAddress)) === 4)
   await cut.stop()
   t.equal(sent, 1)
 
@@ -323,7 +337,7 @@ t.test('a lost state directory: the anchor is found on the chain, nothing is sen
   after.checkpoint(checkpointOf(5))
   await anchoredAt(after, 5)
   t.same(only(after).anchored, only(first).anchored)
-  t.equal(await nonceOf(anvil, only(after).gatewayAddress), 4)
+  t.equal(await nonceOf(anvil, only(after).gatewayAddress), 3)
 })
 
 t.test(

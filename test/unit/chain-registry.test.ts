@@ -41,11 +41,30 @@ t.test('encodes calls as an ABI library does', async (t) => {
   const hash = originHash('example.org/log')
   t.equal(encode.head(logKey), abi.encodeFunctionData('head', [logKey]))
   t.equal(encode.registration(logKey), abi.encodeFunctionData('registration', [logKey]))
-  t.equal(encode.register(hash, 'history'), abi.encodeFunctionData('register', [hash, 2]))
+  const vkeyHash = `0x${root}`
   t.equal(
-    encode.authorize(logKey, owner, FOREVER),
-    abi.encodeFunctionData('authorize', [logKey, owner, FOREVER]),
+    encode.authorize({ logId: hash, policy: 'history', gateway: owner, expiry: FOREVER, vkeyHash }),
+    abi.encodeFunctionData('authorize', [hash, 2, owner, FOREVER, vkeyHash]),
   )
+  const given = {
+    owner,
+    gateway: contract,
+    logId: hash,
+    vkeyHash,
+    policy: 'consistent',
+    notBefore: 5,
+    expiry: FOREVER,
+    nonce: 2n ** 64n - 1n,
+  } as const
+  const ofKey = `0x${'5a'.repeat(65)}`
+  for (const signature of ['0x', '0x01', `0x${'a5'.repeat(32)}`, `0x${'a5'.repeat(64)}`, ofKey]) {
+    t.equal(
+      encode.authorizeSigned(given, signature, ofKey),
+      abi.encodeFunctionData('authorizeSigned', [{ ...given, policy: 1 }, signature, ofKey]),
+    )
+    t.equal(encode.revokeSigned(given, signature), abi.encodeFunctionData('revokeSigned', [given, signature]))
+  }
+  t.equal(encode.revoke(hash), abi.encodeFunctionData('revoke', [hash]))
   t.equal(
     encode.anchor(logKey, 1234n, root, proof),
     abi.encodeFunctionData('anchor', [logKey, 1234n, `0x${root}`, proof.map((h) => `0x${h}`)]),
@@ -54,18 +73,20 @@ t.test('encodes calls as an ABI library does', async (t) => {
 
 t.test('decodes answers as an ABI library encodes them', async (t) => {
   t.same(decodeHead(abi.encodeFunctionResult('head', [99n, `0x${root}`])), { size: 99n, root })
-  t.same(decodeRegistration(abi.encodeFunctionResult('registration', [owner, 1, contract, 5n])), {
+  t.same(decodeRegistration(abi.encodeFunctionResult('registration', [owner, 1, contract, 5n, 7n])), {
     owner,
     policy: 'consistent',
     gateway: contract,
     until: 5,
+    nonce: 7n,
   })
   const zero = `0x${'00'.repeat(20)}`
-  t.same(decodeRegistration(abi.encodeFunctionResult('registration', [zero, 0, zero, 0n])), {
+  t.same(decodeRegistration(abi.encodeFunctionResult('registration', [zero, 0, zero, 0n, 0n])), {
     owner: undefined,
     policy: 'head',
     gateway: undefined,
     until: 0,
+    nonce: 0n,
   })
   t.equal(revertName(abi.encodeErrorResult('Stale', [1n, 2n])), 'Stale')
   t.equal(revertName('0x12345678'), undefined)
@@ -78,8 +99,9 @@ t.test('refuses answers of another shape', async (t) => {
     t.throws(() => decodeHead(data), { code: 'RPC_GARBAGE' }, data.slice(0, 20))
   }
   const bad = [
-    `0x${'ff'.repeat(32)}${word}${word}${word}`,
-    `0x${word}${'ff'.repeat(32)}${word}${word}`,
+    `0x${'ff'.repeat(32)}${word.repeat(4)}`,
+    `0x${word}${'ff'.repeat(32)}${word.repeat(3)}`,
+    `0x${word.repeat(3)}${'ff'.repeat(32)}${word}`,
     `0x${word}${word}`,
   ]
   for (const data of bad) t.throws(() => decodeRegistration(data), { code: 'RPC_GARBAGE' })

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ago } from '../../cli/ago.ts'
+import { chainRows } from '../../cli/chain-rows.ts'
 import { statusCode } from '../../cli/commands/status.ts'
 import { type LiveState, supervisorHealth } from '../../cli/live-state.ts'
 import { statusText } from '../../cli/status-text.ts'
@@ -121,4 +122,37 @@ t.test('ages read in the largest sensible unit and are never negative', async (t
     ].map((time) => ago(time, now)),
     ['12 s', '3 min', '5 h', '2 d', '0 s'],
   )
+})
+
+t.test('a public chain shows its finality, its explorer, and for how long its money lasts', async (t) => {
+  const anchored = {
+    size: '1234',
+    root: 'ab',
+    block: 7,
+    time: '2026-01-01T00:07:00Z',
+    transaction: '0xabcd',
+    finality: 'finalized',
+  }
+  const base = {
+    name: 'base',
+    anchored,
+    currency: 'ETH',
+    explorer: 'https://basescan.org',
+    gatewayAddress: '0x01',
+  }
+  const money = { balance: '31200000000000000', spentToday: '400000000000000', lastAnchor: '3000000000000' }
+  const rows = (chain: Parameters<typeof chainRows>[0]) => chainRows(chain, now).map((row) => row.join(' '))
+  t.same(rows({ ...base, funds: { ...money, budget: '10000000000000000' } }), [
+    'anchor base: 1234 leaves in block 7, finalized, 3 min ago',
+    ' https://basescan.org/tx/0xabcd',
+    ' 0.0312 ETH, enough for about 10,000 anchors; 0.0004 of 0.01 ETH spent today',
+  ])
+  t.same(rows({ name: 'base', funds: { spentToday: '0' }, waitingSince: '2026-01-01T00:09:30Z' }), [
+    'anchor base: none yet; newer ones wait for 30 s',
+    ' the account was not asked for yet; 0 coins spent today',
+  ])
+  const label = 'development chain: no independent evidence'
+  t.same(rows({ name: 'development', anchored, label, waitingSince: '2026-01-01T00:09:30Z' }), [
+    `anchor development: 1234 leaves in block 7, 3 min ago (${label})`,
+  ])
 })

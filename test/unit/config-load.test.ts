@@ -59,7 +59,7 @@ t.test('without a file, every default holds', async (t) => {
     logDir: '/var/log/agent-anchor',
     policiesDir: '/etc/agent-anchor/policies',
     policy: 'standard',
-    vault: { hostKeyFile: '/etc/agent-anchor/host.key' },
+    vault: { provider: 'auto', hostKeyFile: '/etc/agent-anchor/host.key' },
     listen: { ports: { transparent: 18443, dns: 18053, developmentChain: 18545 } },
     proxy: { workers: 'auto', sniffTimeoutMs: 3000 },
     bridges: [
@@ -83,7 +83,7 @@ t.test('without a file, every default holds', async (t) => {
     recording: { durability: 'before-forward' },
     retention: { whenDiskFull: 'refuse' },
     ledger: { checkpointIntervalMs: 1000 },
-    anchoring: { maxDelayMs: 60000, maxLeaves: 1000 },
+    anchoring: { preset: 'bounded' },
     chains: [{ name: 'development', kind: 'development' }],
   })
 })
@@ -118,7 +118,11 @@ t.test('an unknown key is refused at every level with file, line and column', as
     ['listen:\n  port: {}\n', '2:3', 'ports'],
     ['listen:\n  ports:\n    transparant: 1\n', '3:5', 'transparent'],
     ['vault: {hostKey: /x}\n', '1:9', 'hostKeyFile'],
-    ['chains:\n  - {name: a, kind: development, rcp: []}\n', '2:34', 'known here: `name`, `kind`'],
+    [
+      'chains:\n  - {name: a, kind: development, rcp: []}\n',
+      '2:34',
+      'known here: `name`, `owner`, `policy`, `kind`',
+    ],
     [
       'chains:\n  - {name: a, kind: rpc, chainId: 1, rpc: ["http://x"], contarct: "0x"}\n',
       '2:57',
@@ -141,6 +145,8 @@ t.test('values that cannot work are refused', async (t) => {
     ['stateDir: /\n', /root directory/],
     ['stateDir: "/var/\\0x"\n', /write the path without/],
     ['vault: {hostKeyFile: host.key}\n', /absolute path/],
+    ['vault: {provider: pkcs11}\n', /needs `pkcs11` with the path of its `module`/],
+    ['vault: {pkcs11: {module: /x.so, token: ""}}\n', /a label is of 1 to 32/],
     [`runtimeDir: /run/${'x'.repeat(100)}\n`, /too long a name/],
     ['logDir: /var/lib/agent-anchor/log\n', /`logDir` and `stateDir` must not be/],
     ['runtimeDir: /var/log/agent-anchor\n', /`logDir` and `runtimeDir` must not be/],
@@ -200,7 +206,24 @@ t.test('values that cannot work are refused', async (t) => {
       'chains: [{name: a, kind: development}, {name: a, kind: rpc, chainId: 1, rpc: ["http://x"]}]\n',
       /another chain/,
     ],
-    ['chains: [{name: a}]\n', /missing key `kind`/],
+    ['chains: [{name: a}]\n', /missing key `chainId`[\s\S]*ethereum, sepolia, base[\s\S]*missing key `rpc`/],
+    ['chains: [{name: base}]\n', /missing key `rpc`/],
+    ['chains: [{name: base, kind: lava}]\n', /`development`, `rpc`/],
+    ['chains: [{name: base, chainId: 1, rpc: ["http://x"]}]\n', /Base has the chain id 8453, not 1/],
+    ['chains: [{name: base, kind: development}]\n', /is the network Base/],
+    ['chains: [{name: base, rpc: ["http://x"], currency: POL}]\n', /Base pays in ETH/],
+    [
+      'chains: [{name: base, rpc: ["http://x"]}, {name: b, chainId: 8453, rpc: ["http://y"]}]\n',
+      /`base` is chain 8453 already/,
+    ],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {strategy: quick}}]\n', /percentile from 1 to 99/],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {strategy: 0}}]\n', /percentile|at least 1/],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {maxPerDay: 1e-7}}]\n', /plain decimal number/],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {maxPerDay: -1}}]\n', /plain decimal number/],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {maxperday: 1}}]\n', /did you mean `maxPerDay`/],
+    ['chains: [{name: a, chainId: 5, rpc: ["http://x"], fees: {model: x}}]\n', /`op-stack`/],
+    ['chains: [{name: a, kind: development, owner: "0x1"}]\n', /40 hex digits/],
+    ['chains: [{name: a, kind: development, policy: HEAD}]\n', /head/],
     ['chains:\n', /must be a list, not nothing/],
   ]
   for (const [text, message] of cases) t.match(failure(text).message, message, text)
@@ -248,8 +271,33 @@ t.test('a public chain is taken as given', async (t) => {
     rpc: ['https://rpc.example.com/v2/key'],
   } as const
   t.strictSame(load(`chains: [${JSON.stringify(chain)}]\n`).chains, [chain])
-  const full = { ...chain, contract: `0x${'aB'.repeat(20)}`, confirmations: 12 }
+  const contract = `0x${'aB'.repeat(20)}`
+  const full = { ...chain, contract, owner: contract, policy: 'history', confirmations: 12 }
   t.strictSame(load(`chains: [${JSON.stringify(full)}]\n`).chains, [full])
+})
+
+t.test('a network known by name needs an endpoint and nothing else', async (t) => {
+  const rpc = ['https://rpc.example.com/v2/key']
+  const text = `chains: [{name: base, rpc: ${JSON.stringify(rpc)}}, {name: development}, {name: my-chain, chainId: 7777, rpc: ["http://x"]}]\n`
+  t.strictSame(load(text).chains, [
+    { name: 'base', kind: 'rpc', chainId: 8453, rpc },
+    { name: 'development', kind: 'development' },
+    { name: 'my-chain', kind: 'rpc', chainId: 7777, rpc: ['http://x'] },
+  ])
+})
+
+t.test('fees are taken digit by digit, strategies as percentiles', async (t) => {
+  const fees = (text: string) => {
+    const [chain] = load(`chains: [{name: base, rpc: ["http://x"], fees: {${text}}}]\n`).chains
+    return chain?.kind === 'rpc' ? chain.fees : undefined
+  }
+  t.strictSame(fees('strategy: slow'), { percentile: 10 })
+  t.strictSame(fees('strategy: fast, maxPerDay: 0.05, maxPerAnchor: "0.0000005"'), {
+    maxPerDay: '0.05',
+    maxPerAnchor: '0.0000005',
+    percentile: 90,
+  })
+  t.strictSame(fees('strategy: 75, maxGwei: 3'), { maxGwei: '3', percentile: 75 })
 })
 
 t.test('a configuration is plain, frozen data', async (t) => {

@@ -174,9 +174,10 @@ t.test('passes 16 MiB each way, compressed or not, to a slow reader, and records
     clearInterval(timer)
     t.ok(big.equals(data))
     ws.close()
-    await rig.turns(1)
+    // One turn or two: the first ends where the client's message is on disk before the server speaks.
+    await rig.recorder.until(() => sizes.response >= big.length)
     t.ok(sizes.request >= big.length && sizes.request < big.length * 1.02)
-    t.ok(sizes.response >= big.length && sizes.response < big.length * 1.02)
+    t.ok(sizes.response < big.length * 1.02)
     await rig.stop()
   }
 })

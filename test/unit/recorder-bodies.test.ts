@@ -10,6 +10,7 @@ import { PartWriter } from '../../daemon/recorder/bodies/part-writer.ts'
 import { gearTable, MAX_CHUNK, Splitter, split } from '../../daemon/recorder/bodies/split.ts'
 import { openBodies } from '../../daemon/recorder/body-reader.ts'
 import { IndexWriter } from '../../daemon/recorder/index/index-writer.ts'
+import { inForce } from '../../daemon/recorder/sealed/format.ts'
 import { temporaryDirectory } from './recorder-fixtures.ts'
 
 const bodyKey = Buffer.alloc(32, 9)
@@ -226,4 +227,28 @@ t.test('a pack that a crash left torn is cut and goes on', async (t) => {
   t.equal(bodies.read(second.digest).bytes.toString(), 'second')
   bodies.close()
   await again.close()
+})
+
+t.test('after a rotation what the old key sealed opens, and nothing more is sealed under it', async (t) => {
+  const { dir, index, put, commit, packs } = await store()
+  const before = await put(randomBytes(100_000))
+  await commit()
+  await packs.close()
+  const ring = Buffer.concat([Buffer.alloc(32, 4), bodyKey])
+  const keys = bodyKeys(ring)
+  const options = { dir: path.join(dir, 'packs'), keys, fs: realFileSystem, index }
+  const rotated = await PackStore.open(options, index.position())
+  stores.push(rotated)
+  t.equal(rotated.active, packs.active + 1, 'a pack of its own begins')
+  const writer = new PartWriter(keys, rotated)
+  writer.write(Buffer.from('under the new key'))
+  const after = await writer.finish()
+  index.add([], await rotated.commit())
+  const bodies = openBodies(dir, ring)
+  t.equal(bodies.read(before.digest).bytes.length, 100_000)
+  t.equal(bodies.read(after.digest).bytes.toString(), 'under the new key')
+  bodies.close()
+  const alone = openBodies(dir, inForce(ring))
+  t.throws(() => alone.read(before.digest), { code: 'DAMAGED' }, 'the new key alone opens no old pack')
+  alone.close()
 })

@@ -5,16 +5,40 @@ pragma solidity 0.8.37;
 ///
 /// Threat model: the gateway's key may be stolen. Its holder can never move a head back, and never give one size
 /// two roots; under CONSISTENT it can't rewrite the log's past either, because each new head must come with an
-/// RFC 9162 consistency proof from the last. The owner's key only registers, authorises and revokes.
+/// RFC 9162 consistency proof from the last. The owner's key only authorises and revokes: in transactions of its own,
+/// or by signatures (EIP-712) that somebody else submits, so that it can lie in a safe, hold no money and never meet
+/// the gateway's machine. Signatures, and the contracts that may stand for an owner (EIP-1271), are hostile input.
 ///
 /// There is no proxy, no administrator and no way to change this code.
 contract AnchorRegistry {
     /// HEAD keeps the newest head. CONSISTENT also demands a consistency proof. HISTORY keeps the root of each size.
     enum Policy { HEAD, CONSISTENT, HISTORY }
 
-    event Registered(bytes32 indexed logKey, address indexed owner, bytes32 originHash, Policy policy);
-    event Authorized(bytes32 indexed logKey, address indexed gateway, uint64 until);
-    event Revoked(bytes32 indexed logKey, address indexed gateway);
+    /// What an owner signs, and the gateway too. The policy is in it because the first authorisation registers the
+    /// log: without it whoever submits the signature would choose how well the log is kept.
+    struct GatewayAuthorization {
+        address owner;
+        address gateway;
+        bytes32 logId; // SHA-256 of the checkpoint's origin line, without its newline
+        bytes32 vkeyHash; // SHA-256 of the log's C2SP verifier key, for whoever reads the event
+        Policy policy;
+        uint64 notBefore; // Unix seconds, both inclusive
+        uint64 expiry;
+        uint64 nonce; // the log's next one
+    }
+
+    /// Takes the right of whatever gateway there is, and every authorisation up to this nonce: one that is signed with
+    /// a high nonce beforehand serves in an emergency.
+    struct GatewayRevocation {
+        address owner;
+        bytes32 logId;
+        uint64 nonce;
+    }
+
+    event Registered(bytes32 indexed logKey, address indexed owner, bytes32 logId, Policy policy);
+    event Authorized(bytes32 indexed logKey, address indexed gateway, uint64 expiry, bytes32 vkeyHash);
+    /// `nonce` is the least that an authorisation may have from now on.
+    event Revoked(bytes32 indexed logKey, address indexed gateway, uint96 nonce);
     /// `checkpointHash` is keccak256(abi.encode(logKey, size, root)): the whole head in one word.
     event Anchored(
         bytes32 indexed logKey,
@@ -24,10 +48,14 @@ contract AnchorRegistry {
         bytes32 checkpointHash
     );
 
-    error NotOwner();
     error NotAuthorized();
-    error AlreadyRegistered();
+    error PolicyFixed();
     error BadGateway();
+    error BadOwnerSignature();
+    error BadGatewaySignature();
+    error BadNonce(uint96 next);
+    error NotYetValid();
+    error Expired();
     error Stale(uint64 size, uint64 last);
     error Equivocation(uint64 size, bytes32 anchored, bytes32 offered);
     error Inconsistent();
@@ -38,7 +66,8 @@ contract AnchorRegistry {
     struct Log {
         bytes32 root; // unused under HISTORY, where `history` has it
         uint256 packed;
-        address owner;
+        address owner; // zero: not registered
+        uint96 nonce; // grows with each authorisation and revocation, of a log that isn't registered too
     }
 
     uint8 private constant CONSISTENT = uint8(Policy.CONSISTENT);
@@ -48,41 +77,71 @@ contract AnchorRegistry {
     uint256 private constant SIZE_SHIFT = 208;
     uint256 private constant NOT_SIZE = (1 << SIZE_SHIFT) - 1;
 
+    bytes32 private constant DOMAIN =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 private constant AUTHORIZATION = keccak256(
+        "GatewayAuthorization(address owner,address gateway,bytes32 logId,bytes32 vkeyHash,uint8 policy,uint64 notBefore,uint64 expiry,uint64 nonce)"
+    );
+    bytes32 private constant REVOCATION = keccak256("GatewayRevocation(address owner,bytes32 logId,uint64 nonce)");
+    /// Half of secp256k1's order (EIP-2): above it stands the second form of every signature.
+    uint256 private constant MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
+    /// isValidSignature(bytes32,bytes), which is also what it answers (EIP-1271).
+    bytes4 private constant VALID_SIGNATURE = 0x1626ba7e;
+
     mapping(bytes32 logKey => Log) private logs;
     mapping(bytes32 logKey => mapping(uint256 size => bytes32 root)) private history;
 
     // ---------------------------------------------------------------- the owner's part
 
-    /// @param originHash SHA-256 of the checkpoint's origin line, without its newline.
-    /// Registering again with the same policy changes nothing; the policy is fixed for good.
-    function register(bytes32 originHash, Policy policy) external returns (bytes32 logKey) {
-        logKey = keccak256(abi.encode(msg.sender, originHash));
+    /// Lets one gateway anchor the sender's log until a time (Unix seconds, inclusive), in place of the one before. The
+    /// first time registers the log; its policy is fixed for good. Voids every authorisation signed before.
+    function authorize(bytes32 logId, Policy policy, address gateway, uint64 expiry, bytes32 vkeyHash) external {
+        bytes32 logKey = logKeyOf(msg.sender, logId);
+        GatewayAuthorization memory given = GatewayAuthorization({
+            owner: msg.sender,
+            gateway: gateway,
+            logId: logId,
+            vkeyHash: vkeyHash,
+            policy: policy,
+            notBefore: 0,
+            expiry: expiry,
+            nonce: 0
+        });
+        grant(logKey, logs[logKey], given);
+    }
+
+    /// The same by signatures of owner and gateway over one document; whoever submits it pays, and decides nothing.
+    function authorizeSigned(
+        GatewayAuthorization calldata given,
+        bytes calldata ownerSignature,
+        bytes calldata gatewaySignature
+    ) external {
+        bytes32 logKey = logKeyOf(given.owner, given.logId);
         Log storage log = logs[logKey];
-        if (log.owner != address(0)) {
-            if (policyOf(log.packed) != policy) revert AlreadyRegistered();
-            return logKey;
-        }
-        log.owner = msg.sender;
-        log.packed = uint256(policy) << POLICY_SHIFT;
-        emit Registered(logKey, msg.sender, originHash, policy);
+        if (given.nonce != log.nonce) revert BadNonce(log.nonce);
+        if (block.timestamp < given.notBefore) revert NotYetValid();
+        bytes32 digest = digestOf(keccak256(abi.encode(AUTHORIZATION, given)));
+        if (given.gateway == address(0)) revert BadGateway();
+        if (recover(digest, gatewaySignature) != given.gateway) revert BadGatewaySignature();
+        if (!isSignedBy(given.owner, digest, ownerSignature)) revert BadOwnerSignature();
+        grant(logKey, log, given);
     }
 
-    /// Lets one gateway anchor until a time (Unix seconds, inclusive); replaces the one before.
-    function authorize(bytes32 logKey, address gateway, uint64 until) external {
-        Log storage log = ownLog(logKey);
-        if (gateway == address(0)) revert BadGateway();
-        if (until > type(uint40).max) revert TooLarge();
-        uint256 kept = log.packed >> POLICY_SHIFT << POLICY_SHIFT;
-        log.packed = kept | uint256(until) << UNTIL_SHIFT | uint160(gateway);
-        emit Authorized(logKey, gateway, until);
+    /// Takes the right of the sender's gateway, and voids every authorisation signed before.
+    function revoke(bytes32 logId) external {
+        bytes32 logKey = logKeyOf(msg.sender, logId);
+        Log storage log = logs[logKey];
+        withdraw(logKey, log, log.nonce + 1);
     }
 
-    /// Takes a gateway's right away; a gateway that has none is left alone.
-    function revoke(bytes32 logKey, address gateway) external {
-        Log storage log = ownLog(logKey);
-        if (gateway == address(0) || address(uint160(log.packed)) != gateway) return;
-        log.packed = log.packed >> POLICY_SHIFT << POLICY_SHIFT;
-        emit Revoked(logKey, gateway);
+    /// The same by the owner's signature, submitted by anybody.
+    function revokeSigned(GatewayRevocation calldata given, bytes calldata ownerSignature) external {
+        bytes32 logKey = logKeyOf(given.owner, given.logId);
+        Log storage log = logs[logKey];
+        if (given.nonce < log.nonce) revert BadNonce(log.nonce);
+        bytes32 digest = digestOf(keccak256(abi.encode(REVOCATION, given)));
+        if (!isSignedBy(given.owner, digest, ownerSignature)) revert BadOwnerSignature();
+        withdraw(logKey, log, uint96(given.nonce) + 1);
     }
 
     // ---------------------------------------------------------------- the gateway's part
@@ -131,15 +190,15 @@ contract AnchorRegistry {
         return size == uint64(log.packed >> SIZE_SHIFT) ? log.root : bytes32(0);
     }
 
-    /// Who may do what; all zero where the log isn't registered.
+    /// Who may do what. The owner is zero where the log isn't registered; `nonce` is the next authorisation's.
     function registration(bytes32 logKey)
         external
         view
-        returns (address owner, Policy policy, address gateway, uint64 until)
+        returns (address owner, Policy policy, address gateway, uint64 until, uint96 nonce)
     {
         Log storage log = logs[logKey];
         uint256 packed = log.packed;
-        return (log.owner, policyOf(packed), address(uint160(packed)), uint40(packed >> UNTIL_SHIFT));
+        return (log.owner, policyOf(packed), address(uint160(packed)), uint40(packed >> UNTIL_SHIFT), log.nonce);
     }
 
     /// RFC 9162 section 2.1.3.2. `leafHash` = SHA-256(0x00 || leaf).
@@ -183,6 +242,63 @@ contract AnchorRegistry {
     }
 
     // ---------------------------------------------------------------- inside
+
+    function grant(bytes32 logKey, Log storage log, GatewayAuthorization memory given) private {
+        if (given.gateway == address(0)) revert BadGateway();
+        if (given.expiry < block.timestamp) revert Expired();
+        if (given.expiry > type(uint40).max) revert TooLarge();
+        uint256 kept = log.packed >> POLICY_SHIFT << POLICY_SHIFT;
+        if (log.owner == address(0)) {
+            log.owner = given.owner;
+            kept = uint256(given.policy) << POLICY_SHIFT;
+            emit Registered(logKey, given.owner, given.logId, given.policy);
+        } else if (policyOf(kept) != given.policy) {
+            revert PolicyFixed();
+        }
+        log.nonce += 1;
+        log.packed = kept | uint256(given.expiry) << UNTIL_SHIFT | uint160(given.gateway);
+        emit Authorized(logKey, given.gateway, given.expiry, given.vkeyHash);
+    }
+
+    function withdraw(bytes32 logKey, Log storage log, uint96 nonce) private {
+        uint256 packed = log.packed;
+        log.nonce = nonce;
+        log.packed = packed >> POLICY_SHIFT << POLICY_SHIFT;
+        emit Revoked(logKey, address(uint160(packed)), nonce);
+    }
+
+    /// EIP-712. The domain is made anew each time: after a chain has split, a signature is good on one side only.
+    function digestOf(bytes32 structHash) private view returns (bytes32) {
+        bytes32 domain =
+            keccak256(abi.encode(DOMAIN, keccak256("AnchorRegistry"), keccak256("1"), block.chainid, address(this)));
+        return keccak256(abi.encodePacked(hex"1901", domain, structHash));
+    }
+
+    /// Whose key signed; zero for what is no signature in its one canonical form (65 bytes, low s, v of 27 or 28).
+    function recover(bytes32 digest, bytes calldata signature) private pure returns (address) {
+        if (signature.length != 65) return address(0);
+        bytes32 s = bytes32(signature[32:64]);
+        uint8 v = uint8(signature[64]);
+        if (uint256(s) > MAX_S || (v != 27 && v != 28)) return address(0);
+        return ecrecover(digest, v, bytes32(signature[0:32]), s);
+    }
+
+    /// By the owner's own key first, so that an account with code of its own (EIP-7702) keeps it; else the contract at
+    /// the owner's address is asked (EIP-1271). It is asked by STATICCALL: it can call back here, but change nothing;
+    /// and of what it answers one word is read.
+    function isSignedBy(address owner, bytes32 digest, bytes calldata signature) private view returns (bool signed) {
+        if (owner == address(0)) return false;
+        if (recover(digest, signature) == owner) return true;
+        bytes memory question = abi.encodeWithSelector(VALID_SIGNATURE, digest, signature);
+        assembly ("memory-safe") {
+            let answered := staticcall(gas(), owner, add(question, 32), mload(question), 0, 32)
+            signed := and(and(answered, gt(returndatasize(), 31)), eq(mload(0), VALID_SIGNATURE))
+        }
+    }
+
+    function logKeyOf(address owner, bytes32 logId) private pure returns (bytes32) {
+        return keccak256(abi.encode(owner, logId));
+    }
 
     function consistent(
         uint256 firstSize,
@@ -255,11 +371,6 @@ contract AnchorRegistry {
             mstore(add(at, 64), root)
             hash := keccak256(at, 96)
         }
-    }
-
-    function ownLog(bytes32 logKey) private view returns (Log storage log) {
-        log = logs[logKey];
-        if (log.owner != msg.sender) revert NotOwner();
     }
 
     function policyOf(uint256 packed) private pure returns (Policy) {

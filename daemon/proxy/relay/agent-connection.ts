@@ -10,7 +10,6 @@ import { HeadReader } from '../http/head.ts'
 import type { Route } from '../names/directory.ts'
 import { Pauses } from '../pauses.ts'
 import type { ProxyError } from '../proxy-error.ts'
-import { writeThisTurn } from '../turn.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
 import { Providers, type Target } from '../upstream/providers.ts'
 import { AGENT_PAUSED_BY, type AgentSide, type Intercepted, waitsFor } from './agent-side.ts'
@@ -187,7 +186,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   }
 
   write(bytes: Buffer): boolean {
-    const room = writeThisTurn(this.#socket, bytes)
+    const room = this.#socket.write(bytes)
     if (!room) this.deadline = this.#shared.deadlines.now + STALL_MS
     else if (this.#mayBeGone) this.#waitForProvider()
     return room

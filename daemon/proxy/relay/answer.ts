@@ -6,7 +6,10 @@ import { joined } from '../http/joined.ts'
 import { withoutField } from '../http/without-field.ts'
 import { ProxyError } from '../proxy-error.ts'
 
-/** Where an answer's parts go: `head` and `body` to the record, `forward` to the agent. */
+/**
+ * Where an answer's parts go: `head` and `body` to the record, `forward` to the agent. The agent comes first: it
+ * must not wait for what the record costs.
+ */
 export interface AnswerSink {
   head(head: ResponseHead): void
   body(parts: readonly Buffer[]): void
@@ -66,12 +69,10 @@ export class Answer {
     let at = 0
     for (let found = this.#reader.read(bytes, at); found; found = this.#reader.read(bytes, at)) {
       const head = parseResponseHead(found.head)
-      this.#sink.head(head)
       const shown = this.#hide === undefined ? found.head : withoutField(found.head, head, this.#hide)
-      const whole = shown === found.head
-      if (head.status >= 200 && whole) return this.#final(head, bytes, found.next, shown)
+      if (head.status >= 200) return this.#final(head, bytes, found.next, shown)
       this.#sink.forward(shown)
-      if (head.status >= 200) return this.#final(head, bytes, found.next)
+      this.#sink.head(head)
       at = found.next
       if (head.status === 101) return this.#switch(head, bytes.subarray(at))
       if (at === bytes.length) break
@@ -79,23 +80,31 @@ export class Answer {
     return 'more'
   }
 
-  /** @param raw the head, where it goes out together with what follows it */
-  #final(head: ResponseHead, bytes: Buffer, next: number, raw?: Buffer) {
+  /** @param shown the head as the agent is shown it: it goes out together with what follows it */
+  #final(head: ResponseHead, bytes: Buffer, next: number, shown: Buffer) {
     const framing = responseFraming(head, this.#request.method)
     const body = bodyReader(framing)
     this.#head = head
     this.#body = body
     this.#untilClose = framing.kind === 'until-close'
-    return this.#readBody(body, bytes, next, raw)
+    const parts: Buffer[] = []
+    const end = body.read(bytes, next, parts)
+    this.#sink.forward(joined(shown, bytes, next, end))
+    this.#sink.head(head)
+    return this.#bodyRead(body, parts, end < bytes.length)
   }
 
-  #readBody(body: BodyReader, bytes: Buffer, offset: number, head?: Buffer) {
+  #readBody(body: BodyReader, bytes: Buffer, offset: number) {
     const parts: Buffer[] = []
     const end = body.read(bytes, offset, parts)
+    this.#sink.forward(joined(undefined, bytes, offset, end))
+    return this.#bodyRead(body, parts, end < bytes.length)
+  }
+
+  #bodyRead(body: BodyReader, parts: readonly Buffer[], left: boolean) {
     this.#sink.body(parts)
-    this.#sink.forward(joined(head, bytes, offset, end))
     if (!body.done) return 'more'
-    return end < bytes.length ? 'surplus' : 'complete'
+    return left ? 'surplus' : 'complete'
   }
 
   #switch(head: ResponseHead, rest: Buffer): 'more' {

@@ -8,7 +8,7 @@ import path from 'node:path'
 import { type FileSystem, removeFile } from '../../base/durable.ts'
 import { RecorderError } from '../errors.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
-import { ENTRY_OVERHEAD, FILE_HEADER } from '../sealed/format.ts'
+import { ENTRY_OVERHEAD, FILE_HEADER, inForce } from '../sealed/format.ts'
 import { SealedReader } from '../sealed/sealed-reader.ts'
 import { SealedWriter } from '../sealed/sealed-writer.ts'
 import { type BodyKeys, chunkId } from './keys.ts'
@@ -75,7 +75,7 @@ export class PackStore {
       return new PackStore(options, await createPack(options, last))
     }
     const end = wholeLength(options, last, known.pack === last ? known.offset : FILE_HEADER)
-    if (end === undefined || end >= MAX_PACK) {
+    if (end === undefined || end >= MAX_PACK || !isInForce(options, last)) {
       return new PackStore(options, await createPack(options, last + 1))
     }
     const { dir, keys, fs } = options
@@ -195,6 +195,18 @@ function isUnbegun({ dir, keys }: PackStoreOptions, number: number): boolean {
 }
 
 /** Where the last whole entry at or behind `from` ends; undefined where there is damage before the tail. */
+/** Whether a pack is under the body key in force: after a rotation nothing more is written under the old one. */
+function isInForce({ dir, keys }: PackStoreOptions, number: number): boolean {
+  const reader = new SealedReader(
+    path.join(dir, sealedName('pack', number)),
+    inForce(keys.seal),
+    'pack',
+    number,
+  )
+  reader.close()
+  return reader.headerIntact
+}
+
 function wholeLength({ dir, keys }: PackStoreOptions, number: number, from: number): number | undefined {
   const reader = new SealedReader(path.join(dir, sealedName('pack', number)), keys.seal, 'pack', number)
   try {

@@ -5,7 +5,7 @@ import path from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { messageOf } from '../../base/errors.ts'
 import type { Damage } from '../../ledger/damage.ts'
-import { type BodyKeys, chunkId } from '../bodies/keys.ts'
+import { type BodyKeys, isChunkId } from '../bodies/keys.ts'
 import { FORM, ID, type PackEntry, packEntryKey, parsePackEntry } from '../bodies/pack-entry.ts'
 import type { PackPosition } from '../bodies/place.ts'
 import { INDEX_FILE, placeOf, UNCLAIMED } from '../index/database.ts'
@@ -129,7 +129,7 @@ function contentDamage(plain: Buffer, keys: BodyKeys): string | undefined {
   }
   if (entry.kind === 'stead') return undefined
   if (entry.kind === 'chunk') {
-    return chunkId(keys, entry.bytes).equals(entry.key) ? undefined : 'a chunk that is not what its id says'
+    return isChunkId(keys, entry.bytes, entry.key) ? undefined : 'a chunk that is not what its id says'
   }
   const { form, salt, content } = entry.manifest
   if (form !== FORM.inline) return undefined

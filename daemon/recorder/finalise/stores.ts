@@ -21,11 +21,14 @@ import { type IndexedLeaf, indexedLeaf, parseLeaf } from '../index/row.ts'
 export interface StoresOptions {
   /** The recorder's directory. */
   readonly dir: string
+  /** See sealed/format.ts. */
   readonly bodyKey: Buffer
   /** Ed25519 seed, 32 bytes. */
   readonly logKey: Buffer
   readonly origin: string
   readonly verifierKey: string
+  /** The key that it follows, and its seed while there is one. */
+  readonly predecessor?: { readonly verifierKey: string; readonly logKey?: Buffer | undefined } | undefined
   readonly checkpointIntervalMs: number
   /** How old and large a pack may grow: see bodies/pack-store.ts. */
   readonly packMs?: number | undefined
@@ -57,12 +60,15 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
   const packDirectory = path.join(dir, 'packs')
   await makeDirectory(packDirectory, { mode: 0o700, fs })
   const { sign } = ed25519Signer(origin, options.logKey)
+  const { predecessor } = options
+  const beside = predecessor?.logKey && ed25519Signer(origin, predecessor.logKey).sign
   const ledgerDirectory = path.join(dir, 'ledger')
   const ledger = await openLedger({
     dir: ledgerDirectory,
     origin,
     sign,
     verifierKey,
+    predecessor: predecessor && { verifierKey: predecessor.verifierKey, sign: beside },
     checkpointIntervalMs,
     fs,
   })

@@ -7,6 +7,9 @@
  * AES-256-GCM under a key of the file's own: HKDF-SHA-256(body key, salt, purpose/number). The header's tag
  * is HMAC-SHA-256 under that key, cut to 16 bytes. An entry's additional data is its offset (u64be) and its
  * first 20 bytes, so an entry that was moved, cut or lengthened doesn't open, and files can't change names.
+ *
+ * What is called the body key may be several of 32 bytes, one behind the other: that in force, which seals, and those
+ * before it; the header's tag tells which of them a file is under.
  * Nonces are random: a file holds at most 2^20 entries or so, far below the 2^32 that NIST SP 800-38D
  * allows a key. Counters would repeat when a failed append is cut back and written again.
  */
@@ -22,6 +25,7 @@ import {
 import { RecorderError } from '../errors.ts'
 import { freshRandom } from './random.ts'
 
+const KEY = 32
 const FILE_MAGIC = Buffer.from('AANCHOR1')
 export const ENTRY_MAGIC = Buffer.from('AAe1')
 const SALT = 32
@@ -44,14 +48,16 @@ export interface FileKey {
 }
 
 function fileKey(bodyKey: Buffer, purpose: Purpose, number: number, salt: Buffer): KeyObject {
-  return createSecretKey(
-    Buffer.from(hkdfSync('sha256', bodyKey, salt, `agent-anchor/${purpose}/${number}`, 32)),
-  )
+  const info = `agent-anchor/${purpose}/${number}`
+  return createSecretKey(Buffer.from(hkdfSync('sha256', bodyKey, salt, info, KEY)))
 }
 
 function headerTag(key: KeyObject, header: Buffer): Buffer {
   return createHmac('sha256', key).update(header).digest().subarray(0, TAG)
 }
+
+/** Of a body key of several: the one that seals. */
+export const inForce = (bodyKey: Buffer): Buffer => bodyKey.subarray(0, KEY)
 
 /** A new file's header and key. */
 export function createHeader(
@@ -60,7 +66,7 @@ export function createHeader(
   number: number,
 ): { header: Buffer; key: KeyObject } {
   const salt = freshRandom(SALT)
-  const key = fileKey(bodyKey, purpose, number, salt)
+  const key = fileKey(inForce(bodyKey), purpose, number, salt)
   const start = Buffer.concat([FILE_MAGIC, salt])
   return { header: Buffer.concat([start, headerTag(key, start)]), key }
 }
@@ -68,12 +74,14 @@ export function createHeader(
 /** The key of an existing file from its first {@link FILE_HEADER} bytes. */
 export function openHeader(bodyKey: Buffer, purpose: Purpose, number: number, header: Buffer): FileKey {
   const start = header.subarray(0, FILE_HEADER - TAG)
-  const key = fileKey(bodyKey, purpose, number, start.subarray(FILE_MAGIC.length))
-  const headerIntact =
-    header.length === FILE_HEADER &&
-    start.subarray(0, FILE_MAGIC.length).equals(FILE_MAGIC) &&
-    timingSafeEqual(header.subarray(FILE_HEADER - TAG), headerTag(key, start))
-  return { key, headerIntact }
+  const whole = header.length === FILE_HEADER && start.subarray(0, FILE_MAGIC.length).equals(FILE_MAGIC)
+  const salt = start.subarray(FILE_MAGIC.length)
+  for (let at = 0; whole && at < bodyKey.length; at += KEY) {
+    const key = fileKey(bodyKey.subarray(at, at + KEY), purpose, number, salt)
+    if (timingSafeEqual(header.subarray(FILE_HEADER - TAG), headerTag(key, start)))
+      return { key, headerIntact: true }
+  }
+  return { key: fileKey(inForce(bodyKey), purpose, number, salt), headerIntact: false }
 }
 
 function additionalData(offset: number, header: Buffer): Buffer {

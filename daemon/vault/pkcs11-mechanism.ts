@@ -1,0 +1,3 @@
+/** How the token's key encrypts the wrapping key. */
+export const MECHANISMS = ['aes-gcm', 'rsa-oaep'] as const
+export type MechanismName = (typeof MECHANISMS)[number]
