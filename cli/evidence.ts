@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { keepMemoryPrivate } from '../daemon/base/private-memory.ts'
 import { readAnchors } from '../daemon/chain-writer/anchors.ts'
 import { type Config, loadConfig } from '../daemon/config/config.ts'
+import { readCosigned } from '../daemon/ledger/cosigned-file.ts'
 import { type LedgerReader, openReader } from '../daemon/ledger/reader.ts'
 import { ReceiptError } from '../daemon/receipt/receipt-error.ts'
 import type { Sources } from '../daemon/receipt/sources.ts'
@@ -76,6 +77,7 @@ export const sourcesOf = (evidence: Evidence): Sources => ({
   ledger: evidence.ledger,
   verifierKey: evidence.verifierKey,
   anchors: readAnchors(evidence.paths.chainState),
+  cosigned: () => readCosigned(evidence.paths.ledger),
   keyRecords: () => keyRecords(evidence.index),
 })
 

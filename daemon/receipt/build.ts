@@ -4,7 +4,7 @@ import { formatBatchProof } from '../ledger/batch-proof.ts'
 import { parseSignedCheckpoint, type SignedCheckpoint } from '../ledger/checkpoint.ts'
 import { tlogProof } from '../ledger/proof.ts'
 import type { LedgerReader } from '../ledger/reader.ts'
-import { keysOf } from './build-keys.ts'
+import { keysOf, signedBy } from './build-keys.ts'
 import type { Receipt, ReceiptAnchor } from './receipt.ts'
 import { ReceiptError } from './receipt-error.ts'
 import type { Sources } from './sources.ts'
@@ -40,13 +40,30 @@ export function buildReceipt(indexes: readonly bigint[], sources: Sources): Rece
   const anchors = covering
     .filter(({ anchor }) => anchor.size === best?.anchor.size && anchor.root === best.anchor.root)
     .map(({ anchor }) => anchor)
-  const checkpoint = best === undefined ? newest : parseSignedCheckpoint(best.note)
+  const cosigned = sources.cosigned()
+  const plain = cosigned !== undefined && cosigned.size > last ? cosigned : newest
+  const checkpoint = best === undefined ? plain : parseSignedCheckpoint(best.note)
+  const keys = keysOf(checkpoint, newest, sources)
   return {
     records: leaves.map((leaf) => ({ record: ledger.entry(leaf).toString('utf8') })),
     proof: proofOf(leaves, checkpoint, ledger),
-    ...keysOf(checkpoint, newest, sources),
+    ...keys,
+    ...witnessedOf(checkpoint, cosigned, keys.verifierKey, ledger),
     anchors,
   }
+}
+
+/** The checkpoint that witnesses cosigned, where it is a later one than the receipt's, by the same key. */
+function witnessedOf(
+  own: SignedCheckpoint,
+  cosigned: SignedCheckpoint | undefined,
+  verifierKey: string,
+  ledger: LedgerReader,
+): Pick<Receipt, 'witnessed'> {
+  if (cosigned === undefined || cosigned.size < own.size || cosigned.note === own.note) return {}
+  if (!signedBy(cosigned, verifierKey)) return {}
+  const consistency = ledger.consistencyProof(own.size, cosigned.size).map((hash) => hash.toString('base64'))
+  return { witnessed: { checkpoint: cosigned.note, consistency } }
 }
 
 function proofOf(leaves: readonly bigint[], checkpoint: SignedCheckpoint, ledger: LedgerReader): string {
