@@ -1,6 +1,19 @@
 // The rooms and the one way data flows: kernel -> proxy -> recorder -> ledger -> chain.
 const bottom = '^(firewall|ca|policies|daemon/ledger|daemon/vault|daemon/base)/'
 const rule = (name, from, to) => ({ name, severity: 'error', from, to })
+/**
+ * What runs without Node, by itself and in a browser: the library's entries and the page reach nothing else.
+ * `#platform` resolves to the portable one here, as for them.
+ */
+const portable = [
+  'daemon/base/(errors|printable)',
+  'daemon/ledger/(batch-path|batch-proof|checkpoint|cosignature|encoding|errors|key-history|merkle|merkle-path|note|proof|tile-path)',
+  'daemon/ledger/platform/(portable|signing-key)',
+  'daemon/receipt/(anchor-finding|findings|findings-text|held-proof|held-record|key-line|receipt|receipt-error|record-rows|verify|witness-finding)',
+  'daemon/recorder/(derived|outcomes|record|record-parts)',
+]
+const withoutNode = `^(${portable.map((file) => `${file}\\.ts$`).join('|')}|node_modules/(zod|canonicalize|@noble/(curves|hashes))/)`
+const page = '^dashboard/verification-page/page/'
 module.exports = {
   forbidden: [
     rule('no-circular', {}, { circular: true }),
@@ -63,6 +76,21 @@ module.exports = {
       'product-never-imports-tests',
       { path: '^(daemon|firewall|ca|policies)/' },
       { path: '^(test|cli)/' },
+    ),
+    rule(
+      'library-runs-without-node',
+      { path: '^library/(ledger|receipt|record)\\.ts$' },
+      { reachable: true, pathNot: withoutNode },
+    ),
+    rule(
+      'page-runs-without-node',
+      { path: page },
+      { reachable: true, pathNot: [withoutNode, page, '^daemon/chain-writer/networks\\.json$'] },
+    ),
+    rule(
+      'library-is-for-others',
+      { path: '^(daemon|firewall|ca|policies|cli|installers)/' },
+      { path: '^(library|dashboard)/' },
     ),
     rule(
       'bottom-rooms-stay-below',

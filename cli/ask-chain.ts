@@ -1,8 +1,8 @@
 /** Asks the chains of this machine's configuration; a receipt never says whom to ask. */
 import { ChainError } from '../daemon/chain-writer/chain-error.ts'
-import { readAnchoredEvent, readHead } from '../daemon/chain-writer/on-chain.ts'
+import { readAnchoredEvent, readFinality, readHead } from '../daemon/chain-writer/on-chain.ts'
 import type { Config } from '../daemon/config/config.ts'
-import type { AskChain } from '../daemon/receipt/verify.ts'
+import type { AskChain } from '../daemon/receipt/anchor-finding.ts'
 import { NoEndpoint } from './cli-error.ts'
 
 /** Where a log stands on a chain. */
@@ -23,9 +23,12 @@ export function askConfiguredChains(config: Config, rpc?: string): AskChain {
   return async ({ chain, chainId, contract, logKey, size, transaction }) => {
     try {
       const sought = { size: BigInt(size), transaction }
-      return await atFirst(config, chain, chainId, rpc, (endpoint) =>
-        readAnchoredEvent({ rpc: endpoint, chainId, contract, logKey }, sought),
-      )
+      return await atFirst(config, chain, chainId, rpc, async (endpoint) => {
+        const where = { rpc: endpoint, chainId, contract, logKey }
+        const { size, root, block } = await readAnchoredEvent(where, sought)
+        const finality = await readFinality(where, block)
+        return { size, root, ...(finality && { finality }), saidBy: new URL(endpoint).host }
+      })
     } catch (error) {
       if (error instanceof ChainError && error.code === 'NOT_ANCHORED') return undefined
       throw error

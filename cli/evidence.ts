@@ -5,9 +5,9 @@ import { keepMemoryPrivate } from '../daemon/base/private-memory.ts'
 import { readAnchors } from '../daemon/chain-writer/anchors.ts'
 import { type Config, loadConfig } from '../daemon/config/config.ts'
 import { type LedgerReader, openReader } from '../daemon/ledger/reader.ts'
-import type { Sources } from '../daemon/receipt/build.ts'
 import { ReceiptError } from '../daemon/receipt/receipt-error.ts'
-import type { Row } from '../daemon/recorder/index/row.ts'
+import type { Sources } from '../daemon/receipt/sources.ts'
+import { parseLeaf, type Row } from '../daemon/recorder/index/row.ts'
 import { openIndex, type RecordIndex } from '../daemon/recorder/index-reader.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { vaultPlace } from '../daemon/supervisor/vault-place.ts'
@@ -76,4 +76,22 @@ export const sourcesOf = (evidence: Evidence): Sources => ({
   ledger: evidence.ledger,
   verifierKey: evidence.verifierKey,
   anchors: readAnchors(evidence.paths.chainState),
+  keyRecords: () => keyRecords(evidence.index),
 })
+
+const PAGE = 1000
+
+/** Leaves of the records that name the log's keys, oldest first: a handful among the audit records. */
+function keyRecords(index: RecordIndex): bigint[] {
+  const found: bigint[] = []
+  for (let before: number | undefined; ; ) {
+    const rows = index.list({ kind: 'audit', limit: PAGE, before })
+    for (const { leaf, bytes } of rows) {
+      const record = parseLeaf(bytes)
+      if (record.kind === 'audit' && record.event === 'key-rotated' && record.detail.key === 'log')
+        found.push(BigInt(leaf))
+    }
+    before = rows.at(-1)?.leaf
+    if (rows.length < PAGE) return found.reverse()
+  }
+}

@@ -2,11 +2,11 @@
  * Whether this machine's log extends what the chains hold of it. A log that was put back from an older copy
  * verifies by itself; only what is out of its reach shows it.
  */
+import { said } from '../daemon/base/errors.ts'
 import { readAnchors } from '../daemon/chain-writer/anchors.ts'
 import { verifyConsistency } from '../daemon/ledger/merkle.ts'
 import type { Finding } from '../daemon/receipt/findings.ts'
 import type { AskHead } from './ask-chain.ts'
-import { said } from './error-text.ts'
 import type { Evidence } from './evidence.ts'
 
 export async function headFindings(evidence: Evidence, askHead: AskHead): Promise<Finding[]> {

@@ -1,8 +1,9 @@
 /** Whether the log's records of the gateway's keys make one line that ends with those in force. */
+
+import { said } from '../daemon/base/errors.ts'
 import { keyHistory, type RecordedSuccession } from '../daemon/ledger/key-history.ts'
 import type { Finding } from '../daemon/receipt/findings.ts'
 import { type Change, changeDetail, historyFile, readHistory } from '../daemon/vault/history.ts'
-import { said } from './error-text.ts'
 import type { Evidence } from './evidence.ts'
 
 const CHECK = 'keys'

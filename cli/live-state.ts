@@ -5,6 +5,7 @@ import type { Health } from '../daemon/base/health.ts'
 import type { Config } from '../daemon/config/config.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
 import { readState, type SupervisorState } from '../daemon/supervisor/state-file.ts'
+import { servedHealth, witnessHealth } from './served-health.ts'
 
 const HealthItem = z.object({
   code: z.string(),
@@ -19,11 +20,42 @@ const ChainStatus = z.object({
   name: z.string(),
   chainId: z.number().optional(),
   contract: z.string().optional(),
+  logKey: z.string().optional(),
   label: z.string().optional(),
   gatewayAddress: z.string().optional(),
   head: Point.optional(),
-  anchored: Point.extend({ block: z.number(), time: z.string(), transaction: z.string() }).optional(),
+  anchored: Point.extend({
+    block: z.number(),
+    time: z.string(),
+    transaction: z.string(),
+    finality: z.string().optional(),
+    confirmedBy: z.string().optional(),
+  }).optional(),
+  currency: z.string().optional(),
+  explorer: z.string().optional(),
+  waitingSince: z.string().optional(),
+  funds: z
+    .object({
+      balance: z.string().optional(),
+      spentToday: z.string(),
+      budget: z.string().optional(),
+      lastAnchor: z.string().optional(),
+    })
+    .optional(),
 })
+export type ChainStatus = z.infer<typeof ChainStatus>
+
+const AnchoringStatus = z.object({
+  preset: z.string(),
+  acknowledge: z.string(),
+  trial: z.boolean(),
+  anchored: z.string(),
+  lagSeconds: z.number(),
+  lagLeaves: z.string(),
+  holding: z.number(),
+  blocked: z.string().optional(),
+})
+export type AnchoringStatus = z.infer<typeof AnchoringStatus>
 
 const RecorderStatus = z.object({
   records: z.number(),
@@ -31,6 +63,7 @@ const RecorderStatus = z.object({
   treeSize: z.string(),
   checkpointTime: z.string().optional(),
   chain: z.object({ chains: z.array(ChainStatus) }).optional(),
+  anchoring: AnchoringStatus.optional(),
   health: z.array(HealthItem),
 })
 export type RecorderStatus = z.infer<typeof RecorderStatus>
@@ -73,7 +106,13 @@ const RECORDER_SILENT: Health = {
   remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
 }
 
-const WITHOUT_WHICH_IT_CAPTURES = new Set(['development-chain', 'sensor'])
+const WITHOUT_WHICH_IT_CAPTURES = new Set([
+  'development-chain',
+  'sensor',
+  'log-server',
+  'witness',
+  'witness-client',
+])
 
 /** What the supervisor's own state means for health. */
 export function supervisorHealth(state: SupervisorState): Health[] {
@@ -190,6 +229,7 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       remedy: 'Run installers/install.sh again: it makes a CA for the governed domains only.',
     })
   }
+  found.push(...servedHealth(state.served), ...witnessHealth(state.cosigning))
   for (const child of children) {
     if (child.state === 'running') continue
     found.push({

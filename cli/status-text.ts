@@ -1,7 +1,10 @@
 /** The status for a terminal; pure. */
 import type { Health } from '../daemon/base/health.ts'
 import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
-import type { LiveState, RecorderStatus } from './live-state.ts'
+import { ago } from './ago.ts'
+import { chainRows } from './chain-rows.ts'
+import type { AnchoringStatus, LiveState, RecorderStatus } from './live-state.ts'
+import { servedRows } from './served-text.ts'
 import { table } from './terminal.ts'
 
 const MARK: Record<Health['severity'], string> = { info: 'note', warning: 'WARNING', error: 'ERROR' }
@@ -21,6 +24,7 @@ export function statusText(state: LiveState, now: Date): string {
         ['policy', `${policy.name}, ${policy.hash.slice(0, 12)}`],
         ['processes', `${children.map(({ name }) => name).join(', ')}; ${restarts} restarts`],
         ...recorderRows(recorder, now),
+        ...servedRows(supervisor, now),
         ['keys', supervisor.vault],
       ]),
     )
@@ -65,22 +69,20 @@ function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[]
         ? leavesText(recorder.treeSize)
         : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`,
     ],
-    ...(recorder.chain?.chains ?? []).map(({ name, anchored, label }) => [
-      'anchor',
-      `${name}: ${anchored === undefined ? 'none yet' : `${anchored.size} leaves in block ${anchored.block}, ${ago(anchored.time, now)} ago`}${label === undefined ? '' : ` (${label})`}`,
-    ]),
+    ...(recorder.anchoring ? [['anchoring', anchoringText(recorder.anchoring)]] : []),
+    ...(recorder.chain?.chains ?? []).flatMap((chain) => chainRows(chain, now)),
   ]
+}
+
+function anchoringText(state: AnchoringStatus): string {
+  const { preset, acknowledge, trial, lagSeconds, lagLeaves, holding, blocked } = state
+  const lag =
+    lagLeaves === '0' ? 'all anchored' : `${lagLeaves} records not anchored, the oldest for ${lagSeconds} s`
+  const held = acknowledge === 'local' ? '' : `, answers wait for ${acknowledge}, holding ${holding}`
+  const worth = trial ? ' (on the development chain: no independent evidence)' : ''
+  return `${preset}${held}: ${lag}${blocked === undefined ? '' : ', NEW CALLS ARE REFUSED'}${worth}`
 }
 
 /** Before this start's first checkpoint, the one of an earlier start stands. */
 const leavesText = (treeSize: string) =>
   treeSize === '0' ? 'none yet' : `${treeSize} leaves, signed before this start`
-
-/** How long ago, in the largest sensible unit: 12 s, 3 min, 5 h, 2 d. */
-export function ago(time: string, now: Date): string {
-  const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(time)) / 1000))
-  if (seconds < 120) return `${seconds} s`
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`
-  return `${Math.round(seconds / 86_400)} d`
-}

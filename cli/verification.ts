@@ -1,25 +1,26 @@
 /** Verifies one record of this machine, and the store it lies in; used by `verify`, `demo` and the installer. */
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { AnchorError } from '../daemon/base/errors.ts'
+import { AnchorError, said } from '../daemon/base/errors.ts'
 import { anchorsFile } from '../daemon/chain-writer/anchors.ts'
 import { checkChainState } from '../daemon/chain-writer/fsck.ts'
 import type { Damage } from '../daemon/ledger/damage.ts'
 import { checkLedger } from '../daemon/ledger/fsck.ts'
+import type { AskChain } from '../daemon/receipt/anchor-finding.ts'
 import { buildReceipt } from '../daemon/receipt/build.ts'
 import type { Finding } from '../daemon/receipt/findings.ts'
-import { type AskChain, verifyReceipt } from '../daemon/receipt/verify.ts'
+import { verifyReceipt } from '../daemon/receipt/verify.ts'
 import { openBodies } from '../daemon/recorder/body-reader.ts'
 import { checkRecorder } from '../daemon/recorder/fsck.ts'
 import type { Row } from '../daemon/recorder/index/row.ts'
 import type { LogRecord } from '../daemon/recorder/record.ts'
+import { storedParts } from '../daemon/recorder/record-parts.ts'
 import { checkState } from '../daemon/supervisor/check-state.ts'
 import { openBodyKey } from '../daemon/vault/keys.ts'
-import { said } from './error-text.ts'
+import { checkWitnesses } from './check-witnesses.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { goneText } from './gone-text.ts'
 import { keyFindings } from './key-findings.ts'
-import { storedParts } from './parts.ts'
 
 /** About the question and not about what is stored: for who asks. */
 const QUESTIONABLE = new Set(['NO_SUCH_RECORD', 'AMBIGUOUS', 'NOT_IN_A_CHECKPOINT'])
@@ -39,21 +40,22 @@ export async function verifyRecord(evidence: Evidence, id: string, askChain?: As
 
 async function recordFindings(evidence: Evidence, id: string, askChain?: AskChain): Promise<Finding[]> {
   const row = findRecord(evidence, id)
-  const receipt = buildReceipt(BigInt(row.leaf), sourcesOf(evidence))
+  const receipt = buildReceipt([BigInt(row.leaf)], sourcesOf(evidence))
   const verification = await verifyReceipt(receipt, {
     expectedKey: evidence.verifierKey,
     ...(askChain === undefined ? {} : { askChain }),
   })
-  const findings = [...verification.findings]
-  if (receipt.record !== Buffer.from(row.bytes).toString('utf8')) {
+  // What is stored is looked at below: the receipt made here brings no bodies.
+  const findings = verification.findings.filter(({ check }) => check !== 'bodies')
+  const [record] = verification.records
+  if (receipt.records[0]?.record !== Buffer.from(row.bytes).toString('utf8')) {
     findings.push({
       check: 'index',
       result: 'failed',
       detail: 'index.sqlite holds other bytes than the ledger for it',
     })
   }
-  if (verification.record !== undefined)
-    findings.push(...(await bodyFindings(evidence, row, verification.record)))
+  if (record !== undefined) findings.push(...(await bodyFindings(evidence, row, record)))
   return findings
 }
 
@@ -109,6 +111,7 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   })
   await look(dirname(paths.keysDirectory), checkState(paths, vault))
   await look(paths.ledger, checkLedger(paths.ledger, evidence.verifierKey))
+  await look(dirname(paths.witnessState), checkWitnesses(evidence, vault))
   // Why it can't be opened is among the findings above.
   const bodyKey = vault && (await openBodyKey(vault, paths.keysDirectory).catch(() => undefined))
   if (bodyKey !== undefined) await look(paths.recorderState, checkRecorder(paths.recorderState, bodyKey))

@@ -5,7 +5,7 @@ set -eu
 
 TARGET=/opt/agent-anchor
 # What the product consists of; tests and their tools stay behind, the laboratory comes along for `demo`.
-PARTS='package.json package-lock.json LICENSE README.md daemon firewall ca policies cli installers docs test/lab'
+PARTS='package.json package-lock.json LICENSE README.md daemon firewall ca policies cli dashboard installers docs test/lab'
 
 # One hash over every file of the product, so that an install which changes nothing copies nothing.
 fingerprint() {

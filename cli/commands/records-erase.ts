@@ -1,12 +1,12 @@
 /** `agent-anchor records erase ID…`: the content of records goes, the records and their proofs stay. */
 import { createInterface } from 'node:readline/promises'
 import { parseLeaf } from '../../daemon/recorder/index/row.ts'
+import { storedParts } from '../../daemon/recorder/record-parts.ts'
 import { NotConfirmed } from '../cli-error.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { eraseRecords } from '../erase-records.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
-import { storedParts } from '../parts.ts'
 import { table } from '../terminal.ts'
 
 const WORD = 'erase'

@@ -1,23 +1,13 @@
 /** `agent-anchor show ID`: one record, with its bodies where asked. */
+import { recordRows } from '../../daemon/receipt/record-rows.ts'
 import { openBodies } from '../../daemon/recorder/body-reader.ts'
 import { LogRecord } from '../../daemon/recorder/record.ts'
+import { storedParts } from '../../daemon/recorder/record-parts.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { goneText } from '../gone-text.ts'
-import { storedParts } from '../parts.ts'
 import { printable, table } from '../terminal.ts'
-
-/** Nested fields as dotted names, one a line. */
-function flatten(value: unknown, name = ''): [string, string][] {
-  if (Array.isArray(value)) {
-    if (value.every((item) => typeof item !== 'object')) return [[name, value.join(', ')]]
-    // People count from one.
-    return value.flatMap((item, i) => flatten(item, `${name}.${i + 1}`))
-  }
-  if (typeof value !== 'object' || value === null) return [[name, String(value)]]
-  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, name === '' ? key : `${name}.${key}`))
-}
 
 export const show: Register = (program, act) =>
   program
@@ -53,7 +43,7 @@ export const show: Register = (program, act) =>
           return ExitCode.healthy
         }
         const gone = erased === undefined ? [] : [['content', goneText(erased)]]
-        print(table([['leaf', String(row.leaf)], ...gone, ...flatten(record)]))
+        print(table([['leaf', String(row.leaf)], ...gone, ...recordRows(record)]))
         for (const { name, bytes } of parts) {
           if (bytes === undefined) continue
           print(`\n── ${name} (${bytes.length} bytes)`)

@@ -2,8 +2,10 @@
  * `agent-anchor verify`: a record of this machine by id, the whole store without one, or anybody's receipt.
  */
 import { readFile } from 'node:fs/promises'
+import { InvalidArgumentError } from 'commander'
 import { loadConfig } from '../../daemon/config/config.ts'
-import { type Finding, holds } from '../../daemon/receipt/findings.ts'
+import { type Finding, verdictOn } from '../../daemon/receipt/findings.ts'
+import { findingsText } from '../../daemon/receipt/findings-text.ts'
 import { parseReceipt } from '../../daemon/receipt/receipt.ts'
 import { verifyReceipt } from '../../daemon/receipt/verify.ts'
 import { askConfiguredChains, askConfiguredHeads } from '../ask-chain.ts'
@@ -11,7 +13,6 @@ import { FileUnusable } from '../cli-error.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
-import { findingsText } from '../findings-text.ts'
 import { headFindings } from '../head-findings.ts'
 import { verifyRecord, verifyStore } from '../verification.ts'
 
@@ -19,8 +20,16 @@ interface Options extends GlobalOptions {
   readonly receipt?: string
   readonly offline?: boolean
   readonly key?: string
+  readonly witness?: readonly string[]
+  readonly quorum?: number
   readonly rpc?: string
 }
+
+const EXIT = {
+  verified: ExitCode.healthy,
+  unconfirmed: ExitCode.degraded,
+  failed: ExitCode.error,
+} as const
 
 export const verify: Register = (program, act) =>
   program
@@ -32,20 +41,26 @@ export const verify: Register = (program, act) =>
       '--key <vkey>',
       'verifier key of the log that you expect, or a file that holds it (with --receipt)',
     )
+    .option(
+      '--witness <vkey...>',
+      'verifier key of a witness that you trust, or a file of such keys, one a line (with --receipt)',
+    )
+    .option('--quorum <k>', 'how many of those witnesses must have signed (default: all)', positive)
     .option('--rpc <url>', 'ask this RPC endpoint for the anchors, whatever the configuration says')
     .description('check records against the log, its signature, and the chains')
     .addHelpText(
       'after',
-      '\nSays for each claim whether it was proved, failed, or not checked. Exits 0 only where nothing failed.',
+      '\nSays for each claim whether it was proved, failed, or not checked. Exits 0 only where nothing failed, and 4\nwhere a receipt fits together but no --key said which log it should be of.',
     )
     .action(
       act(async (given, id) => {
         const options = given as Options
         const findings =
           options.receipt === undefined ? await local(options, id) : await foreign(options, options.receipt)
-        if (options.json) printJson({ verified: holds(findings), findings })
+        const verdict = verdictOn(findings)
+        if (options.json) printJson({ verified: verdict === 'verified', verdict, findings })
         else print(findingsText(findings))
-        return holds(findings) ? ExitCode.healthy : ExitCode.error
+        return EXIT[verdict]
       }),
     )
 
@@ -65,12 +80,26 @@ async function foreign(options: Options, file: string): Promise<Finding[]> {
   })
   const receipt = parseReceipt(bytes)
   const askChain = options.offline ? undefined : askConfiguredChains(loadConfig(options.config), options.rpc)
+  const { key, witness = [], quorum } = options
+  const keys = (await Promise.all(witness.map(keysOf))).flat()
   const { findings } = await verifyReceipt(receipt, {
-    ...(options.key === undefined ? {} : { expectedKey: await keyOf(options.key) }),
+    ...(key === undefined ? {} : { expectedKey: (await keysOf(key)).join('\n') }),
+    ...(witness.length === 0 ? {} : { witnesses: { keys, ...(quorum === undefined ? {} : { quorum }) } }),
     ...(askChain === undefined ? {} : { askChain }),
   })
   return findings
 }
 
-/** A verifier key has a `+`, a sane file name hasn't: whichever can be read decides. */
-const keyOf = (given: string): Promise<string> => readFile(given, 'utf8').catch(() => given)
+/** A verifier key has a `+`, a sane file name hasn't: whichever can be read decides. Lines, without empty ones. */
+async function keysOf(given: string): Promise<string[]> {
+  const text = await readFile(given, 'utf8').catch(() => given)
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+}
+
+function positive(text: string): number {
+  if (/^[1-9][0-9]{0,3}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('Give a number from 1 on.')
+}

@@ -134,9 +134,10 @@ const steps: readonly Step[] = [
       await untilAnchored(gateway, (newest as Record).id)
       const exported = await gateway.cli('export', (newest as Record).id, '-o', RECEIPT)
       expect(exported.code === 0, exported.stderr)
-      const verified = await gateway.cli('verify', '--receipt', RECEIPT)
+      const known = ['verify', '--receipt', RECEIPT, '--key', gateway.paths.verifierKey]
+      const verified = await gateway.cli(...known)
       expect(verified.code === 0, verified.stdout)
-      const offline = await gateway.cli('verify', '--receipt', RECEIPT, '--offline')
+      const offline = await gateway.cli(...known, '--offline')
       expect(offline.code === 0, offline.stdout)
       return verified.stdout.trimEnd().split('\n')
     },

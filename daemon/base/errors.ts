@@ -18,3 +18,7 @@ export class AnchorError<Code extends string = string> extends Error {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
+
+/** An error as one line: what happened, then what to do. */
+export const said = (error: unknown): string =>
+  error instanceof AnchorError ? `${error.message}. ${error.remedy}` : messageOf(error)

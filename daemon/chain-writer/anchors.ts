@@ -33,11 +33,10 @@ const Anchor = z.object({
   finality: z.enum(FINALITIES),
   /** Host of the RPC endpoint that said so. */
   rpc: z.string().max(300),
+  /** Host of another endpoint that says the same: on a chain with several, nothing is final without. */
+  confirmedBy: z.string().max(300).optional(),
 })
 export type Anchor = z.infer<typeof Anchor>
-
-const Alarm = z.object({ title: z.string().max(1000), since: z.string().max(40) })
-export type Alarm = z.infer<typeof Alarm>
 
 const ChainAnchors = z.object({
   name: ChainName,
@@ -50,8 +49,6 @@ const ChainAnchors = z.object({
   gateway: Address,
   /** Nothing is anchored here any more, and what was stays evidence: see {@link retired}. */
   former: z.literal(true).optional(),
-  /** The chain contradicts the ledger: stands until an administrator has looked. */
-  alarm: Alarm.optional(),
   /** Oldest first, sizes growing. Older ones are kept ever more sparsely: see {@link thinned}. */
   anchors: z.array(Anchor).max(10_000),
 })

@@ -15,6 +15,12 @@ export type ChainErrorCode =
   | 'NOT_AUTHORIZED'
   | 'UNFUNDED'
   | 'FEES_TOO_HIGH'
+  /** The day's budget doesn't pay for the next transaction. */
+  | 'OVER_BUDGET'
+  /** No block has come since the transaction was sent. */
+  | 'STALLED'
+  /** One endpoint alone says something that isn't acted on before another says it too. */
+  | 'UNCONFIRMED'
   /** The chain holds another root than ours for one size. */
   | 'EQUIVOCATION'
   /** The chain holds a larger tree than the ledger. */
@@ -36,6 +42,8 @@ export interface RpcRefusal {
   readonly message: string
   /** Revert data, 0x-hex; absent where the endpoint gives none. */
   readonly data?: string
+  /** How long the endpoint asks to be left alone. */
+  readonly retryAfterMs?: number
 }
 
 export function refusalOf(error: unknown): RpcRefusal | undefined {

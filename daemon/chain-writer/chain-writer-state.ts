@@ -1,10 +1,26 @@
 /** What the chain-writer is given and what it says of itself: the messages of its thread, as schemas. */
 import { z } from 'zod'
 import { ChainName, Decimal, FINALITIES, Root } from './anchors.ts'
+import { FEE_MODELS } from './networks.ts'
 import { POLICIES } from './registry.ts'
+import { Wei } from './spending.ts'
 import { Address, Hash } from './values.ts'
 
 const Url = z.url({ protocol: /^https?$/ })
+
+/** Decimal amounts: of the chain's main unit, of 18 digits, or of gwei. */
+const Amount = z.string().regex(/^[0-9]{1,18}(\.[0-9]{1,18})?$/)
+
+const FeeSettings = z.object({
+  /** Of the tips that others pay. */
+  percentile: z.int().min(1).max(99).optional(),
+  maxGwei: Amount.optional(),
+  maxTipGwei: Amount.optional(),
+  maxPerAnchor: Amount.optional(),
+  maxPerDay: Amount.optional(),
+  model: z.enum(FEE_MODELS).optional(),
+})
+export type FeeSettings = z.infer<typeof FeeSettings>
 
 const Common = {
   name: ChainName,
@@ -25,6 +41,9 @@ export const ChainWriterData = z.object({
         rpc: z.array(Url).min(1).max(16),
         contract: Address.optional(),
         confirmations: z.int().nonnegative().optional(),
+        currency: z.string().optional(),
+        explorer: Url.optional(),
+        fees: FeeSettings.optional(),
       }),
     ]),
   ),
@@ -80,6 +99,9 @@ const ChainState = z.object({
   chainId: z.number(),
   /** To be shown wherever the chain is: what its anchors are worth. */
   label: z.string().optional(),
+  /** Of its network; absent where that isn't known. */
+  currency: z.string().optional(),
+  explorer: z.string().optional(),
   /** Absent until the first one is there. */
   contract: Address.optional(),
   logKey: Hash,
@@ -100,6 +122,22 @@ const ChainState = z.object({
       blockHash: Hash,
       time: z.string(),
       finality: z.enum(FINALITIES),
+      /** Host of the second endpoint that calls it final. */
+      confirmedBy: z.string().optional(),
+    })
+    .optional(),
+  /** Since when the newest checkpoint's leaves wait for an anchor; absent where none does. */
+  waitingSince: z.string().optional(),
+  /** The gateway's account there; wei. Absent on a development chain, where money is worth nothing. */
+  funds: z
+    .object({
+      /** Absent until the chain has said. */
+      balance: Wei.optional(),
+      spentToday: Wei,
+      /** Of a day; absent where none is set. */
+      budget: Wei.optional(),
+      /** What the newest anchor cost. */
+      lastAnchor: Wei.optional(),
     })
     .optional(),
   /** The transaction in flight. */
@@ -111,6 +149,10 @@ const ChainState = z.object({
       since: z.string(),
     })
     .optional(),
+  /** Leaves of the newest tree that is at each level, or beyond it. */
+  sizes: z.object({ submitted: Decimal, included: Decimal, safe: Decimal, finalized: Decimal }),
+  /** Why the chain takes no anchor now. */
+  failing: z.string().optional(),
   health: z.array(Health),
 })
 export type ChainState = z.infer<typeof ChainState>

@@ -1,37 +1,28 @@
 /** The lanes of all configured chains, with their state on disk: what the thread runs, and a test may without one. */
 import { hash } from 'node:crypto'
-import { rename } from 'node:fs/promises'
 import type { z } from 'zod'
 import { makeDirectory } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
 import { openReader } from '../ledger/reader.ts'
 import { logKeyOf } from './addresses.ts'
-import {
-  type AnchorState,
-  anchorsFile,
-  type ChainAnchors,
-  readAnchors,
-  retired,
-  writeAnchors,
-} from './anchors.ts'
+import { openAlarm } from './alarms.ts'
+import { damagedHealth, openAnchors } from './anchor-records.ts'
 import { chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
-import type { ChainSpec, ChainState, ChainWriterData, ChainWriterState } from './chain-writer-state.ts'
+import type { ChainSpec, ChainWriterData, ChainWriterState } from './chain-writer-state.ts'
 import type { AnchorCheckpoint, Consistency } from './checkpoint.ts'
-import {
-  DEVELOPMENT_CHAIN_ID,
-  DEVELOPMENT_LABEL,
-  developmentRpc,
-  setAsideHealth,
-} from './development-chain.ts'
-import { DEFAULT_CAPS } from './fees.ts'
-import { type Journal, openJournal } from './journal.ts'
-import { failover, httpRpc, type Rpc } from './json-rpc.ts'
-import { type Lane, startLane } from './lane.ts'
-import { type LaneLimits, type LaneRecord, LIMITS } from './lane-context.ts'
-import { DEFAULT_POLICY, FOREVER } from './registry.ts'
+import { describeChain } from './describe-chain.ts'
+import { setAsideHealth } from './development-chain.ts'
+import { endpointsOf } from './endpoints.ts'
+import { openJournal } from './journal.ts'
+import { httpRpc, type Rpc } from './json-rpc.ts'
+import { startLane } from './lane.ts'
+import { type LaneLimits, LIMITS } from './lane-context.ts'
+import { laneSettings } from './lane-settings.ts'
+import { DEFAULT_POLICY } from './registry.ts'
 import { gatewaySigner } from './signer.ts'
+import { allSpent } from './spending.ts'
 
 export interface ChainWriter {
   checkpoint(checkpoint: AnchorCheckpoint, consistency?: Consistency): void
@@ -45,11 +36,12 @@ export interface ChainWriterOptions {
   /** For tests: the way to an endpoint. */
   readonly rpc?: (url: string, signal: AbortSignal) => Rpc
   readonly limits?: Partial<LaneLimits>
+  readonly now?: () => number
 }
 
 /** Reads what was kept and starts a lane for each chain. @throws ChainError, DurableError where the state can't be kept */
 export async function startChainWriter(options: ChainWriterOptions): Promise<ChainWriter> {
-  const { data, changed } = options
+  const { data, changed, now = Date.now } = options
   const signer = gatewaySigner(data.key)
   const first = data.ownerKey && gatewaySigner(data.ownerKey)
   const vkeyHash = `0x${hash('sha256', data.verifierKey)}`
@@ -61,27 +53,35 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
 
   const open = async (spec: ChainSpec) => {
     const { name, kind } = spec
-    const development = kind === 'development'
-    const chainId = development ? DEVELOPMENT_CHAIN_ID : spec.chainId
+    const settings = laneSettings(spec)
+    const { chainId, urls, label, contract, confirmations, caps, feeModel, percentile } = settings
     const { journal, damaged } = await openJournal(data.stateDir, name)
     const health: Health[] = kept.health ? [kept.health] : []
-    if (damaged) health.push(damagedHealth(damaged))
-    const setAside = development ? await setAsideHealth(data.stateDir) : undefined
+    if (damaged) {
+      health.push(damagedHealth(damaged))
+      // What was spent today is lost with it: no budget is spent twice for that.
+      if (caps.maxPerDay !== undefined) await journal.put({ spending: allSpent(caps.maxPerDay, now()) })
+    }
+    const setAside = kind === 'development' ? await setAsideHealth(data.stateDir) : undefined
     if (setAside) health.push(setAside)
     const owner = spec.owner ?? first?.address ?? signer.address
     const logKey = logKeyOf(owner, data.origin)
-    const record = kept.record({ name, kind, chainId, logKey, gateway: signer.address })
-    const urls = development ? [developmentRpc(spec.port)] : spec.rpc
+    const place = { name, kind, chainId, logKey, gateway: signer.address }
+    const record = kept.record(label === undefined ? place : { ...place, label })
+    const endpoints = endpointsOf({ rpcs: urls.map((url) => connect(url, ending.signal)), chainId, now })
+    const alarm = await openAlarm(data.stateDir, name)
     const lane = startLane({
       name,
       kind,
       chainId,
-      contract: development ? undefined : spec.contract,
-      confirmations: (development ? undefined : spec.confirmations) ?? DEFAULT_CONFIRMATIONS,
-      chain: chainOver(failover(urls.map((url) => connect(url, ending.signal)))),
+      contract,
+      confirmations,
+      endpoints,
+      chain: chainOver(endpoints),
       signer,
       journal,
       record,
+      alarm,
       origin: data.origin,
       vkeyHash,
       owner,
@@ -90,18 +90,31 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
       logKey,
       policy: spec.policy ?? DEFAULT_POLICY,
       anchoring: data.anchoring,
-      caps: DEFAULT_CAPS,
+      caps,
+      feeModel,
+      percentile,
       limits: { ...LIMITS[kind], ...options.limits },
       consistencyProof: async (from, to) =>
         consistency?.from === from && consistency.to === to
           ? consistency.proof
           : proofOf(data.ledger, from, to),
       health,
-      now: Date.now,
+      now,
       changed,
     })
+    const gatewayAddress = signer.address
     const state = () =>
-      describe({ spec, chainId, logKey, owner, gatewayAddress: signer.address, lane, journal, record })
+      describeChain({
+        spec,
+        settings,
+        logKey,
+        owner,
+        gatewayAddress,
+        lane,
+        journal,
+        record,
+        now: now(),
+      })
     return { lane, state }
   }
 
@@ -138,123 +151,3 @@ function proofOf(ledger: string | undefined, from: bigint, to: bigint): string[]
     )
   }
 }
-
-/** Where a chain has no tags for finality; what exchanges wait for on Ethereum before there were any. */
-const DEFAULT_CONFIRMATIONS = 12
-
-function describe(of: {
-  spec: ChainSpec
-  chainId: number
-  logKey: string
-  owner: string
-  gatewayAddress: string
-  lane: Lane
-  journal: Journal
-  record: LaneRecord
-}): ChainState {
-  const { spec, chainId, logKey, owner, gatewayAddress, lane, journal, record } = of
-  const { registration } = lane
-  const anchored = record.anchors.at(-1)
-  const pending = journal.inFlight?.transactions.at(-1)
-  return {
-    name: spec.name,
-    kind: spec.kind,
-    chainId,
-    ...(spec.kind === 'development' ? { label: DEVELOPMENT_LABEL } : {}),
-    ...(record.contract ? { contract: record.contract } : {}),
-    logKey,
-    gatewayAddress,
-    owner,
-    ...(registration
-      ? {
-          authorization: {
-            policy: registration.policy,
-            ...(registration.until < FOREVER
-              ? { until: new Date(registration.until * 1000).toISOString() }
-              : {}),
-          },
-        }
-      : {}),
-    ...(lane.head ? { head: { size: lane.head.size.toString(), root: lane.head.root } } : {}),
-    ...(anchored
-      ? {
-          anchored: {
-            size: anchored.size,
-            root: anchored.root,
-            transaction: anchored.transaction,
-            block: anchored.block,
-            blockHash: anchored.blockHash,
-            time: anchored.time,
-            finality: anchored.finality,
-          },
-        }
-      : {}),
-    ...(pending
-      ? {
-          pending: {
-            purpose: pending.purpose.type,
-            ...(pending.purpose.type === 'anchor' ? { size: pending.purpose.size } : {}),
-            transaction: pending.hash,
-            since: new Date(pending.signed).toISOString(),
-          },
-        }
-      : {}),
-    health: [...lane.health],
-  }
-}
-
-/** `anchors.json` in memory: each lane has its part, writes go one after the other. */
-async function openAnchors(directory: string) {
-  let state: AnchorState
-  let health: Health | undefined
-  try {
-    state = readAnchors(directory)
-  } catch (error) {
-    if (!(error instanceof ChainError)) throw error
-    const aside = `${anchorsFile(directory)}.damaged`
-    await rename(anchorsFile(directory), aside)
-    state = { v: 1, chains: [] }
-    health = damagedHealth(aside)
-  }
-  let writing: Promise<void> = Promise.resolve()
-
-  const record = (of: Pick<ChainAnchors, 'name' | 'kind' | 'chainId' | 'logKey' | 'gateway'>): LaneRecord => {
-    state = { v: 1, chains: retired(state.chains, of) }
-    const known = state.chains.find((c) => !c.former && c.name === of.name && c.chainId === of.chainId)
-    const part: LaneRecord = {
-      contract: known?.contract,
-      anchors: known?.anchors ?? [],
-      alarm: known?.alarm,
-      async save() {
-        const { contract, anchors, alarm } = part
-        const others = state.chains.filter((chain) => chain.former || chain.name !== of.name)
-        const label = of.kind === 'development' ? { label: DEVELOPMENT_LABEL } : {}
-        state = {
-          v: 1,
-          chains: contract
-            ? [...others, { ...of, ...label, contract, ...(alarm ? { alarm } : {}), anchors: [...anchors] }]
-            : others,
-        }
-        const next = writing.catch(() => undefined).then(() => writeAnchors(directory, state))
-        writing = next
-        return next
-      },
-      async moveTo(contract) {
-        if (part.contract === contract) return
-        state = { v: 1, chains: retired(state.chains, { ...of, contract }) }
-        if (part.contract !== undefined) part.anchors = []
-        part.contract = contract
-        await part.save()
-      },
-    }
-    return part
-  }
-  return { health, record }
-}
-
-const damagedHealth = (file: string): Health => ({
-  code: 'chain.state-damaged',
-  severity: 'warning',
-  title: `a state file of the chain-writer was damaged and set aside as ${file}`,
-  remedy: 'Nothing is lost: the chain is asked. Check the disk, then remove the file.',
-})

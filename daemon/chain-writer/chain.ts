@@ -1,5 +1,5 @@
 /** The calls that anchoring makes, typed, over any {@link Rpc}. */
-import { ChainError, refusalOf } from './chain-error.ts'
+import { ChainError, garbage, refusalOf } from './chain-error.ts'
 import type { Rpc } from './json-rpc.ts'
 import { type Block, type FeeHistory, type Log, type Receipt, read } from './values.ts'
 
@@ -33,8 +33,14 @@ export interface Chain {
 }
 
 export function chainOver(rpc: Rpc): Chain {
-  const ask = async <T>(read: (value: unknown, method: string) => T, method: string, ...params: unknown[]) =>
-    read(await rpc.call(method, params), method)
+  const ask = async <T>(
+    read: (value: unknown, method: string) => T,
+    method: string,
+    ...params: unknown[]
+  ): Promise<T> =>
+    rpc.ask
+      ? rpc.ask(method, params, (value) => read(value, method))
+      : read(await rpc.call(method, params), method)
   const executing = async <T>(run: () => Promise<T>): Promise<T> => {
     try {
       return await run()
@@ -56,9 +62,10 @@ export function chainOver(rpc: Rpc): Chain {
     code: (address) => ask(read.data, 'eth_getCode', address, 'latest'),
     balance: (address) => ask(read.quantity, 'eth_getBalance', address, 'latest'),
     nonce: async (address) => Number(await ask(read.quantity, 'eth_getTransactionCount', address, 'latest')),
-    block: async (tag) => (await ask(read.block, 'eth_getBlockByNumber', tagOf(tag), false)) ?? undefined,
-    receipt: async (hash) => (await ask(read.receipt, 'eth_getTransactionReceipt', hash)) ?? undefined,
-    knows: async (hash) => (await ask(read.transaction, 'eth_getTransactionByHash', hash)) !== null,
+    block: async (tag) => (await ask(blockAt(tag), 'eth_getBlockByNumber', tagOf(tag), false)) ?? undefined,
+    receipt: async (hash) =>
+      (await ask(of(hash, read.receipt), 'eth_getTransactionReceipt', hash)) ?? undefined,
+    knows: async (hash) => (await ask(of(hash, read.transaction), 'eth_getTransactionByHash', hash)) !== null,
     logs: ({ address, topics, fromBlock, toBlock }) =>
       ask(read.logs, 'eth_getLogs', {
         address,
@@ -74,6 +81,27 @@ export function chainOver(rpc: Rpc): Chain {
     send: async (raw) => void (await ask(read.hash, 'eth_sendRawTransaction', raw)),
   }
 }
+
+type Reader<T> = (value: unknown, method: string) => T
+
+/** An answer about another transaction than the one that was asked for is a lie or a mix-up. */
+const of =
+  <T extends { readonly transactionHash: string } | null>(hash: string, reader: Reader<T>): Reader<T> =>
+  (value, method) => {
+    const answer = reader(value, method)
+    if (answer && answer.transactionHash !== hash.toLowerCase())
+      throw garbage(`the answer to ${method} is about another transaction`)
+    return answer
+  }
+
+const blockAt =
+  (tag: BlockTag): Reader<Block | null> =>
+  (value, method) => {
+    const block = read.block(value, method)
+    if (block && typeof tag === 'number' && block.number !== tag)
+      throw garbage(`the answer to ${method} is another block than ${tag}`)
+    return block
+  }
 
 const tagOf = (tag: BlockTag) => (typeof tag === 'number' ? `0x${tag.toString(16)}` : tag)
 

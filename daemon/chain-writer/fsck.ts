@@ -4,6 +4,7 @@
  */
 import { AnchorError } from '../base/errors.ts'
 import type { Damage } from '../ledger/damage.ts'
+import { damagedAlarms } from './alarms.ts'
 import { ANCHORS_FILE, readAnchors } from './anchors.ts'
 import { damagedJournals } from './journal.ts'
 
@@ -17,5 +18,8 @@ export async function* checkChainState(directory: string): AsyncGenerator<Damage
   }
   for (const file of await damagedJournals(directory)) {
     yield { file, what: 'it is not what was written; the next start sets it aside and asks the chain' }
+  }
+  for (const file of await damagedAlarms(directory)) {
+    yield { file, what: 'it is not what was written; that it is there is the alarm, which stands' }
   }
 }

@@ -2,13 +2,12 @@
  * Follows the transaction in flight to its end by polling receipts: never by waiting for one hash, which hangs where
  * a replacement was mined instead.
  */
-import { type Anchor, thinned } from './anchors.ts'
+import { type Chain, chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import type { InFlight, SignedTransaction } from './journal.ts'
 import type { LaneContext } from './lane-context.ts'
-import { type AnchoredEvent, anchoredEvent } from './registry.ts'
-import { send } from './transact.ts'
-import type { Receipt } from './values.ts'
+import { giveUp, type Mined, settle } from './settle.ts'
+import { send, spread } from './transact.ts'
 
 export type Following =
   /** Nothing is in flight (any more): go on. */
@@ -18,110 +17,93 @@ export type Following =
   /** To be signed anew with the same nonce: for a newer checkpoint, or for higher fees. */
   | { readonly state: 'replace'; readonly inFlight: InFlight }
 
-/** One that follows for one lane; it remembers since when the chain's nonce makes no sense. */
-export function follower(lane: LaneContext): () => Promise<Following> {
-  const { chain, journal, signer, limits } = lane
-  let oddSince: number | undefined
+const CLEAR = { state: 'clear' } as const
+const WAITING = { state: 'waiting' } as const
 
-  const patient = () => {
-    oddSince ??= lane.now()
-    return lane.now() - oddSince < limits.patienceMs
+export async function follow(lane: LaneContext): Promise<Following> {
+  const { chain, journal, signer, limits, doubts } = lane
+  const { inFlight } = journal
+  if (!inFlight) return CLEAR
+  if (inFlight.chainId !== lane.chainId) {
+    await journal.put({ inFlight: undefined })
+    return CLEAR
+  }
+  const mined = await findReceipt(chain, inFlight)
+  if (mined) {
+    doubts.inFlight.over()
+    await settle(lane, inFlight, mined)
+    return CLEAR
   }
 
-  return async () => {
-    const { inFlight } = journal
-    if (!inFlight) return { state: 'clear' }
-    if (inFlight.chainId !== lane.chainId) {
-      await journal.put(undefined)
-      return { state: 'clear' }
-    }
-    for (const transaction of inFlight.transactions.toReversed()) {
-      const receipt = await chain.receipt(transaction.hash)
-      if (!receipt) continue
-      oddSince = undefined
-      await settle(lane, transaction, receipt)
-      return { state: 'clear' }
-    }
-
-    const nonce = await chain.nonce(signer.address)
-    if (nonce !== inFlight.nonce) {
-      // Below: the chain went back (a development chain that lost its state, a reorganisation). Above: mined a moment
-      // ago, or by a node that lags, or somebody else has the key. Either way the head tells what is to be done.
-      if (patient()) return { state: 'waiting' }
-      oddSince = undefined
-      await journal.put(undefined)
-      return { state: 'clear' }
-    }
-    oddSince = undefined
-
-    const last = inFlight.transactions.at(-1)!
-    const tired = lane.now() - last.signed > limits.replaceMs
-    for (const { hash } of inFlight.transactions) {
-      if (await chain.knows(hash)) return tired ? { state: 'replace', inFlight } : { state: 'waiting' }
-    }
-    // No node has it: it was signed but never sent, or dropped. The newest checkpoint goes out in its place.
-    const newest = lane.newest()?.checkpoint
-    const outdated = last.purpose.type === 'anchor' && newest && newest.size > BigInt(last.purpose.size)
-    if (outdated || tired) return { state: 'replace', inFlight }
-    await send(lane, last.raw)
-    return { state: 'waiting' }
+  const nonce = await chain.nonce(signer.address)
+  if (nonce !== inFlight.nonce) {
+    // Below: the chain went back (a development chain that lost its state, a reorganisation). Above: mined a moment
+    // ago, or by a node that lags, or somebody else has the key. Either way the head tells what is to be done.
+    if ((await minedElsewhere(lane, inFlight)) || !doubts.inFlight.lasts()) return WAITING
+    doubts.inFlight.over()
+    await giveUp(lane, inFlight, nonce)
+    return CLEAR
   }
+  doubts.inFlight.over()
+
+  const last = inFlight.transactions.at(-1)!
+  const tired = lane.now() - last.signed > limits.replaceMs
+  if (tired) {
+    if (await minedElsewhere(lane, inFlight)) return WAITING
+    await assertMoving(lane, last)
+    return { state: 'replace', inFlight }
+  }
+  for (const { hash } of inFlight.transactions) if (await chain.knows(hash)) return WAITING
+  // No node has it: it was signed but never sent, or dropped. The newest checkpoint goes out in its place.
+  const newest = lane.newest()?.checkpoint
+  const outdated = last.purpose.type === 'anchor' && newest && newest.size > BigInt(last.purpose.size)
+  if (outdated) return { state: 'replace', inFlight }
+  const sent = await (inFlight.transactions.length > 1 ? spread(lane, last.raw) : send(lane, last.raw))
+  return sent === 'too-cheap' ? { state: 'replace', inFlight } : WAITING
 }
 
-async function settle(lane: LaneContext, transaction: SignedTransaction, receipt: Receipt): Promise<void> {
-  const { purpose } = transaction
-  if (receipt.status === 1n && purpose.type === 'deploy') {
-    await lane.record.moveTo(purpose.contract)
+async function findReceipt(chain: Chain, { transactions }: InFlight): Promise<Mined | undefined> {
+  for (const transaction of transactions.toReversed()) {
+    const receipt = await chain.receipt(transaction.hash)
+    if (receipt) return { transaction, receipt }
   }
-  if (receipt.status === 1n && purpose.type === 'anchor') {
-    const event = eventIn(lane, receipt, purpose)
-    // No event: the head stood there already, and the search for its event follows.
-    if (event) await keep(lane, event, purpose.note)
-  }
-  // Last: after a crash before this, the same receipt is found again, and recording it twice changes nothing.
-  await lane.journal.put(undefined)
-  if (receipt.status !== 1n) {
-    throw new ChainError(
-      'REVERTED',
-      `transaction ${transaction.hash} (${purpose.type}) was mined and failed`,
-      'The gateway looks at the chain and tries again; if this goes on, look at the transaction in an explorer.',
+  return undefined
+}
+
+/** Whether another endpoint has the receipt that the first one lacks: that one lags, then, and rests. */
+async function minedElsewhere(lane: LaneContext, inFlight: InFlight): Promise<boolean> {
+  for (const rpc of lane.endpoints.others()) {
+    try {
+      if (!(await findReceipt(chainOver(rpc), inFlight))) continue
+    } catch (error) {
+      if (error instanceof ChainError) continue
+      throw error
+    }
+    lane.endpoints.distrust(
+      new ChainError(
+        'RPC_GARBAGE',
+        `${lane.chain.rpc.host} doesn't know of a transaction that ${rpc.host} says is mined`,
+        'It lags or lies: replace it in `rpc` of this chain if it stays so.',
+      ),
     )
+    return true
   }
+  return false
 }
 
-function eventIn(
-  lane: LaneContext,
-  receipt: Receipt,
-  wanted: { size: string; root: string },
-): AnchoredEvent | undefined {
-  const { contract } = lane.record
-  if (!contract) return undefined
-  return receipt.logs
-    .map((log) => anchoredEvent(log, contract))
-    .find((e) => e?.logKey === lane.logKey && e.size === BigInt(wanted.size) && e.root === wanted.root)
+/**
+ * A chain that makes no blocks can't be hurried by higher fees; an endpoint that stands still neither.
+ * @throws ChainError STALLED
+ */
+async function assertMoving(lane: LaneContext, last: SignedTransaction): Promise<void> {
+  const latest = await lane.chain.block('latest')
+  if (!latest || latest.timestamp * 1000 >= last.signed - CLOCK_SKEW_MS) return
+  await spread(lane, last.raw)
+  throw new ChainError(
+    'STALLED',
+    `the newest block of ${lane.chain.rpc.host} is of ${new Date(latest.timestamp * 1000).toISOString()}: none came since transaction ${last.hash} was sent`,
+    'Look whether the chain stands still or only this endpoint; then configure another in `rpc`. It is sent again until then.',
+  )
 }
 
-/** Records an anchor that stands on the chain. */
-export async function keep(lane: LaneContext, event: AnchoredEvent, note: string | undefined): Promise<void> {
-  const block = await lane.chain.block(event.block)
-  if (block?.hash !== event.blockHash) {
-    throw new ChainError(
-      'RPC_GARBAGE',
-      `${lane.chain.rpc.host} has no block ${event.block} with the hash ${event.blockHash}`,
-      'The chain may be reorganising itself; the gateway looks again.',
-    )
-  }
-  const anchor: Anchor = {
-    size: event.size.toString(),
-    root: event.root,
-    ...(note === undefined ? {} : { note }),
-    transaction: event.transaction,
-    block: event.block,
-    blockHash: event.blockHash,
-    time: new Date(block.timestamp * 1000).toISOString(),
-    finality: 'included',
-    rpc: lane.chain.rpc.host,
-  }
-  lane.record.anchors = thinned(lane.record.anchors, anchor)
-  await lane.record.save()
-}
+const CLOCK_SKEW_MS = 30_000

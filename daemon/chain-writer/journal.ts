@@ -2,6 +2,8 @@
  * The lane's journal: each transaction is in it, signed and durable, before the first byte of it is sent. So a
  * restart at any instant finds every transaction that may be out there, sends the same bytes again, and uses no
  * nonce twice for two things. At most one nonce is in flight; several transactions of it are replacements.
+ *
+ * What was spent stands in the same file, so that a transaction and its cost are booked in one write.
  */
 import { readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,6 +11,7 @@ import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
 import { formatSummed, parseSummed } from '../base/summed-json.ts'
 import { Decimal, Root } from './anchors.ts'
+import { Spending, Wei } from './spending.ts'
 import { Address, Hash } from './values.ts'
 
 const Purpose = z.discriminatedUnion('type', [
@@ -26,6 +29,10 @@ const SignedTransaction = z.object({
   purpose: Purpose,
   /** Milliseconds since the epoch. */
   signed: z.number(),
+  /** The most that it may cost. */
+  cost: Wei.optional(),
+  /** The part of it that the parent chain's fee was reckoned to be. */
+  l1Fee: Wei.optional(),
 })
 export type SignedTransaction = z.infer<typeof SignedTransaction>
 
@@ -37,13 +44,25 @@ const InFlight = z.object({
 })
 export type InFlight = z.infer<typeof InFlight>
 
-const SUFFIX = '.journal.json'
-const Document = z.object({ v: z.literal(1), inFlight: InFlight.nullable() })
+const Content = z.object({
+  inFlight: InFlight.nullable(),
+  spending: Spending.optional(),
+  /** The one after the last that was seen used up. */
+  nextNonce: z.int().nonnegative().optional(),
+  /** Of the contract, mined since it was last seen there. */
+  deployments: z.int().nonnegative().optional(),
+  /** The largest tree that a transaction was ever signed for: nothing that doesn't extend it may be. */
+  tree: z.object({ logKey: Hash, size: Decimal, root: Root }).optional(),
+})
+type Content = z.infer<typeof Content>
 
-export interface Journal {
+const SUFFIX = '.journal.json'
+const Document = Content.extend({ v: z.literal(1) })
+
+export interface Journal extends Readonly<Omit<Content, 'inFlight'>> {
   readonly inFlight: InFlight | undefined
-  /** Durable once it resolves. */
-  put(inFlight: InFlight | undefined): Promise<void>
+  /** Durable once it resolves; all in one write. */
+  put(changes: Partial<Omit<Content, 'inFlight'>> & { inFlight?: InFlight | undefined }): Promise<void>
 }
 
 /** Opens the journal of a lane; a damaged one is set aside (`damaged` names it): what it held is on the chain or lost. */
@@ -56,18 +75,31 @@ export async function openJournal(
     if (error.code === 'ENOENT') return undefined
     throw error
   })
-  const parsed = bytes === undefined ? { v: 1 as const, inFlight: null } : parse(bytes)
+  const parsed = bytes === undefined ? { inFlight: null } : parse(bytes)
   if (!parsed) await rename(file, `${file}.damaged`)
 
-  let inFlight = parsed?.inFlight ?? undefined
+  let content: Content = parsed ?? { inFlight: null }
   const journal: Journal = {
     get inFlight() {
-      return inFlight
+      return content.inFlight ?? undefined
     },
-    async put(next) {
-      const document: z.infer<typeof Document> = { v: 1, inFlight: next ?? null }
-      await writeFileAtomic(file, formatSummed(document))
-      inFlight = next
+    get spending() {
+      return content.spending
+    },
+    get nextNonce() {
+      return content.nextNonce
+    },
+    get deployments() {
+      return content.deployments
+    },
+    get tree() {
+      return content.tree
+    },
+    async put(changes) {
+      const next = { ...content, ...changes, inFlight: changes.inFlight ?? null }
+      if (!('inFlight' in changes)) next.inFlight = content.inFlight
+      await writeFileAtomic(file, formatSummed({ v: 1, ...next }))
+      content = next
     },
   }
   return parsed ? { journal } : { journal, damaged: `${file}.damaged` }
@@ -86,9 +118,10 @@ export async function damagedJournals(directory: string): Promise<string[]> {
   return damaged
 }
 
-function parse(bytes: Buffer): z.infer<typeof Document> | undefined {
+function parse(bytes: Buffer): Content | undefined {
   try {
-    return Document.parse(parseSummed(bytes))
+    const { v: _, ...content } = Document.parse(parseSummed(bytes))
+    return content
   } catch {
     return undefined
   }

@@ -21,6 +21,11 @@ export interface Rpc {
   readonly host: string
   /** @throws ChainError RPC_UNREACHABLE, RPC_REFUSED, RPC_GARBAGE. */
   call(method: string, params: readonly unknown[]): Promise<unknown>
+  /**
+   * Where several endpoints stand behind it: a call whose answer is read too, so that one which makes no sense counts
+   * against whoever gave it, and the next is asked.
+   */
+  ask?<T>(method: string, params: readonly unknown[], read: (answer: unknown) => T): Promise<T>
 }
 
 /** A block with a few hundred transaction hashes is 50 kB; nothing that is asked for here is larger. */
@@ -40,8 +45,8 @@ export function httpRpc(address: string, options: RpcOptions = {}): Rpc {
   const agent = secure ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true })
   let lastId = 0
 
-  const post = (body: string): Promise<{ status: number; text: string }> => {
-    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>()
+  const post = (body: string): Promise<Answer> => {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     const timeout = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
     const request: ClientRequest = (secure ? httpsRequest : httpRequest)(url, {
       method: 'POST',
@@ -58,7 +63,10 @@ export function httpRpc(address: string, options: RpcOptions = {}): Rpc {
     })
     request.on('response', (response) => {
       readBounded(response).then(
-        (text) => resolve({ status: response.statusCode ?? 0, text }),
+        (text) => {
+          const retryAfterMs = retryAfter(response.headers['retry-after'])
+          resolve({ status: response.statusCode ?? 0, text, ...(retryAfterMs ? { retryAfterMs } : {}) })
+        },
         (error: unknown) => {
           request.destroy()
           reject(error instanceof ChainError ? error : unreachable(url.host, messageOf(error), error))
@@ -73,39 +81,28 @@ export function httpRpc(address: string, options: RpcOptions = {}): Rpc {
     host: url.host,
     async call(method, params) {
       const id = ++lastId
-      const { status, text } = await post(JSON.stringify({ jsonrpc: '2.0', id, method, params }))
-      return resultOf(url.host, method, id, status, text)
+      return resultOf(
+        url.host,
+        method,
+        id,
+        await post(JSON.stringify({ jsonrpc: '2.0', id, method, params })),
+      )
     },
   }
 }
 
-/**
- * Several endpoints of one chain in order of preference: the next is asked where one doesn't answer, or answers
- * nonsense. A refusal is an answer. The one that worked last is asked first.
- */
-export function failover(endpoints: readonly Rpc[]): Rpc {
-  let first = 0
-  return {
-    get host() {
-      return endpoints[first]!.host
-    },
-    async call(method, params) {
-      for (let tried = 1; ; tried++) {
-        try {
-          return await endpoints[first]!.call(method, params)
-        } catch (error) {
-          const answered = error instanceof ChainError && error.code === 'RPC_REFUSED'
-          if (answered && !isBusy(error.cause as RpcRefusal)) throw error
-          first = (first + 1) % endpoints.length
-          if (tried === endpoints.length) throw error
-        }
-      }
-    },
-  }
+interface Answer {
+  readonly status: number
+  readonly text: string
+  readonly retryAfterMs?: number
 }
 
-/** Too Many Requests, and any failure of the server itself. */
-const isBusy = ({ status }: RpcRefusal) => status === 429 || (status >= 500 && status < 600)
+/** Of RFC 9110, 10.2.3, the seconds: RPC providers send no dates. An hour at most: who says more is not believed. */
+function retryAfter(header: string | undefined): number | undefined {
+  return header !== undefined && /^[0-9]{1,9}$/.test(header)
+    ? Math.min(Number(header), 3600) * 1000
+    : undefined
+}
 
 async function readBounded(response: IncomingMessage): Promise<string> {
   const parts: Buffer[] = []
@@ -118,20 +115,20 @@ async function readBounded(response: IncomingMessage): Promise<string> {
   return Buffer.concat(parts).toString('utf8')
 }
 
-function resultOf(host: string, method: string, id: number, status: number, text: string): unknown {
+function resultOf(host: string, method: string, id: number, { status, text, ...more }: Answer): unknown {
   let answer: unknown
   try {
     answer = JSON.parse(text)
   } catch (error) {
-    if (status !== 200) throw refused(host, method, { status, message: `HTTP status ${status}` })
+    if (status !== 200) throw refused(host, method, { status, message: `HTTP status ${status}`, ...more })
     throw garbage(`${host} answered ${method} with something that is no JSON`, error)
   }
   if (typeof answer !== 'object' || answer === null)
     throw garbage(`${host} answered ${method} without an object`)
   if ('error' in answer && answer.error !== null && answer.error !== undefined) {
-    throw refused(host, method, refusal(answer.error, status))
+    throw refused(host, method, { ...refusal(answer.error, status), ...more })
   }
-  if (status !== 200) throw refused(host, method, { status, message: `HTTP status ${status}` })
+  if (status !== 200) throw refused(host, method, { status, message: `HTTP status ${status}`, ...more })
   if (!('id' in answer) || answer.id !== id) throw garbage(`${host} answered another question than ${method}`)
   if (!('result' in answer)) throw garbage(`${host} answered ${method} without a result`)
   return answer.result

@@ -1,10 +1,14 @@
 /** What one lane works with: one chain, one key, one log. */
 
-import type { Alarm, Anchor } from './anchors.ts'
+import type { AlarmFile } from './alarms.ts'
+import type { Anchor } from './anchors.ts'
 import type { Chain } from './chain.ts'
 import type { AnchorCheckpoint, Anchoring } from './checkpoint.ts'
+import type { Doubt } from './doubt.ts'
+import type { Endpoints } from './endpoints.ts'
 import type { FeeCaps } from './fees.ts'
 import type { Journal } from './journal.ts'
+import type { FeeModel } from './networks.ts'
 import type { LogPolicy } from './registry.ts'
 import type { Signer } from './signer.ts'
 
@@ -13,7 +17,7 @@ export interface LaneLimits {
   readonly pollMs: number
   /** How often the chain is looked at when nothing is under way. */
   readonly checkMs: number
-  /** How long nodes may disagree about our nonce before the transaction under way is given up. */
+  /** How long a chain must say of itself that it went back, or used our nonce, before that is believed. */
   readonly patienceMs: number
   /** How long a transaction may wait to be mined before its fees are raised. */
   readonly replaceMs: number
@@ -47,7 +51,6 @@ export const LIMITS: Readonly<Record<'development' | 'rpc', LaneLimits>> = {
 export interface LaneRecord {
   contract: string | undefined
   anchors: readonly Anchor[]
-  alarm: Alarm | undefined
   save(): Promise<void>
   /** From now on in this contract; what was anchored in another one is kept under that one's address. */
   moveTo(contract: string): Promise<void>
@@ -64,10 +67,13 @@ export interface LaneContext {
   readonly contract: string | undefined
   /** Blocks after which an anchor counts as final where the chain has no tags for it. */
   readonly confirmations: number
+  /** Over {@link endpoints}. */
   readonly chain: Chain
+  readonly endpoints: Endpoints
   readonly signer: Signer
   readonly journal: Journal
   readonly record: LaneRecord
+  readonly alarm: AlarmFile
   readonly origin: string
   /** SHA-256 of the log's verifier key, 0x-hex. */
   readonly vkeyHash: string
@@ -82,9 +88,23 @@ export interface LaneContext {
   readonly policy: LogPolicy
   readonly anchoring: Anchoring
   readonly caps: FeeCaps
+  readonly feeModel: FeeModel
+  /** Of the tips that others pay: 1 to 99. */
+  readonly percentile: number
   readonly limits: LaneLimits
   readonly consistencyProof: ConsistencyProof | undefined
   /** Newest checkpoint and when the first one that the chain lacks came. */
   readonly newest: () => { readonly checkpoint: AnchorCheckpoint; readonly since: number } | undefined
+  readonly doubts: Doubts
   readonly now: () => number
+}
+
+/** What a chain says and isn't believed at once, by what it is about. */
+export interface Doubts {
+  /** Our nonce isn't the one that the journal expects. */
+  readonly nonce: Doubt
+  /** The transaction in flight has no receipt, and its nonce isn't the next one. */
+  readonly inFlight: Doubt
+  /** Anchors that it had are gone. */
+  readonly loss: Doubt
 }

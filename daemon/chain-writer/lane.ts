@@ -5,11 +5,12 @@
 import { AnchorError, messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
 import { authorizationHealth } from './authorized.ts'
-import { ChainError } from './chain-error.ts'
+import { ChainError, refusalOf } from './chain-error.ts'
 import { type AnchorCheckpoint, dueIn } from './checkpoint.ts'
+import { doubt } from './doubt.ts'
 import type { LaneContext } from './lane-context.ts'
 import type { Head, Registration } from './registry.ts'
-import { EQUIVOCATION_REMEDY, rounds } from './round.ts'
+import { EQUIVOCATION_REMEDY, makeRound } from './round.ts'
 
 export interface Lane {
   /** Takes the newest checkpoint; older ones are passed over. */
@@ -17,6 +18,10 @@ export interface Lane {
   readonly newest: AnchorCheckpoint | undefined
   /** Of the log on the chain, as last seen. */
   readonly head: Head | undefined
+  /** Since when leaves of the newest checkpoint wait for an anchor (ms since the epoch); undefined where none does. */
+  readonly waitingSince: number | undefined
+  /** Of the gateway's account, as last seen. */
+  readonly balance: bigint | undefined
   /** Of the log on the chain, as last seen; undefined until the gateway may anchor. */
   readonly registration: Registration | undefined
   readonly health: readonly Health[]
@@ -25,7 +30,7 @@ export interface Lane {
 }
 
 /** What a lane is started with: all of its context but what it makes itself. */
-export type LaneOptions = Omit<LaneContext, 'newest'> & {
+export type LaneOptions = Omit<LaneContext, 'newest' | 'doubts'> & {
   /** Found when the state was read. */
   readonly health?: readonly Health[]
   /** Called when anything that can be shown has changed. */
@@ -33,22 +38,32 @@ export type LaneOptions = Omit<LaneContext, 'newest'> & {
 }
 
 const FIRST_BACK_OFF_MS = 250
+/** At an anchor a minute this is little; who anchors once a day has time. */
+const FEW_ANCHORS = 20n
 /** A chain that starts with the gateway isn't up at once: no state of health before this. */
 const SETTLING_MS = 5_000
 
 export function startLane(options: LaneOptions): Lane {
-  const { name, kind, limits, now, changed, anchoring, record } = options
+  const { name, kind, limits, now, changed, anchoring, record, alarm, endpoints } = options
   let newest: { checkpoint: AnchorCheckpoint; since: number } | undefined
   let head: Head | undefined
   let registration: Registration | undefined
   let failure: { error: unknown; since: number; count: number } | undefined
   let lostAnchors = 0
+  let balance: bigint | undefined
+  let balanceSeen = 0
+  let hindered: { what: string; since: number } | undefined
   let conflict: string | undefined
   let stopped = false
   let wakeAt = 0
   let sleeping: { timer: NodeJS.Timeout; wake: () => void } | undefined
 
-  const round = rounds({ ...options, newest: () => newest })
+  const newDoubt = () => doubt(now, limits.patienceMs)
+  const lane: LaneContext = {
+    ...options,
+    newest: () => newest,
+    doubts: { nonce: newDoubt(), inFlight: newDoubt(), loss: newDoubt() },
+  }
 
   const sleep = (ms: number) =>
     new Promise<void>((wake) => {
@@ -61,35 +76,54 @@ export function startLane(options: LaneOptions): Lane {
     sleeping.wake()
   }
 
+  const lookAtBalance = async () => {
+    if (kind === 'development' || (balance !== undefined && now() - balanceSeen < limits.checkMs)) return
+    balance = await options.chain.balance(options.signer.address)
+    balanceSeen = now()
+  }
+
   const once = async (): Promise<number> => {
     try {
-      const result = await round()
+      const result = await makeRound(lane)
       failure = undefined
+      if (result.hindrance === undefined) hindered = undefined
+      else hindered = { what: result.hindrance, since: hindered?.since ?? now() }
       if (result.head) head = result.head
       if (result.registration) registration = result.registration
       lostAnchors += result.lost ?? 0
+      await lookAtBalance()
       return result.wait
     } catch (error) {
       failure = { error, since: failure?.since ?? now(), count: (failure?.count ?? 0) + 1 }
       // Half of it at random, so that gateways that fell over together don't return together.
       const pause = Math.min(FIRST_BACK_OFF_MS * 2 ** Math.min(failure.count - 1, 20), limits.maxBackOffMs)
-      return pause * (0.5 + Math.random() / 2)
+      return Math.max(pause * (0.5 + Math.random() / 2), refusalOf(error)?.retryAfterMs ?? 0)
     }
   }
 
   const describe = () =>
-    JSON.stringify([health(), head?.size.toString(), record.anchors.at(-1), options.journal.inFlight])
+    JSON.stringify([
+      health(),
+      head?.size.toString(),
+      record.anchors.at(-1),
+      options.journal.inFlight,
+      hindered,
+    ])
+
+  const waitingSince = () =>
+    newest && newest.checkpoint.size > (head?.size ?? 0n) ? newest.since : undefined
 
   const health = (): Health[] => {
     const list: Health[] = [...(options.health ?? [])]
     const add = (code: string, severity: Health['severity'], title: string, remedy: string) =>
       list.push({ code, severity, title: `${name}: ${title}`, remedy })
-    if (record.alarm) {
+    if (alarm.alarm) {
+      const { title, since } = alarm.alarm
       add(
         'chain.equivocation',
         'error',
-        `${record.alarm.title} (since ${record.alarm.since})`,
-        EQUIVOCATION_REMEDY,
+        since === undefined ? title : `${title} (since ${since})`,
+        `${EQUIVOCATION_REMEDY} When you know what happened: stop the gateway, remove ${alarm.path}, start it.`,
       )
     }
     if (registration) list.push(...authorizationHealth(options, registration))
@@ -100,7 +134,33 @@ export function startLane(options: LaneOptions): Lane {
         add(code, code === 'chain.ledger-behind' ? 'error' : 'warning', messageOf(failure.error), remedy)
       }
     }
-    const overdue = newest && newest.checkpoint.size > (head?.size ?? 0n) ? now() - newest.since : 0
+    for (const { host, error, failures } of endpoints.count > 1 ? endpoints.unwell : []) {
+      add(
+        'chain.endpoint-unwell',
+        'warning',
+        `${host} is passed over, ${failures} failures in a row: ${messageOf(error)}`,
+        'The other endpoints stand in, and it is tried again by itself. If it stays so, replace it in `rpc` of this chain.',
+      )
+    }
+    if (hindered && now() - hindered.since > limits.patienceMs) {
+      add(
+        'chain.not-final',
+        'warning',
+        `${hindered.what}: the anchor isn't counted as final`,
+        'Two of the endpoints in `rpc` must agree on it. If it stays so, replace the one that lags, lies or is dead.',
+      )
+    }
+    const price = BigInt(options.journal.spending?.lastAnchor ?? 0)
+    if (balance !== undefined && balance < price * FEW_ANCHORS) {
+      add(
+        'chain.low-funds',
+        'warning',
+        `the gateway's account ${options.signer.address} holds enough for about ${balance / price} anchors`,
+        `Send some of chain ${options.chainId}'s currency to it before anchoring stops.`,
+      )
+    }
+    const since = waitingSince()
+    const overdue = since === undefined ? 0 : now() - since
     if (overdue > 3 * anchoring.maxDelayMs + SETTLING_MS) {
       add(
         'chain.behind',
@@ -141,6 +201,12 @@ export function startLane(options: LaneOptions): Lane {
     },
     get head() {
       return head
+    },
+    get waitingSince() {
+      return waitingSince()
+    },
+    get balance() {
+      return balance
     },
     get registration() {
       return registration

@@ -2,6 +2,7 @@
  * What a chain says of a log, for whoever verifies: without our daemon, our state or our key. An answer is only as
  * good as the endpoint that gives it.
  */
+import type { Finality } from './anchors.ts'
 import { assertChain, type Chain, chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import { httpRpc, type RpcOptions } from './json-rpc.ts'
@@ -67,6 +68,19 @@ export async function readAnchoredEvent(where: OnChain, sought: SoughtAnchor): P
   if (block?.hash !== event.blockHash)
     throw nothing(`the block ${event.blockHash} of the anchor isn't in the chain`)
   return event
+}
+
+/** How final a block is by the endpoint's own tags; undefined where it has none. @throws ChainError */
+export async function readFinality(where: OnChain, block: number): Promise<Finality | undefined> {
+  const chain = await connect(where)
+  const covers = async (tag: 'finalized' | 'safe') => ((await chain.block(tag))?.number ?? -1) >= block
+  try {
+    if (await covers('finalized')) return 'finalized'
+    return (await covers('safe')) ? 'safe' : 'included'
+  } catch (error) {
+    if (error instanceof ChainError && error.code === 'RPC_REFUSED') return undefined
+    throw error
+  }
 }
 
 /** Any contract can log the event; only this one's code keeps what it says. */

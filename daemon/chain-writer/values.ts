@@ -34,6 +34,9 @@ const Receipt = z.object({
   blockHash: Hash,
   contractAddress: Address.nullish(),
   gasUsed: Quantity,
+  effectiveGasPrice: Quantity.nullish(),
+  /** Of rollups that charge for the data on their parent chain apart from gas: wei. */
+  l1Fee: Quantity.nullish(),
   logs: z.array(Log).max(1000),
 })
 export type Receipt = z.infer<typeof Receipt>
@@ -53,7 +56,12 @@ export const read = {
   data: reader(Data),
   hash: reader(Hash),
   receipt: reader(Receipt.nullable()),
-  transaction: reader(z.object({ hash: Hash }).nullable()),
+  transaction: reader(
+    z
+      .object({ hash: Hash })
+      .transform(({ hash }) => ({ transactionHash: hash }))
+      .nullable(),
+  ),
   block: reader(Block.nullable()),
   feeHistory: reader(FeeHistory),
   logs: reader(z.array(Log).max(10_000)),

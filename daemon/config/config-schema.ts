@@ -7,7 +7,10 @@ import { z } from 'zod'
 import { PolicyName } from '../../policies/schema-parts.ts'
 import { MECHANISMS } from '../vault/pkcs11-mechanism.ts'
 import { PROVIDERS } from '../vault/wrapping-key.ts'
-import { parseServer } from './server-address.ts'
+import { AnchoringSchema, possibleAnchoring } from './anchoring-schema.ts'
+import { Chains } from './chains-schema.ts'
+import { parseListen, parseServer } from './server-address.ts'
+import { logVerifierKey, Witnesses } from './witnesses-schema.ts'
 
 /** sockaddr_un holds 108 bytes with the final zero (unix(7)); the longest socket is runtimeDir's recorder/recorder.sock. */
 const MAX_RUNTIME_DIR = 107 - '/recorder/recorder.sock'.length
@@ -72,9 +75,16 @@ const origin = z
   .string()
   .regex(/^[!-*,-~]{1,200}$/, 'a log origin is up to 200 printable ASCII characters without spaces and `+`')
 
-const chainName = z
-  .string()
-  .regex(/^[a-z][a-z0-9-]{0,31}$/, 'a chain name is of lower-case letters, digits and `-`, 32 at most')
+/** Below 1024 only root may listen, and what strangers speak to is not root. */
+const listen = z.string().transform((text, context) => {
+  const found = parseListen(text)
+  if (found !== undefined && found.port >= 1024) return found
+  context.addIssue({
+    code: 'custom',
+    message: 'an address with a port from 1024 on: `127.0.0.1:8480`, `0.0.0.0:8480`, `[::]:8480`',
+  })
+  return z.NEVER
+})
 
 /** As written; in milliseconds. An hour at least: what goes by age goes by packs of a tenth of it. */
 const duration = measure(
@@ -89,39 +99,6 @@ const byteSize = measure(
   2 ** 20,
   'a size is a whole number of MiB, GiB or TiB: `512MiB`, `50GiB`',
 )
-
-const rpcUrl = z.string().max(2048).refine(isHttpUrl, 'this must be an http:// or https:// URL')
-
-/** What a log has on any chain. */
-const logOnChain = {
-  name: chainName,
-  /** Account that owns the log and authorises the gateway by signature; absent: the gateway's own account. */
-  owner: z
-    .string()
-    .regex(/^0x[0-9a-fA-F]{40}$/, 'an account is `0x` and 40 hex digits')
-    .exactOptional(),
-  /** Fixed when the log is registered; absent: `consistent`. */
-  policy: z.enum(['head', 'consistent', 'history']).exactOptional(),
-}
-
-const Chain = z.discriminatedUnion('kind', [
-  /** The embedded chain: works without a network, and is no independent evidence. */
-  z.strictObject({ ...logOnChain, kind: z.literal('development') }),
-  z.strictObject({
-    ...logOnChain,
-    kind: z.literal('rpc'),
-    chainId: z.int().min(1),
-    /** Asked in this order. */
-    rpc: z.array(rpcUrl).min(1).max(10),
-    /** AnchorRegistry's address; absent: where CREATE2 puts it. */
-    contract: z
-      .string()
-      .regex(/^0x[0-9a-fA-F]{40}$/, 'a contract address is `0x` and 40 hex digits')
-      .exactOptional(),
-    /** Blocks upon an anchor before it counts as final; absent: the chain's own finality. */
-    confirmations: z.int().min(0).max(10_000).exactOptional(),
-  }),
-])
 
 export const ConfigSchema = z
   .strictObject({
@@ -208,22 +185,21 @@ export const ConfigSchema = z
       .strictObject({
         origin: origin.exactOptional(),
         checkpointIntervalMs: z.int().min(50).max(60_000).default(1000),
+        /** Where the log is served to foreign monitors; absent: nowhere. */
+        http: z.strictObject({ listen, entries: z.boolean().default(false) }).exactOptional(),
+        /** Who cosigns this log's checkpoints: at least so many of these. */
+        witnesses: Witnesses.exactOptional(),
+        /** Where other logs are cosigned, under which name, and which; absent: none. */
+        witness: z
+          .strictObject({ listen, name: origin, logs: z.array(logVerifierKey).min(1).max(1000) })
+          .exactOptional(),
       })
       .prefault({}),
-    anchoring: z
-      .strictObject({
-        maxDelayMs: z.int().min(1000).max(86_400_000).default(60_000),
-        maxLeaves: z.int().min(1).max(1_000_000).default(1000),
-      })
-      .prefault({}),
-    chains: z
-      .array(Chain)
-      .min(1, 'at least one chain must be here; `kind: development` needs nothing from outside')
-      .max(16)
-      .superRefine(differentChains)
-      .default([{ name: 'development', kind: 'development' }]),
+    anchoring: AnchoringSchema,
+    chains: Chains.default([{ name: 'development', kind: 'development' }]),
   })
   .superRefine(separateDirectories)
+  .superRefine(possibleAnchoring)
 
 function measure(units: Readonly<Record<string, number>>, least: number, message: string) {
   return z.string().transform((text, context) => {
@@ -243,29 +219,6 @@ function differentPorts(ports: Readonly<Record<string, number>>, context: z.Refi
     if (owner === undefined) continue
     const message = `this port is \`${owner}\` already: the ports must differ`
     context.addIssue({ code: 'custom', path: [name], message })
-  }
-}
-
-function isHttpUrl(text: string): boolean {
-  const url = URL.parse(text)
-  return url !== null && (url.protocol === 'http:' || url.protocol === 'https:')
-}
-
-function differentChains(chains: readonly z.output<typeof Chain>[], context: z.RefinementCtx): void {
-  const names = new Set<string>()
-  let development: string | undefined
-  for (const [index, chain] of chains.entries()) {
-    if (names.has(chain.name)) {
-      const message = `another chain is called \`${chain.name}\`: give each a name of its own`
-      context.addIssue({ code: 'custom', path: [index, 'name'], message })
-    }
-    names.add(chain.name)
-    if (chain.kind !== 'development') continue
-    if (development !== undefined) {
-      const message = `\`${development}\` is the development chain already: there is one`
-      context.addIssue({ code: 'custom', path: [index, 'kind'], message })
-    }
-    development ??= chain.name
   }
 }
 

@@ -2,10 +2,15 @@ import { isIP, SocketAddress } from 'node:net'
 
 const DNS_PORT = 53
 
-/** A DNS server; the address in its canonical text. */
+/** An address in its canonical text, and a port. */
 export interface Server {
   readonly address: string
   readonly port: number
+}
+
+/** Reads an address with its port: `127.0.0.1:8080` or `[::]:8080`; undefined for anything else. */
+export function parseListen(text: string): Server | undefined {
+  return /^(?:\[[^\]]+\]|[^[\]:]+):\d{1,5}$/.test(text) ? parseServer(text) : undefined
 }
 
 /** Reads `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`; undefined for anything else. */

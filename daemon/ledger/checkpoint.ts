@@ -1,4 +1,8 @@
-/** Checkpoints, c2sp.org/tlog-checkpoint v1.0.0: a signed note of origin, size and root. No extension lines. */
+/**
+ * Checkpoints, c2sp.org/tlog-checkpoint v1.0.0: a signed note of origin, size and root. We write no extension lines;
+ * another log may, and they mean nothing to us.
+ */
+import { type Bytes, equal, toBase64 } from '#platform'
 import { decodeDecimal, decodeHash } from './encoding.ts'
 import { LedgerError } from './errors.ts'
 import { EMPTY_ROOT } from './merkle.ts'
@@ -8,7 +12,7 @@ export interface Checkpoint {
   readonly origin: string
   readonly size: bigint
   /** 32 bytes. */
-  readonly root: Buffer
+  readonly root: Bytes
 }
 
 export interface SignedCheckpoint extends Checkpoint {
@@ -18,21 +22,23 @@ export interface SignedCheckpoint extends Checkpoint {
 
 /** The note's text, with its final newline. */
 export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
-  return `${origin}\n${size}\n${root.toString('base64')}\n`
+  return `${origin}\n${size}\n${toBase64(root)}\n`
 }
 
 /** @throws LedgerError MALFORMED_CHECKPOINT */
 export function parseCheckpoint(text: string): Checkpoint {
   const lines = text.split('\n')
-  const [origin, size, root, end] = lines
-  if (lines.length !== 4 || !origin || end !== '') throw malformed('it is not origin, size and root')
+  const [origin, size, root] = lines
+  if (lines.pop() !== '' || lines.length < 3 || lines.includes('')) {
+    throw malformed('it is not origin, size and root')
+  }
   let checkpoint: Checkpoint
   try {
-    checkpoint = { origin, size: decodeDecimal(size!), root: decodeHash(root!) }
+    checkpoint = { origin: origin!, size: decodeDecimal(size!), root: decodeHash(root!) }
   } catch (cause) {
     throw malformed('its size or root is not in its one spelling', cause)
   }
-  if (checkpoint.size === 0n && !checkpoint.root.equals(EMPTY_ROOT)) throw malformed('a root for no leaves')
+  if (checkpoint.size === 0n && !equal(checkpoint.root, EMPTY_ROOT)) throw malformed('a root for no leaves')
   return checkpoint
 }
 

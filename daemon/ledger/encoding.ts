@@ -2,6 +2,7 @@
  * The three encodings that notes, checkpoints and proofs are made of, each with exactly one accepted spelling:
  * a second spelling of the same value would make two byte strings out of one statement.
  */
+import { type Bytes, fromBase64, toBase64 } from '#platform'
 import { LedgerError } from './errors.ts'
 
 const REMEDY = 'Get the document again from where it came; it was altered or is of another format.'
@@ -10,16 +11,16 @@ const REMEDY = 'Get the document again from where it came; it was altered or is 
 export const MAX_SIZE = (1n << 63n) - 1n
 
 /** Decodes canonical, padded base64 (RFC 4648 section 4): no other alphabet, no stray bits, no white space. */
-export function decodeBase64(text: string): Buffer {
-  const bytes = Buffer.from(text, 'base64')
-  if (bytes.toString('base64') !== text) {
+export function decodeBase64(text: string): Bytes {
+  const bytes = fromBase64(text)
+  if (toBase64(bytes) !== text) {
     throw new LedgerError('MALFORMED_ENCODING', 'not canonical base64', REMEDY)
   }
   return bytes
 }
 
 /** Decodes base64 of a SHA-256 hash: 32 bytes. */
-export function decodeHash(text: string): Buffer {
+export function decodeHash(text: string): Bytes {
   const bytes = decodeBase64(text)
   if (bytes.length !== 32) {
     throw new LedgerError('MALFORMED_ENCODING', `a hash of ${bytes.length} bytes`, REMEDY)

@@ -4,6 +4,7 @@ import { messageOf } from '../base/errors.ts'
 import { LedgerError } from './errors.ts'
 
 export const CHECKPOINT_FILE = 'checkpoint'
+export const COSIGNED_FILE = 'cosigned'
 export const STATE_FILE = 'state.json'
 export const WAL_DIRECTORY = 'wal'
 export const TILE_DIRECTORY = 'tile'

@@ -5,6 +5,7 @@
  * Threat model: a key that was retired may be in anybody's hands by now. So a succession counts only by the leaf that
  * holds it (whose inclusion the caller proves), and a key alone speaks for no tree that holds its own end.
  */
+import { equal } from '#platform'
 import { LedgerError } from './errors.ts'
 import { parseVerifierKey, verifyNote } from './note.ts'
 
@@ -42,7 +43,7 @@ export function readSuccession(note: string): Succession {
   const { signatures } = verifyNote(note, keys)
   for (const key of keys) {
     const { id } = parseVerifierKey(key)
-    if (!signatures.some((signature) => signature.id.equals(id))) throw unsigned(key)
+    if (!signatures.some((signature) => equal(signature.id, id))) throw unsigned(key)
   }
   return { origin, from: from === NONE ? undefined : from, to, time }
 }

@@ -2,19 +2,20 @@
  * Which hashes make a root or a proof (RFC 9162 sections 2.1.1, 2.1.3.1 and 2.1.4.1), given a way to get the
  * hash of a perfect subtree. Pure: where the hashes lie is the caller's business.
  */
+import type { Bytes } from '#platform'
 import { LedgerError } from './errors.ts'
 import { EMPTY_ROOT, nodeHash } from './merkle.ts'
 
 /** Hash of the perfect subtree over leaves [index·2^level, (index+1)·2^level). */
-export type NodeSource = (level: number, index: bigint) => Buffer
+export type NodeSource = (level: number, index: bigint) => Bytes
 
 /** Root of the tree's first `size` leaves. */
-export function treeRoot(size: bigint, node: NodeSource): Buffer {
+export function treeRoot(size: bigint, node: NodeSource): Bytes {
   return size === 0n ? EMPTY_ROOT : rangeRoot(0n, size, node)
 }
 
 /** Inclusion proof of leaf `index` in the tree of `size` leaves, the leaf's sibling first. */
-export function inclusionPath(index: bigint, size: bigint, node: NodeSource): Buffer[] {
+export function inclusionPath(index: bigint, size: bigint, node: NodeSource): Bytes[] {
   if (index < 0n || index >= size) {
     throw new LedgerError(
       'OUT_OF_RANGE',
@@ -22,7 +23,7 @@ export function inclusionPath(index: bigint, size: bigint, node: NodeSource): Bu
       'Ask for an index below the size.',
     )
   }
-  const path: Buffer[] = []
+  const path: Bytes[] = []
   let [start, end] = [0n, size]
   while (end - start > 1n) {
     const middle = start + splitPoint(end - start)
@@ -38,7 +39,7 @@ export function inclusionPath(index: bigint, size: bigint, node: NodeSource): Bu
 }
 
 /** Proof that the tree of `oldSize` leaves is the beginning of that of `newSize`. */
-export function consistencyPath(oldSize: bigint, newSize: bigint, node: NodeSource): Buffer[] {
+export function consistencyPath(oldSize: bigint, newSize: bigint, node: NodeSource): Bytes[] {
   if (oldSize < 0n || oldSize > newSize) {
     throw new LedgerError(
       'OUT_OF_RANGE',
@@ -47,7 +48,7 @@ export function consistencyPath(oldSize: bigint, newSize: bigint, node: NodeSour
     )
   }
   if (oldSize === 0n || oldSize === newSize) return []
-  const path: Buffer[] = []
+  const path: Bytes[] = []
   let [start, end] = [0n, newSize]
   // Descend to the subtree that ends where the old tree ends.
   while (end !== oldSize) {
@@ -66,7 +67,7 @@ export function consistencyPath(oldSize: bigint, newSize: bigint, node: NodeSour
 }
 
 /** Root over leaves [start, end), where start is a multiple of the next power of two ≥ the length. */
-function rangeRoot(start: bigint, end: bigint, node: NodeSource): Buffer {
+export function rangeRoot(start: bigint, end: bigint, node: NodeSource): Bytes {
   const length = end - start
   const level = length.toString(2).length - 1
   if (length === 1n << BigInt(level)) return node(level, start >> BigInt(level))
@@ -75,6 +76,6 @@ function rangeRoot(start: bigint, end: bigint, node: NodeSource): Buffer {
 }
 
 /** The largest power of two below `length` (which is above 1). */
-function splitPoint(length: bigint): bigint {
+export function splitPoint(length: bigint): bigint {
   return 1n << BigInt((length - 1n).toString(2).length - 1)
 }

@@ -4,34 +4,30 @@
  * Threat model: proofs come from whoever wants to be believed. Each function fails closed: a proof that is too
  * short, too long or of other hashes throws LedgerError BAD_PROOF, a size or index out of range OUT_OF_RANGE.
  */
-import { hash } from 'node:crypto'
+import { type Bytes, concat, equal, sha256 } from '#platform'
 import { LedgerError } from './errors.ts'
 
 export const HASH_SIZE = 32
-const LEAF_PREFIX = Buffer.of(0x00)
-const NODE_PREFIX = Buffer.of(0x01)
+const LEAF_PREFIX = Uint8Array.of(0x00)
+const NODE_PREFIX = Uint8Array.of(0x01)
 
 /** Root of the tree without leaves: SHA-256 of nothing. */
-export const EMPTY_ROOT = sha256(Buffer.alloc(0))
+export const EMPTY_ROOT = sha256(new Uint8Array())
 
-export function sha256(bytes: Uint8Array): Buffer {
-  return hash('sha256', bytes, 'buffer')
+export function leafHash(leaf: Uint8Array): Bytes {
+  return sha256(concat([LEAF_PREFIX, leaf]))
 }
 
-export function leafHash(leaf: Uint8Array): Buffer {
-  return sha256(Buffer.concat([LEAF_PREFIX, leaf]))
-}
-
-export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
-  return sha256(Buffer.concat([NODE_PREFIX, left, right]))
+export function nodeHash(left: Uint8Array, right: Uint8Array): Bytes {
+  return sha256(concat([NODE_PREFIX, left, right]))
 }
 
 /** Root over leaf hashes (or over roots of equal, perfect subtrees). */
-export function rootOf(hashes: readonly Buffer[]): Buffer {
+export function rootOf(hashes: readonly Bytes[]): Bytes {
   if (hashes.length === 0) return EMPTY_ROOT
   let level = hashes
   while (level.length > 1) {
-    const above: Buffer[] = []
+    const above: Bytes[] = []
     for (let i = 0; i + 1 < level.length; i += 2) above.push(nodeHash(level[i]!, level[i + 1]!))
     if (level.length % 2 === 1) above.push(level[level.length - 1]!)
     level = above
@@ -136,10 +132,6 @@ export function verifyConsistency({ oldSize, newSize, oldRoot, newRoot, proof }:
   if (sn !== 0n) throw badProof('the consistency proof is too short')
   if (!equal(fr, oldRoot)) throw badProof('the consistency proof leads to another old root')
   if (!equal(sr, newRoot)) throw badProof('the consistency proof leads to another new root')
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0
 }
 
 /** At most {@link MAX_PROOF} hashes of a proof and the two that the caller knows, 32 bytes each. */

@@ -3,30 +3,30 @@
  *
  * Threat model: the proof comes from whoever wants to be believed; only the verifier key is trusted.
  */
+import { type Bytes, toBase64 } from '#platform'
 import { parseSignedCheckpoint, type SignedCheckpoint, verifyCheckpoint } from './checkpoint.ts'
 import { decodeBase64, decodeDecimal, decodeHash } from './encoding.ts'
 import { LedgerError } from './errors.ts'
 import { leafHash, MAX_PROOF, verifyInclusion } from './merkle.ts'
-import type { LedgerReader } from './reader.ts'
 
 const HEADER = 'c2sp.org/tlog-proof@v1'
 
 export interface TlogProof {
   readonly index: bigint
   /** Inclusion proof, the leaf's sibling first. */
-  readonly hashes: readonly Buffer[]
+  readonly hashes: readonly Bytes[]
   /** The signed checkpoint, verbatim. */
   readonly checkpoint: string
   /** Bytes for the application, not covered by the proof. */
-  readonly extra?: Buffer
+  readonly extra?: Bytes
 }
 
 export function formatTlogProof({ index, hashes, checkpoint, extra }: TlogProof): string {
   const lines = [
     HEADER,
-    ...(extra === undefined ? [] : [`extra ${extra.toString('base64')}`]),
+    ...(extra === undefined ? [] : [`extra ${toBase64(extra)}`]),
     `index ${index}`,
-    ...hashes.map((hash) => hash.toString('base64')),
+    ...hashes.map(toBase64),
   ]
   return `${lines.join('\n')}\n\n${checkpoint}`
 }
@@ -71,12 +71,18 @@ export function verifyTlogProof(
   return { index, checkpoint }
 }
 
+/** What proofs are made from: a log's reader. */
+export interface Prover {
+  checkpoint(): SignedCheckpoint | undefined
+  inclusionProof(index: bigint, size: bigint): Bytes[]
+}
+
 /**
  * The proof of one leaf under the newest checkpoint, or under an older one of this log that was kept (such as
  * the one that a chain holds).
  * @throws LedgerError OUT_OF_RANGE where the checkpoint does not reach the leaf, CHECKPOINT_MISSING.
  */
-export function tlogProof(reader: LedgerReader, index: bigint, note?: string): string {
+export function tlogProof(reader: Prover, index: bigint, note?: string): string {
   const checkpoint = note === undefined ? reader.checkpoint() : parseSignedCheckpoint(note)
   if (checkpoint === undefined) {
     throw new LedgerError('CHECKPOINT_MISSING', 'the log has no checkpoint yet', 'Start the gateway once.')

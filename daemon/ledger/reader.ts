@@ -1,5 +1,6 @@
 /** Reads a log beside the daemon that writes it: no locks, nothing written, nothing believed that is unsigned. */
 import { join } from 'node:path'
+import { batchPath } from './batch-path.ts'
 import { parseSignedCheckpoint, type SignedCheckpoint } from './checkpoint.ts'
 import { decodeUtf8 } from './encoding.ts'
 import { LedgerError } from './errors.ts'
@@ -15,6 +16,8 @@ export interface LedgerReader {
   entry(index: bigint): Buffer
   /** The leaf's sibling first; `size` up to the newest checkpoint's. @throws as {@link entry} does */
   inclusionProof(index: bigint, size: bigint): Buffer[]
+  /** The proof of several leaves at once (batch-path.ts); `indexes` ascending. @throws as {@link entry} does */
+  batchProof(indexes: readonly bigint[], size: bigint): Buffer[]
   /** `newSize` up to the newest checkpoint's. @throws as {@link entry} does */
   consistencyProof(oldSize: bigint, newSize: bigint): Buffer[]
 }
@@ -46,6 +49,7 @@ export function openReader(dir: string): LedgerReader {
       return entries[Number(index % BigInt(TILE_WIDTH))]!.bytes
     },
     inclusionProof: (index, size) => inclusionPath(index, size, storedNodes(dir, covering(size))),
+    batchProof: (indexes, size) => batchPath(indexes, size, storedNodes(dir, covering(size))),
     consistencyProof: (oldSize, newSize) =>
       consistencyPath(oldSize, newSize, storedNodes(dir, covering(newSize))),
   }

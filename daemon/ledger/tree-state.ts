@@ -2,9 +2,9 @@
  * `state.json`: up to where the tree is integrated into tiles. Written last, after the tiles are durable. Its
  * own checksum tells a damaged state from a damaged tile. Pure.
  */
+import { sha256 } from '#platform'
 import { decodeDecimal, decodeHash, decodeUtf8 } from './encoding.ts'
 import { LedgerError, RESTORE } from './errors.ts'
-import { sha256 } from './merkle.ts'
 
 export interface TreeState {
   readonly origin: string

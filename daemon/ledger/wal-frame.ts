@@ -9,7 +9,7 @@
  * that was not synced a power loss keeps any sectors: so a bad frame may have good ones of its own batch behind it, but
  * one of a later batch means that bytes changed which had been made durable.
  */
-import { sha256 } from './merkle.ts'
+import { sha256 } from '#platform'
 
 const SEGMENT_MAGIC = Buffer.from('AAGWAL1\n')
 const FRAME_MAGIC = Buffer.from('AAGF')

@@ -116,6 +116,7 @@ function createWorker(start: Start): Worker {
     recorderSocket: start.recorderSocket,
     fingerprintKey: Buffer.from(start.fingerprintKey),
     durability: start.durability,
+    hold: start.hold,
     sniffTimeoutMs: start.sniffTimeoutMs,
     providerAddresses: start.providerAddresses,
   })

@@ -1,6 +1,7 @@
 /** What the supervisor and a worker say to each other over the fork's IPC channel (structured clone). */
 import { z } from 'zod'
 import type { RulesInForce } from '../../policies/rules.ts'
+import { LEVELS } from '../anchoring/level.ts'
 import { AgentPayload } from '../recorder/payloads.ts'
 import type { OwnerQuestion } from './owners.ts'
 import type { Dialled } from './upstream/reach.ts'
@@ -39,6 +40,14 @@ const Start = z.object({
   ),
   sniffTimeoutMs: z.number().positive(),
   durability: z.enum(['before-forward', 'async']),
+  /** Answers are held until their records have come so far. */
+  hold: z
+    .object({
+      level: z.enum(LEVELS),
+      maxMs: z.number().positive(),
+      onFailure: z.union([z.enum(['queue', 'block']), z.object({ blockAfterMs: z.number() })]),
+    })
+    .optional(),
   /** Known addresses of providers. */
   providerAddresses: z.array(z.string()),
   /** This worker looks the catalogue's names up. */
@@ -101,4 +110,9 @@ export interface WorkerState {
   readonly recorder: 'connected' | 'lost'
   /** Refusals that no record could be made of. */
   readonly lostRefusals: number
+  /** Answers held for their records now; since the start: held, never handed out, and handed out before their time. */
+  readonly holding: number
+  readonly held: number
+  readonly undelivered: number
+  readonly early: number
 }

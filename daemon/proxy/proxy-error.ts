@@ -23,6 +23,8 @@ const STATUS = {
   refused_by_policy: 403,
   blocked_by_policy: 403,
   recorder_unavailable: 503,
+  anchoring_behind: 503,
+  answer_not_anchored: 424,
   upstream_unresolved: 502,
   upstream_unreachable: 502,
   upstream_untrusted: 502,

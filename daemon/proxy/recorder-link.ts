@@ -1,7 +1,7 @@
 /**
- * The worker's connection to the recorder: frames out, Durable and Failed in. Frames leave together
- * (together-writer.ts), at once only where an agent waits for the answer; bodies are written as the buffers they
- * came in.
+ * The worker's connection to the recorder: frames out; Durable, Failed, Reached and Admission in. Frames leave
+ * together (together-writer.ts), at once only where an agent waits for the answer; bodies are written as the buffers
+ * they came in.
  *
  * Fails safe: while it is down no exchange can be opened; when it goes down every open exchange hears of it. An
  * exchange whose RequestEnd isn't answered in time has failed.
@@ -9,6 +9,7 @@
 import { Socket } from 'node:net'
 import { messageOf } from '../base/errors.ts'
 import {
+  type Admission,
   type FailedPayload,
   FrameReader,
   FrameType,
@@ -23,6 +24,15 @@ export interface ExchangeListener {
   durable(): void
   /** It can't be recorded (any more). Called at most once; nothing may be sent for the exchange afterwards. */
   unrecorded(reason: string): void
+}
+
+/** Who holds an answer until its record has reached the level. */
+export interface LevelListener {
+  reached(): void
+  /** Nobody will say any more. */
+  unreached(reason: string): void
+  /** It waits no longer. */
+  readonly over: boolean
 }
 
 export interface DrainListener {
@@ -47,6 +57,7 @@ const MAX_WAITING_REFUSALS = 1000
 /** Above this many slices of a body in one read they are copied together: a hostile chunking costs no more. */
 const MAX_PARTS = 8
 const NOTHING = Buffer.alloc(0)
+const LOST = 'the recorder was lost before it could say how far the record has come'
 
 export interface RecorderLinkOptions {
   readonly path: string
@@ -59,6 +70,9 @@ export class RecorderLink {
   readonly #answerTimeout: number
   readonly #changed: () => void
   readonly #open = new Map<number, Open>()
+  /** Over, their answers held. */
+  readonly #held = new Map<number, LevelListener>()
+  #refused: string | undefined
   /** In the order of their RequestEnd. */
   readonly #awaiting = new Set<number>()
   #drainers = new Set<DrainListener>()
@@ -86,6 +100,11 @@ export class RecorderLink {
     return this.#connected
   }
 
+  /** Why no exchange may begin now, as the recorder says. */
+  get refused(): string | undefined {
+    return this.#refused
+  }
+
   /** Refusals that could not be kept for the recorder since the start. */
   get lostRefusals(): number {
     return this.#lostRefusals
@@ -104,7 +123,7 @@ export class RecorderLink {
   open(listener: ExchangeListener): number | undefined {
     if (!this.#connected) return undefined
     do this.#exchange = (this.#exchange + 1) >>> 0
-    while (this.#exchange === 0 || this.#open.has(this.#exchange))
+    while (this.#exchange === 0 || this.#open.has(this.#exchange) || this.#held.has(this.#exchange))
     this.#open.set(this.#exchange, { listener, asked: 0 })
     return this.#exchange
   }
@@ -129,11 +148,15 @@ export class RecorderLink {
     this.#awaiting.add(exchange)
   }
 
-  /** End: the exchange is forgotten. */
-  end(exchange: number, payload: Buffer): void {
-    if (!this.#open.has(exchange)) return
+  /** End: the exchange is forgotten. @param level who waits for its record, where the payload says `hold` */
+  end(exchange: number, payload: Buffer, level?: LevelListener): void {
+    if (!this.#open.has(exchange)) {
+      level?.unreached(LOST)
+      return
+    }
     this.send(FrameType.End, exchange, [payload])
     this.#forget(exchange)
+    if (level) this.#held.set(exchange, level)
   }
 
   /** Kept until the recorder is there, within bounds. */
@@ -189,6 +212,16 @@ export class RecorderLink {
   }
 
   #answer(type: FrameType, exchange: number, payload: Buffer): void {
+    if (type === FrameType.Admission) {
+      this.#refused = (JSON.parse(payload.toString()) as Admission).refused
+      return
+    }
+    if (type === FrameType.Reached) {
+      const held = this.#held.get(exchange)
+      this.#held.delete(exchange)
+      held?.reached()
+      return
+    }
     const open = this.#open.get(exchange)
     if (!open) return
     this.#awaiting.delete(exchange)
@@ -224,18 +257,23 @@ export class RecorderLink {
     const was = this.#connected
     this.#connected = false
     const open = [...this.#open.values()]
+    const held = [...this.#held.values()]
     this.#open.clear()
+    this.#held.clear()
+    this.#refused = undefined
     this.#awaiting.clear()
     if (!this.#stopped) {
       this.#retryTimer = setTimeout(() => this.#connect(), this.#retry)
       this.#retry = Math.min(this.#retry * 2, LAST_RETRY_MS)
     }
     for (const { listener } of open) listener.unrecorded(`the recorder was lost: ${reason}`)
+    for (const level of held) level.unreached(LOST)
     this.#drained()
     if (was) this.#changed()
   }
 
   #sweep(): void {
+    for (const [exchange, level] of this.#held) if (level.over) this.#held.delete(exchange)
     const oldest = performance.now() - this.#answerTimeout
     for (const exchange of this.#awaiting) {
       const open = this.#open.get(exchange)

@@ -13,6 +13,7 @@ import { Arrival } from './arrival.ts'
 import { fingerprintWith } from './credentials/fingerprint.ts'
 import { Deadlines } from './deadlines.ts'
 import { Endings } from './endings.ts'
+import { type HoldSettings, Holds } from './holding/holds.ts'
 import { KEEP_ALIVE_MS } from './keep-alive.ts'
 import { type AskForLeaf, Leaves } from './leaves.ts'
 import type { WorkerState } from './messages.ts'
@@ -69,6 +70,10 @@ export interface WorkerOptions {
   readonly recorderTimeoutMs?: number
   readonly fingerprintKey: Buffer
   readonly durability: 'before-forward' | 'async'
+  /** Answers are held until their records have come so far. */
+  readonly hold?: HoldSettings | undefined
+  /** Bytes of answers that may be held. */
+  readonly maxHeld?: number
   readonly sniffTimeoutMs: number
   readonly providerAddresses: readonly string[]
 }
@@ -148,6 +153,7 @@ export class Worker {
       governs: (name) => matchHost(inForce().catalogue, name) !== undefined,
       dialled,
       counters: this.#counters,
+      holds: new Holds(options.hold, options.maxHeld),
       holding: { bytes: 0 },
     }
   }
@@ -162,6 +168,10 @@ export class Worker {
       idleUpstream: this.#shared.providers.idle,
       recorder: this.#shared.recorder.connected ? 'connected' : 'lost',
       lostRefusals: this.#shared.recorder.lostRefusals,
+      holding: this.#shared.holds.waiting,
+      held: this.#shared.holds.held,
+      undelivered: this.#shared.holds.undelivered,
+      early: this.#shared.holds.early,
     }
   }
 

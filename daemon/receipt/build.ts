@@ -1,15 +1,13 @@
-/** Makes a receipt of one record from the log's directory and the anchors that were made. */
+/** Makes a receipt of records from the log's directory and the anchors that were made. */
 import type { AnchorState } from '../chain-writer/anchors.ts'
+import { formatBatchProof } from '../ledger/batch-proof.ts'
+import { parseSignedCheckpoint, type SignedCheckpoint } from '../ledger/checkpoint.ts'
 import { tlogProof } from '../ledger/proof.ts'
 import type { LedgerReader } from '../ledger/reader.ts'
+import { keysOf } from './build-keys.ts'
 import type { Receipt, ReceiptAnchor } from './receipt.ts'
 import { ReceiptError } from './receipt-error.ts'
-
-export interface Sources {
-  readonly ledger: LedgerReader
-  readonly verifierKey: string
-  readonly anchors: AnchorState
-}
+import type { Sources } from './sources.ts'
 
 interface Anchored {
   readonly note: string
@@ -18,45 +16,54 @@ interface Anchored {
 }
 
 /**
- * The receipt of the leaf at `index`, under the earliest anchored checkpoint that covers it (an independent chain's
- * before the development chain's), or under the newest signed one where none is anchored yet.
+ * The receipt of the leaves at `indexes`, in their order in the log, under the earliest anchored checkpoint that
+ * covers them (an independent chain's before the development chain's), or under the newest signed one where none is
+ * anchored yet.
  * @throws ReceiptError NOT_IN_A_CHECKPOINT within the second before the next one is signed.
  */
-export function buildReceipt(index: bigint, sources: Sources): Receipt {
-  const { ledger, verifierKey } = sources
+export function buildReceipt(indexes: readonly bigint[], sources: Sources): Receipt {
+  const { ledger } = sources
+  const leaves = [...new Set(indexes)].sort((a, b) => (a < b ? -1 : 1))
+  const last = leaves.at(-1) ?? 0n
   const newest = ledger.checkpoint()
-  if (newest === undefined || newest.size <= index) {
+  if (newest === undefined || newest.size <= last) {
     throw new ReceiptError(
       'NOT_IN_A_CHECKPOINT',
-      `leaf ${index} is in no signed checkpoint yet`,
+      `leaf ${last} is in no signed checkpoint yet`,
       'Checkpoints are signed about once a second: try again.',
     )
   }
   const covering = anchoredOf(sources.anchors)
-    .filter(({ anchor }) => BigInt(anchor.size) > index && BigInt(anchor.size) <= newest.size)
+    .filter(({ anchor }) => BigInt(anchor.size) > last && BigInt(anchor.size) <= newest.size)
     .sort((a, b) => Number(b.independent) - Number(a.independent) || bySize(a, b))
   const best = covering[0]
   const anchors = covering
     .filter(({ anchor }) => anchor.size === best?.anchor.size && anchor.root === best.anchor.root)
     .map(({ anchor }) => anchor)
+  const checkpoint = best === undefined ? newest : parseSignedCheckpoint(best.note)
   return {
-    type: 'agent-anchor-receipt',
-    schemaVersion: 1,
-    record: ledger.entry(index).toString('utf8'),
-    proof: tlogProof(ledger, index, best?.note),
-    verifierKey,
+    records: leaves.map((leaf) => ({ record: ledger.entry(leaf).toString('utf8') })),
+    proof: proofOf(leaves, checkpoint, ledger),
+    ...keysOf(checkpoint, newest, sources),
     anchors,
   }
+}
+
+function proofOf(leaves: readonly bigint[], checkpoint: SignedCheckpoint, ledger: LedgerReader): string {
+  if (leaves.length === 1) return tlogProof(ledger, leaves[0]!, checkpoint.note)
+  const hashes = ledger.batchProof(leaves, checkpoint.size)
+  return formatBatchProof({ indexes: leaves, hashes, checkpoint: checkpoint.note })
 }
 
 const bySize = (a: Anchored, b: Anchored) => (BigInt(a.anchor.size) < BigInt(b.anchor.size) ? -1 : 1)
 
 function anchoredOf(state: AnchorState): Anchored[] {
   return state.chains.flatMap(({ name, kind, chainId, label, contract, logKey, anchors }) =>
-    anchors.flatMap(({ note, size, root, transaction, block, blockHash }) => {
+    anchors.flatMap(({ note, size, root, transaction, block, blockHash, finality, rpc }) => {
       // Found on the chain, not made here: without its signed note it can stand in no proof.
       if (note === undefined) return []
-      const place = { chain: name, chainId, contract, logKey, size, root, transaction, block, blockHash }
+      const where = { chain: name, chainId, contract, logKey, size, root, transaction, block, blockHash }
+      const place = { ...where, finality, saidBy: rpc }
       const anchor = label === undefined ? place : { ...place, label }
       return [{ note, anchor, independent: kind === 'rpc' }]
     }),

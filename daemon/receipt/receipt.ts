@@ -1,19 +1,31 @@
 /**
- * A receipt: one file that proves one record to somebody who has nothing of ours. It holds the record's exact
- * bytes, a c2sp.org/tlog-proof (inclusion proof and signed checkpoint) and where that checkpoint's root was
- * anchored. Format: docs/formats.md.
+ * A receipt: one file that proves records to somebody who has nothing of ours. It holds the records' exact bytes, a
+ * proof with the signed checkpoint in it (one record: c2sp.org/tlog-proof; several: a batch proof), where that
+ * checkpoint's root was anchored, and, where the holder may see them, bodies with their salts. Format:
+ * docs/formats.md.
  */
-import { z } from 'zod'
+import * as z from 'zod'
+import { MAX_BATCH } from '../ledger/batch-path.ts'
+import { PART_NAMES } from '../recorder/record-parts.ts'
 import { ReceiptError } from './receipt-error.ts'
 
-/** A receipt is a few KiB; anything larger is not one. */
-const MAX_BYTES = 1 << 20
+/** A receipt without bodies is a few KiB; bodies are what a page or a command can still hold at once. */
+export const MAX_RECEIPT = 64 << 20
 
+/** Text whose UTF-8 bytes are one thing only: a lone surrogate would become another character's. */
+const text = (most: number) =>
+  z
+    .string()
+    .max(most)
+    .refine((value) => value.isWellFormed(), 'not Unicode')
+const Base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/)
 const Hex32 = z.string().regex(/^[0-9a-f]{64}$/)
 const Address = z.string().regex(/^0x[0-9a-fA-F]{40}$/)
 const Hash = z.string().regex(/^0x[0-9a-fA-F]{64}$/)
+const VerifierKey = z.string().max(1000)
+const Proof = text(MAX_RECEIPT)
 
-const ReceiptAnchor = z.strictObject({
+const place = {
   /** The chain's name in the gateway's configuration. */
   chain: z.string().max(64),
   chainId: z.int().positive(),
@@ -27,41 +39,124 @@ const ReceiptAnchor = z.strictObject({
   transaction: Hash,
   block: z.int().nonnegative(),
   blockHash: Hash,
+}
+const ReceiptAnchor = z.strictObject({
+  ...place,
+  /** How final the block was when the receipt was made, and the host of the RPC endpoint that said so. */
+  finality: z.enum(['included', 'safe', 'finalized']).optional(),
+  saidBy: z.string().max(300).optional(),
 })
 export type ReceiptAnchor = z.infer<typeof ReceiptAnchor>
 
-const Receipt = z.strictObject({
-  type: z.literal('agent-anchor-receipt'),
-  schemaVersion: z.literal(1),
-  /** The leaf, verbatim: never canonicalised again. */
-  record: z.string().max(65_535),
-  proof: z.string().max(65_535),
-  /** C2SP verifier key of the log. Who verifies compares it with the key they expect. */
-  verifierKey: z.string().max(1000),
-  anchors: z.array(ReceiptAnchor).max(64),
-})
-export type Receipt = z.infer<typeof Receipt>
+/** Opens a digest in the record: SHA-256(salt ‖ bytes). */
+const Body = z.strictObject({ part: z.enum(PART_NAMES), salt: Base64.length(44), bytes: Base64 })
+export type Body = z.infer<typeof Body>
 
-/** @throws ReceiptError RECEIPT_MALFORMED: not JSON, not a receipt, or of a later version. */
-export function parseReceipt(bytes: Uint8Array): Receipt {
-  const malformed = (why: string, cause?: unknown) =>
-    new ReceiptError(
-      'RECEIPT_MALFORMED',
-      `this is not a receipt: ${why}`,
-      'Give a file that `agent-anchor export ID -o FILE` wrote, unchanged.',
-      cause,
+const held = {
+  /** The leaf, verbatim: never canonicalised again. */
+  record: text(65_535),
+  bodies: z.array(Body).max(PART_NAMES.length).optional(),
+}
+const HeldRecord = z.strictObject(held)
+export type HeldRecord = z.infer<typeof HeldRecord>
+
+/** How the key that signed the checkpoint is led to from another key of the log (key-line.ts). */
+const KeyHistory = z.strictObject({
+  /** A later checkpoint, which holds the records of the keys. */
+  checkpoint: text(65_535),
+  /** That it extends the checkpoint in `proof`: hashes, base64. */
+  consistency: z.array(z.string().max(44)).max(63),
+  /** A record that names a key, and the tlog-proof lines of its place under `checkpoint`. */
+  successions: z
+    .array(
+      z.strictObject({
+        record: text(65_535),
+        index: z.string().max(20),
+        hashes: z.array(z.string().max(44)).max(63),
+      }),
     )
-  if (bytes.length > MAX_BYTES) throw malformed(`${bytes.length} bytes are too many`)
+    .min(1)
+    .max(1000),
+})
+export type KeyHistory = z.infer<typeof KeyHistory>
+
+const type = z.literal('agent-anchor-receipt')
+const V1 = z.strictObject({
+  type,
+  schemaVersion: z.literal(1),
+  record: held.record,
+  proof: Proof,
+  verifierKey: VerifierKey,
+  anchors: z.array(z.strictObject(place)).max(64),
+})
+const common = {
+  type,
+  schemaVersion: z.literal(2),
+  proof: Proof,
+  /** C2SP verifier key of the log. Who verifies compares it with the key they expect. */
+  verifierKey: VerifierKey,
+  keyHistory: KeyHistory.optional(),
+  anchors: z.array(ReceiptAnchor).max(64),
+}
+const Single = z.strictObject({ ...held, ...common })
+const Several = z.strictObject({ records: z.array(HeldRecord).min(1).max(MAX_BATCH), ...common })
+
+/** A receipt as read: of whichever version, of one record or several. */
+export interface Receipt {
+  readonly records: readonly HeldRecord[]
+  readonly proof: string
+  readonly verifierKey: string
+  readonly keyHistory?: KeyHistory
+  readonly anchors: readonly ReceiptAnchor[]
+}
+
+/** @throws ReceiptError RECEIPT_MALFORMED: not JSON, not a receipt; RECEIPT_VERSION: of a later version. */
+export function parseReceipt(bytes: Uint8Array): Receipt {
+  if (bytes.length > MAX_RECEIPT) throw malformed(`${bytes.length} bytes are too many`)
   let document: unknown
   try {
     document = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (error) {
     throw malformed('not JSON in UTF-8', error)
   }
-  const parsed = Receipt.safeParse(document)
+  const { version, several } = formOf(document)
+  const parsed = (version === 1 ? V1 : several ? Several : Single).safeParse(document)
   if (!parsed.success)
-    throw malformed(z.prettifyError(parsed.error).split('\n')[0] ?? 'malformed', parsed.error)
-  return parsed.data
+    throw malformed(z.prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 300), parsed.error)
+  const { data } = parsed
+  const { proof, verifierKey, anchors } = data
+  const records = 'records' in data ? data.records : [heldOf(data)]
+  const keyHistory = 'keyHistory' in data ? data.keyHistory : undefined
+  return { records, proof, verifierKey, ...(keyHistory && { keyHistory }), anchors }
 }
 
-export const formatReceipt = (receipt: Receipt): string => `${JSON.stringify(receipt, null, 2)}\n`
+const heldOf = ({ record, bodies }: HeldRecord): HeldRecord => (bodies ? { record, bodies } : { record })
+
+/** @throws ReceiptError RECEIPT_VERSION */
+function formOf(document: unknown): { version: number; several: boolean } {
+  if (typeof document !== 'object' || document === null) return { version: 2, several: false }
+  const { type, schemaVersion: version } = document as Record<string, unknown>
+  if (type === 'agent-anchor-receipt' && Number.isSafeInteger(version) && (version as number) > 2) {
+    throw new ReceiptError(
+      'RECEIPT_VERSION',
+      `this receipt is of version ${version}; versions 1 and 2 are known here`,
+      'Verify it with a newer agent-anchor, or a newer verification page.',
+    )
+  }
+  return { version: version === 1 ? 1 : 2, several: Object.hasOwn(document, 'records') }
+}
+
+/** The file, of the newest version. */
+export function formatReceipt({ records, ...rest }: Receipt): string {
+  const [only, ...more] = records
+  const what = more.length > 0 || only === undefined ? { records } : only
+  return `${JSON.stringify({ type: 'agent-anchor-receipt', schemaVersion: 2, ...what, ...rest }, null, 2)}\n`
+}
+
+const malformed = (why: string, cause?: unknown) =>
+  new ReceiptError(
+    'RECEIPT_MALFORMED',
+    `this is not a receipt: ${why}`,
+    'Give a file that `agent-anchor export ID -o FILE` wrote, unchanged.',
+    cause,
+  )

@@ -1,143 +1,141 @@
 /**
- * Verifies a receipt with nothing but the receipt, the key that the verifier expects, and, if they want, a chain.
+ * Verifies a receipt with nothing but the receipt, what the verifier trusts, and, if they want, a chain.
  *
  * Threat model: the receipt comes from whoever wants to be believed. What isn't checked is said to be unchecked,
- * never passed over; a key or label out of the receipt proves nothing by itself.
+ * never passed over; a key, witness or label out of the receipt proves nothing by itself.
  */
-import { createHash } from 'node:crypto'
-import { AnchorError, messageOf } from '../base/errors.ts'
-import type { SignedCheckpoint } from '../ledger/checkpoint.ts'
+import { toHex, utf8 } from '#platform'
+import { said } from '../base/errors.ts'
+import { type SignedCheckpoint, verifyCheckpoint } from '../ledger/checkpoint.ts'
 import { parseVerifierKey } from '../ledger/note.ts'
-import { verifyTlogProof } from '../ledger/proof.ts'
-import { LogRecord } from '../recorder/record.ts'
+import type { LogRecord } from '../recorder/record.ts'
+import { type AskChain, anchorFinding } from './anchor-finding.ts'
 import type { Finding } from './findings.ts'
-import type { Receipt, ReceiptAnchor } from './receipt.ts'
-
-/** What a chain says about an anchor: the root it holds for that size, or undefined where it holds none. */
-export type AskChain = (
-  anchor: ReceiptAnchor,
-) => Promise<{ readonly size: bigint; readonly root: string } | undefined>
+import { type HeldProof, readProof } from './held-proof.ts'
+import { bodyFindings, readRecord, recordFinding } from './held-record.ts'
+import { keyByHistory } from './key-line.ts'
+import type { Receipt } from './receipt.ts'
+import { type Witnesses, witnessFindings } from './witness-finding.ts'
 
 export interface VerifyOptions {
   /** The log's verifier key, got from somewhere else than the receipt. */
   readonly expectedKey?: string
+  readonly witnesses?: Witnesses
   /** Absent: offline; anchors are then `not-checked`. */
   readonly askChain?: AskChain
 }
 
 export interface Verification {
   readonly findings: Finding[]
-  /** Absent where the leaf is no record of a known schema. */
-  readonly record?: LogRecord
-  readonly index?: bigint
+  /** In the receipt's order; undefined where the leaf is no record of a known schema. */
+  readonly records: readonly (LogRecord | undefined)[]
+  /** Where they stand in the log; absent where that was not proved. */
+  readonly indexes?: readonly bigint[]
 }
 
 export async function verifyReceipt(receipt: Receipt, options: VerifyOptions = {}): Promise<Verification> {
-  const leaf = Buffer.from(receipt.record)
-  const record = parseRecord(receipt.record)
-  const findings: Finding[] = [recordFinding(leaf, record)]
-  const key = options.expectedKey?.trim() ?? receipt.verifierKey.trim()
-  if (options.expectedKey !== undefined && key !== receipt.verifierKey.trim()) {
-    findings.push({
-      check: 'key',
-      result: 'failed',
-      detail: `the receipt names the key ${receipt.verifierKey}, you expect ${key}`,
-    })
-  }
-  let proved: { index: bigint; checkpoint: SignedCheckpoint }
-  try {
-    proved = verifyTlogProof(receipt.proof, leaf, key)
-  } catch (error) {
-    findings.push({ check: 'inclusion', result: 'failed', detail: said(error) })
-    return record === undefined ? { findings } : { findings, record }
-  }
-  const { index, checkpoint } = proved
-  findings.push({
-    check: 'inclusion',
-    result: 'proved',
-    detail: `leaf ${index} of ${checkpoint.origin}, under its checkpoint of ${checkpoint.size} leaves`,
-  })
-  const { name, id } = parseVerifierKey(key)
-  findings.push({
-    check: 'signature',
-    result: 'proved',
-    detail:
-      options.expectedKey === undefined
-        ? `by the key that the receipt itself names (${name}+${hex(id)}): compare it with the log's published key`
-        : `by the key you expect (${name}+${hex(id)})`,
-  })
+  const records = receipt.records.map(({ record }) => readRecord(record))
+  const log = inLog(receipt, options)
+  const { checkpoint, indexes } = log
+  const several = records.length > 1
+  const findings = [
+    ...records.map((record, i) =>
+      recordFinding(several ? `record ${i + 1}` : 'record', receipt.records[i]!.record, record),
+    ),
+    ...log.findings,
+  ]
+  if (checkpoint === undefined || indexes === undefined) return { findings, records }
+  for (const [i, held] of receipt.records.entries())
+    findings.push(...bodyFindings(held, records[i], several ? ` of record ${i + 1}` : ''))
   for (const anchor of receipt.anchors)
     findings.push(await anchorFinding(anchor, checkpoint, options.askChain))
   if (receipt.anchors.length === 0) {
-    findings.push({
-      check: 'anchor',
-      result: 'not-checked',
-      detail: 'the receipt names no anchor: made before one',
-    })
+    const detail = 'the receipt names no anchor: made before one'
+    findings.push({ check: 'anchor', result: 'not-checked', detail })
   }
-  return record === undefined ? { findings, index } : { findings, record, index }
+  return { findings, records, indexes }
 }
 
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
-const said = (error: unknown) =>
-  error instanceof AnchorError ? `${error.message}. ${error.remedy}` : messageOf(error)
+interface InLog {
+  readonly findings: Finding[]
+  readonly checkpoint?: SignedCheckpoint
+  readonly indexes?: readonly bigint[]
+}
 
-function parseRecord(text: string): LogRecord | undefined {
+/** Key, signature, witnesses and inclusion; each only where the one before it holds. */
+function inLog(receipt: Receipt, { expectedKey, witnesses }: VerifyOptions): InLog {
+  let proof: HeldProof
   try {
-    const parsed = LogRecord.safeParse(JSON.parse(text))
-    return parsed.success ? parsed.data : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function recordFinding(leaf: Buffer, record: LogRecord | undefined): Finding {
-  const sha256 = createHash('sha256').update(leaf).digest('hex')
-  if (record === undefined) {
-    return {
-      check: 'record',
-      result: 'not-checked',
-      detail: `${leaf.length} bytes, SHA-256 ${sha256}, of no schema that this version knows`,
-    }
-  }
-  return {
-    check: 'record',
-    result: 'proved',
-    detail: `${record.kind} ${record.id} of ${record.time}, schema v${record.v}`,
-  }
-}
-
-async function anchorFinding(
-  anchor: ReceiptAnchor,
-  checkpoint: SignedCheckpoint,
-  askChain: AskChain | undefined,
-): Promise<Finding> {
-  const check = `anchor ${anchor.chain}`
-  const label = anchor.label === undefined ? '' : ` (${anchor.label})`
-  if (BigInt(anchor.size) !== checkpoint.size || anchor.root !== checkpoint.root.toString('hex')) {
-    return { check, result: 'failed', detail: "the anchor is of another checkpoint than the receipt's" }
-  }
-  const place = `chain ${anchor.chainId}, block ${anchor.block}, transaction ${anchor.transaction}${label}`
-  if (askChain === undefined)
-    return { check, result: 'not-checked', detail: `offline; said to be on ${place}` }
-  try {
-    const held = await askChain(anchor)
-    if (held === undefined) {
-      return {
-        check,
-        result: 'failed',
-        detail: `the chain holds no anchor of this log for that size on ${place}`,
-      }
-    }
-    if (held.size !== checkpoint.size || held.root !== anchor.root) {
-      return {
-        check,
-        result: 'failed',
-        detail: `the chain holds root ${held.root} for size ${held.size}: another log`,
-      }
-    }
-    return { check, result: 'proved', detail: `root ${anchor.root.slice(0, 16)}… stands on ${place}` }
+    proof = readProof(receipt.proof)
   } catch (error) {
-    return { check, result: 'not-checked', detail: `the chain could not be asked: ${said(error)}` }
+    return { findings: [{ check: 'inclusion', result: 'failed', detail: said(error) }] }
   }
+  const key = keyOf(receipt, proof.checkpoint, expectedKey?.trim())
+  const findings: Finding[] = key.finding === undefined ? [] : [key.finding]
+  const unproved = (detail: string): InLog => ({
+    findings: [...findings, { check: 'inclusion', result: 'not-checked', detail }],
+  })
+  let checkpoint: SignedCheckpoint
+  try {
+    if (key.verifierKey === undefined) return unproved("no key is known to be the log's")
+    checkpoint = verifyCheckpoint(proof.checkpoint.note, key.verifierKey)
+    findings.push({ check: 'signature', result: 'proved', detail: key.signedBy })
+  } catch (error) {
+    findings.push({ check: 'signature', result: 'failed', detail: said(error) })
+    return unproved('the checkpoint is not signed by the log')
+  }
+  findings.push(...witnessFindings(checkpoint.note, checkpoint.origin, witnesses))
+  const { indexes } = proof
+  try {
+    if (indexes.length !== receipt.records.length) {
+      const detail = `${receipt.records.length} record(s), and a proof of ${indexes.length}`
+      return { findings: [...findings, { check: 'inclusion', result: 'failed', detail }] }
+    }
+    proof.verify(
+      receipt.records.map(({ record }) => utf8(record)),
+      checkpoint,
+    )
+  } catch (error) {
+    return { findings: [...findings, { check: 'inclusion', result: 'failed', detail: said(error) }] }
+  }
+  const leaves = `${indexes.length > 1 ? 'leaves' : 'leaf'} ${indexes.join(', ')}`
+  const detail = `${leaves} of ${checkpoint.origin}, under its checkpoint of ${checkpoint.size} leaves`
+  return { findings: [...findings, { check: 'inclusion', result: 'proved', detail }], checkpoint, indexes }
+}
+
+interface SigningKey {
+  /** The key that must have signed the checkpoint; undefined where none is known. */
+  readonly verifierKey?: string
+  readonly signedBy: string
+  readonly finding?: Finding
+}
+
+function keyOf(receipt: Receipt, own: SignedCheckpoint, expected: string | undefined): SigningKey {
+  const named = receipt.verifierKey.trim()
+  const trusted = expected ?? named
+  let verifierKey = trusted
+  try {
+    if (receipt.keyHistory !== undefined) verifierKey = keyByHistory(receipt.keyHistory, own, trusted)
+    if (verifierKey !== named) {
+      const whose = verifierKey === expected ? 'you expect' : "the log's own records lead to"
+      const detail = `the receipt names the key ${short(named)}, ${whose} ${short(verifierKey)}`
+      return { signedBy: '', finding: { check: 'key', result: 'failed', detail } }
+    }
+    const signedBy = `by the key ${short(verifierKey)}`
+    if (expected === undefined) {
+      const detail = `only the receipt itself names it: compare ${verifierKey} with the log's published key, or give that`
+      return { verifierKey, signedBy, finding: { check: 'key', result: 'not-checked', detail } }
+    }
+    if (verifierKey === expected) return { verifierKey, signedBy: `${signedBy}, which you expect` }
+    const detail = `${short(verifierKey)} spoke for trees of ${own.size} leaves: the log's own records of its keys lead from it to ${short(expected)}, which you expect`
+    return { verifierKey, signedBy, finding: { check: 'key', result: 'proved', detail } }
+  } catch (error) {
+    return { signedBy: '', finding: { check: 'key', result: 'failed', detail: said(error) } }
+  }
+}
+
+/** @throws LedgerError MALFORMED_KEY */
+function short(verifierKey: string): string {
+  const { name, id } = parseVerifierKey(verifierKey)
+  return `${name}+${toHex(id)}`
 }

@@ -4,7 +4,7 @@ import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
 import type { ChainWriterState } from '../chain-writer/chain-writer-state.ts'
 
-interface Checkpoint {
+export interface Checkpoint {
   readonly type: 'checkpoint'
   readonly size: string
   /** Hex. */
@@ -19,6 +19,7 @@ const STOP_MS = 3000
 export class ChainThread {
   readonly #data: Record<string, unknown>
   readonly #log: (line: string) => void
+  readonly #changed: () => void
   #worker: Worker | undefined
   #newest: Checkpoint | undefined
   #death: string | undefined
@@ -27,15 +28,22 @@ export class ChainThread {
   /** What it said of itself last. */
   state: ChainWriterState | undefined
 
-  constructor(data: Record<string, unknown>, log: (line: string) => void) {
+  /** @param changed it said something, or ended */
+  constructor(data: Record<string, unknown>, log: (line: string) => void, changed: () => void) {
     this.#data = data
     this.#log = log
+    this.#changed = changed
     this.#start()
   }
 
   checkpoint(checkpoint: Checkpoint): void {
     this.#newest = checkpoint
     this.#worker?.postMessage(checkpoint)
+  }
+
+  /** It ended, and isn't up again. */
+  get down(): boolean {
+    return this.#death !== undefined
   }
 
   health(): readonly Health[] {
@@ -70,6 +78,7 @@ export class ChainThread {
     worker.on('message', (state: ChainWriterState) => {
       this.#death = undefined
       this.state = state
+      this.#changed()
     })
     worker.on('error', (error) => {
       this.#death = messageOf(error)
@@ -79,6 +88,7 @@ export class ChainThread {
       if (this.#worker === worker) this.#worker = undefined
       if (this.#stopping) return
       this.#death ??= 'it ended by itself'
+      this.#changed()
       this.#timer = setTimeout(() => this.#start(), RESTART_MS)
     })
     if (this.#newest !== undefined) worker.postMessage(this.#newest)

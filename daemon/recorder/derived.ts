@@ -2,7 +2,7 @@
  * What parsers find in an exchange's bytes. Names are OpenTelemetry's where it has one (semantic conventions for
  * generative AI, 1.41); the others are told in docs/formats.md. All of it can be derived again from what is stored.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 const Count = z.int().nonnegative()
 const Milliseconds = z.number().nonnegative()

@@ -1,6 +1,7 @@
 /** What supervisor and recorder say to each other over IPC (serialization `advanced`). */
 import { z } from 'zod'
 import type { Policy as InForce } from '../../policies/policy.ts'
+import { AnchoringStart } from './anchoring/settings.ts'
 import { AgentPayload } from './payloads.ts'
 
 const Key = z
@@ -48,6 +49,8 @@ const Start = z.strictObject({
       reserve: z.number().nonnegative().optional(),
     })
     .default({ whenDiskFull: 'refuse' }),
+  /** The knobs in force; without, nothing is said about how far anchoring is. */
+  anchoring: AnchoringStart.optional(),
   /** Handed to the chain-writer's thread as it is; no chain-writer where absent. */
   chain: z.record(z.string(), z.unknown()).optional(),
 })

@@ -120,6 +120,8 @@ export const EndPayload = z.strictObject({
   flags: Flags.optional(),
   /** Of a WebSocket's turn. */
   webSocket: WebSocketEnd.optional(),
+  /** The answer is held until the record has reached its level: to be answered by Reached. */
+  hold: z.literal(true).optional(),
 })
 
 export const RefusalPayload = z.strictObject({

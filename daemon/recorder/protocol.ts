@@ -28,7 +28,7 @@ export const FrameType = {
   /** Status line and headers as sent, cookies already replaced. 1xx answers come before the final one. */
   ResponseHead: 5,
   ResponseBody: 6,
-  /** JSON {@link EndPayload}: the exchange is over. */
+  /** JSON {@link EndPayload}: the exchange is over. With `hold` in it, answered by Reached. */
   End: 7,
   /** JSON {@link RefusalPayload}: a connection that was refused; stands alone, exchange number 0. */
   Refusal: 8,
@@ -39,6 +39,10 @@ export const FrameType = {
    * Durable, once, where the rest of the exchange can no longer be written.
    */
   Failed: 65,
+  /** Recorder to proxy: the record of an exchange whose End had `hold` has reached its level. */
+  Reached: 66,
+  /** Recorder to proxy, JSON {@link Admission}, exchange 0: whether new exchanges may begin from here on. */
+  Admission: 67,
 } as const
 export type FrameType = (typeof FrameType)[keyof typeof FrameType]
 
@@ -65,6 +69,11 @@ export type Endpoint = OpenPayload['client']
 export interface FailedPayload {
   readonly code: string
   readonly message: string
+}
+
+export interface Admission {
+  /** Why not. */
+  readonly refused?: string
 }
 
 export type ProtocolErrorCode = 'FRAME_TOO_LONG' | 'FRAME_TOO_SHORT' | 'UNKNOWN_FRAME'

@@ -2,7 +2,7 @@
  * The record: one JCS (RFC 8785) JSON document an exchange, the leaf of the log. At most 4 KiB; bodies stand
  * in it as salted digests. Derived fields carry OpenTelemetry GenAI names (docs/formats.md).
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { Derived } from './derived.ts'
 import { OUTCOMES } from './outcomes.ts'
 

@@ -9,7 +9,8 @@ import { startStatusServer } from '../admin/status-server.ts'
 import { makeDirectory, realFileSystem } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
-import { ChainThread } from './chain-thread.ts'
+import { Anchoring } from './anchoring/anchoring.ts'
+import type { AnchoringState } from './anchoring/anchoring-watch.ts'
 import type { Eraser } from './erasure/erasure-record.ts'
 import { evidenceRecord } from './evidence.ts'
 import type { Job } from './finalise/finaliser.ts'
@@ -26,6 +27,7 @@ export interface RecorderState extends Omit<FinaliserState, 'health'> {
   readonly pending: number
   /** What the chain-writer says of itself. */
   readonly chain: unknown
+  readonly anchoring: AnchoringState | undefined
   readonly health: readonly Health[]
 }
 
@@ -55,7 +57,7 @@ export class Recorder {
   #server: IntakeServer | undefined
   #status: LocalServer | undefined
   #admin: LocalServer | undefined
-  #chain: ChainThread | undefined
+  #anchoring: Anchoring | undefined
   #timers: NodeJS.Timeout[] = []
   #finaliserState: FinaliserState = { records: 0, treeSize: '0', checkpointTime: undefined, health: [] }
   /** Ids of evidence whose sender wants to hear of it. */
@@ -126,7 +128,7 @@ export class Recorder {
     this.#send({ type: 'close' })
     await ended
     await this.#journal.close()
-    await this.#chain?.stop()
+    await this.#anchoring?.stop()
     await this.#status?.close()
     return this.#pending.size === 0
   }
@@ -135,7 +137,11 @@ export class Recorder {
     const opened = this.#opened()
     const dir = path.join(start.stateDir, 'journal')
     // The ledger's lock comes first: the journal of a running recorder is none of ours.
-    const { lastTime, lastAudit, cut } = await opened
+    const { lastTime, lastAudit, cut, size } = await opened
+    this.#anchoring = new Anchoring(start, BigInt(size), {
+      log: this.#events.log,
+      admission: (admission) => this.#server?.admit(admission),
+    })
     const recovered = recoverJournal(dir, start.bodyKey)
     const options = { dir, bodyKey: start.bodyKey, fs: realFileSystem }
     this.#journal = await Journal.open(
@@ -153,14 +159,16 @@ export class Recorder {
     this.#intake = new Intake(this.#journal, {
       finalise: (request) => this.#post({ type: 'exchange', request }),
       lost: (span) => this.#lost(span),
+      held: (id, peer, exchange) => this.#anchoring?.hold(id, peer, exchange),
+      gone: (peer) => this.#anchoring?.gone(peer),
       pause: (paused) => this.#server?.pause(paused),
     })
-    if (start.chain !== undefined) this.#chain = new ChainThread(start.chain, this.#events.log)
     const { stateDir, retention, socket, adminSocket } = start
     const watchSpace = () => this.#watchSpace(stateDir, retention.reserve)
     watchSpace()
     if (socket !== undefined) {
       this.#server = await IntakeServer.listen(socket, this.#intake, this.#events.log)
+      this.#server.admit(this.#anchoring.admission)
     }
     if (adminSocket !== undefined) {
       this.#admin = await startAdminServer(adminSocket, (...asked) => this.erase(...asked))
@@ -172,6 +180,7 @@ export class Recorder {
     this.#timers = [
       setInterval(watchSpace, STATE_MS),
       setInterval(() => this.#sayState(), STATE_MS),
+      setInterval(() => this.#anchoring?.look(), STATE_MS),
       setInterval(() => this.#stayAlive(), ALIVE_MS),
     ]
     this.#sayState()
@@ -188,8 +197,8 @@ export class Recorder {
   }
 
   #hear(message: Exclude<FromFinaliser, { type: 'opened' }>): void {
-    if (message.type === 'done') this.#done(message.ids)
-    else if (message.type === 'checkpoint') this.#chain?.checkpoint(message)
+    if (message.type === 'done') this.#done(message.ids, BigInt(message.size))
+    else if (message.type === 'checkpoint') this.#anchoring?.checkpoint(message)
     else if (message.type === 'state') this.#finaliserState = message.state
     else if (message.type === 'log') this.#events.log(message.line)
     else this.#erasing(message)
@@ -201,7 +210,8 @@ export class Recorder {
     if (answer.type !== 'erasing') this.#erasures.shift()
   }
 
-  #done(ids: readonly string[]): void {
+  #done(ids: readonly string[], size: bigint): void {
+    this.#anchoring?.recorded(ids, size)
     for (const id of ids) {
       const ranges = this.#pending.get(id)
       this.#pending.delete(id)
@@ -247,15 +257,17 @@ export class Recorder {
   }
 
   #state(): RecorderState {
+    const anchoring = this.#anchoring?.state()
     return {
       ...this.#finaliserState,
       pending: this.#pending.size,
-      chain: this.#chain?.state,
+      chain: anchoring?.chain,
+      anchoring: anchoring?.anchoring,
       health: [
         ...this.#spaceHealth,
         ...this.#intake.health(),
         ...this.#finaliserState.health,
-        ...(this.#chain?.health() ?? []),
+        ...(this.#anchoring?.health() ?? []),
       ],
     }
   }

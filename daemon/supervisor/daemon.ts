@@ -44,6 +44,7 @@ import { refuseToStart } from './refuse-to-start.ts'
 import { stateReport } from './report.ts'
 import { startSensor } from './sensor-process.ts'
 import { keepAlive, notify } from './service-manager.ts'
+import { type Serving, startServing } from './serving.ts'
 import { type Sight, startSight } from './sight.ts'
 import { sightings } from './sightings.ts'
 import { socketGroup } from './socket-group.ts'
@@ -111,6 +112,7 @@ async function start(
   let phase: SupervisorState['phase'] = 'starting'
   let addressesKnown = false
   let sight: Sight | undefined
+  let serving: Serving | undefined
   const since = new Date().toISOString()
   const pidStart = (await processStart(process.pid)) ?? ''
   const report = stateReport(paths.supervisorState, log, () => ({
@@ -127,6 +129,7 @@ async function start(
     missingAccounts: inForce.current.missing.map(({ kind, name }) => `${kind} ${name}`),
     enforcement: { ...enforcement.state(), addressesKnown },
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
+    ...(serving?.state() ?? { served: [] }),
     children: children.map((child) => child.state()),
   }))
 
@@ -248,6 +251,18 @@ async function start(
     stack.defer(() => chain.stop((child) => child.kill('SIGTERM'), CHAIN_GRACE_MS))
   }
   await recording.ready
+  serving = startServing({
+    config,
+    paths,
+    account: accounts.recorder,
+    identity,
+    log,
+    changed: report.changed,
+    died: (child, how) => trail.write('child-died', { child, how }),
+  })
+  children.push(...serving.children)
+  const started = serving
+  stack.defer(() => started.stop())
 
   const attribution = startAttribution({
     log,

@@ -22,6 +22,7 @@ export async function makeDirectories(
     [paths.recorderState, 0o700, recorder],
     [paths.chainState, 0o700, recorder],
     [paths.authorizations, 0o755, root],
+    [paths.witnessState, 0o700, recorder],
     [paths.developmentChainState, 0o700, recorder],
     [config.runtimeDir, 0o755, root],
     [paths.recorderSocketDirectory, 0o750, { uid: recorder.uid, gid: accounts.proxy.gid }],

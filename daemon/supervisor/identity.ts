@@ -4,12 +4,14 @@ import { hostname } from 'node:os'
 import { permittedDomains } from '../../policies/catalogue.ts'
 import type { Rules } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
+import { cosigner } from '../ledger/cosignature.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
 import { type GatewayKeys, openGatewayKeys } from '../vault/gateway-keys.ts'
 import { openVault } from '../vault/open-vault.ts'
 import { refuseKeysInDirectory } from '../vault/plaintext.ts'
 import type { SecretSource } from '../vault/secret-source.ts'
-import { publishVerifierKey } from '../vault/verifier-key.ts'
+import { publishVerifierKey, WITNESS_VERIFIER_KEY_FILE } from '../vault/verifier-key.ts'
+import { openWitnessKey } from '../vault/witness-key.ts'
 import { type Misfit, makeAuthority, misfit, openAuthority, type StoredAuthority } from './authority-store.ts'
 import type { Layout } from './layout.ts'
 import { SupervisorError } from './supervisor-error.ts'
@@ -28,6 +30,8 @@ export interface Identity {
   /** C2SP origin of the log; fixed at first start, since it is part of every checkpoint. */
   readonly origin: string
   readonly verifierKey: string
+  /** Seed of the key by which other logs are cosigned, where they are. */
+  readonly witnessSeed: Buffer | undefined
 }
 
 /**
@@ -62,6 +66,12 @@ export async function openIdentity(
   // While a rotation is under way the old one stays published: it signs too.
   const published = gateway.predecessor?.logKey ? gateway.predecessor.verifierKey : verifierKey
   await publishVerifierKey(paths.keysDirectory, published)
+  const { witness } = config.ledger
+  const witnessSeed = witness && (await openWitnessKey(vault, paths.keysDirectory))
+  if (witness && witnessSeed) {
+    const { verifierKey: published } = cosigner(witness.name, witnessSeed)
+    await publishVerifierKey(paths.keysDirectory, published, WITNESS_VERIFIER_KEY_FILE)
+  }
   return {
     vaultLevel: vault.description,
     authority,
@@ -71,6 +81,7 @@ export async function openIdentity(
     reopen,
     origin,
     verifierKey,
+    witnessSeed,
   }
 }
 

@@ -7,6 +7,10 @@ export interface Layout {
   readonly caSealedKey: string
   readonly keysDirectory: string
   readonly verifierKey: string
+  /** The verifier key of the witness that this gateway is for other logs. */
+  readonly witnessKey: string
+  /** What it has cosigned. */
+  readonly witnessState: string
   readonly addresses: string
   readonly fenceScript: string
   /** Its time stamp says until when a gateway ran. */
@@ -37,6 +41,8 @@ export function layout(directories: { readonly stateDir: string; readonly runtim
     caSealedKey: join(stateDir, 'keys', 'ca.sealed'),
     keysDirectory: join(stateDir, 'keys'),
     verifierKey: join(stateDir, 'keys', 'log.vkey'),
+    witnessKey: join(stateDir, 'keys', 'witness.vkey'),
+    witnessState: join(stateDir, 'witness'),
     addresses: join(stateDir, 'firewall', 'addresses.json'),
     fenceScript: join(stateDir, 'firewall', 'fence.nft'),
     alive: join(stateDir, 'firewall', 'alive'),

@@ -1,7 +1,10 @@
 /** The proxy workers as this gateway starts them; together they are what captures. */
 import { availableParallelism } from 'node:os'
 import type { RulesInForce } from '../../policies/rules.ts'
+import { needsHolding } from '../anchoring/level.ts'
+import { anchoringOf } from '../anchoring/settings.ts'
 import type { Config } from '../config/config.ts'
+import type { HoldSettings } from '../proxy/holding/holds.ts'
 import type { Agent } from '../recorder/record.ts'
 import type { Account } from './accounts.ts'
 import type { OwnerFlow } from './attribution/owner.ts'
@@ -51,6 +54,12 @@ const GRACE_MS = 7000
 /** More share the load of one machine's agents no better: the recorder is one process. */
 const AUTOMATIC_WORKERS = 2
 
+/** How workers hold answers; not at all where their requests on disk are enough. */
+function holdOf(config: Config): HoldSettings | undefined {
+  const { acknowledge, maxHoldMs, onFailure } = anchoringOf(config.anchoring)
+  return needsHolding(acknowledge) ? { level: acknowledge, maxMs: maxHoldMs, onFailure } : undefined
+}
+
 export function startProxies(options: ProxyOptions): Proxies {
   const { config, paths } = options
   const { promise: resolved, resolve } = Promise.withResolvers<void>()
@@ -80,6 +89,7 @@ export function startProxies(options: ProxyOptions): Proxies {
         staticHosts: { [CANARY_NAME]: { addresses: [CANARY_ADDRESS], root: options.authorityPem } },
         sniffTimeoutMs: config.proxy.sniffTimeoutMs,
         durability: config.recording.durability,
+        hold: holdOf(config),
         providerAddresses: options.providerAddresses(),
         resolveCatalogue: i === 0,
       }),

@@ -1,7 +1,10 @@
 /** The recorder as this gateway starts it: with its keys, its log's name, the chains, and the evidence that waited. */
 import type { Policy } from '../../policies/policy.ts'
+import { countedChains } from '../anchoring/contradictions.ts'
+import { anchoringOf } from '../anchoring/settings.ts'
 import type { Config } from '../config/config.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
+import type { AnchoringStart } from '../recorder/anchoring/settings.ts'
 import type { RetentionSettings } from '../recorder/retention/keeper.ts'
 import type { GatewayKeys } from '../vault/gateway-keys.ts'
 import type { Account } from './accounts.ts'
@@ -41,6 +44,22 @@ function retentionOf({ retention }: Config): RetentionSettings {
   return { maxAgeMs: maxAge, maxSize, whenDiskFull, reserve }
 }
 
+/** What the recorder decides by: the knobs in force, and the chains that a quorum counts. */
+function anchoringStart(config: Config): AnchoringStart {
+  const { preset, acknowledge, onFailure, quorum, maxHoldMs, maxLagMs } = anchoringOf(config.anchoring)
+  const counted = countedChains(config.chains)
+  return {
+    preset,
+    acknowledge,
+    onFailure,
+    quorum,
+    maxHoldMs,
+    maxLagMs,
+    counted: counted.map(({ name }) => name),
+    trial: counted.every(({ kind }) => kind === 'development'),
+  }
+}
+
 export function startRecording(options: {
   readonly config: Config
   readonly paths: Layout
@@ -55,6 +74,7 @@ export function startRecording(options: {
   readonly policy: () => Policy
 }): Child {
   const { config, paths, identity, trail } = options
+  const anchoring = anchoringOf(config.anchoring)
   const chains = config.chains.map((chain) =>
     chain.kind === 'development' ? { ...chain, port: config.listen.ports.developmentChain } : chain,
   )
@@ -78,6 +98,7 @@ export function startRecording(options: {
       adminSocket: paths.adminSocket,
       retention: retentionOf(config),
       policy: options.policy(),
+      anchoring: anchoringStart(config),
       chain: {
         chains,
         key: options.keys().keys.gateway,
@@ -87,7 +108,7 @@ export function startRecording(options: {
         verifierKey: named(options.keys(), identity.origin).verifierKey,
         authorizations: paths.authorizations,
         ledger: paths.ledger,
-        anchoring: config.anchoring,
+        anchoring: { maxDelayMs: anchoring.maxDelayMs, maxLeaves: anchoring.maxLeaves },
       },
     }),
   })

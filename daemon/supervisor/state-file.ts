@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
+import { Cosigning } from '../http/messages.ts'
 
 const Child = z.object({
   name: z.string(),
@@ -60,6 +61,10 @@ export const SupervisorState = z.object({
     /** Packets that the kernel could not hand to it. */
     drops: z.number(),
   }),
+  /** What strangers are served, by whom, and why not where its port can't be had. */
+  served: z.array(z.object({ name: z.string(), listen: z.string(), why: z.string().optional() })).default([]),
+  /** Where this log has witnesses. */
+  cosigning: Cosigning.optional(),
   children: z.array(Child),
 })
 export type SupervisorState = z.infer<typeof SupervisorState>

@@ -5,15 +5,21 @@ import { LabError } from './lab-error.ts'
 import { spawnIn } from './network.ts'
 import { PATH, REPOSITORY } from './places.ts'
 
-interface EvmNode {
+export interface EvmNode {
+  /** URL of its JSON-RPC. */
+  readonly url: string
+  /** It hangs: connections are taken, and nothing is answered any more. */
+  freeze(): void
+  /** It goes on where it was. */
+  thaw(): void
   stop(): Promise<void>
 }
 
 /** An EVM node on the internet, as `http://evm.example.org:8545`: anvil, chain id 31337, accounts funded. */
-export async function startEvmNode(): Promise<EvmNode> {
+export async function startEvmNode(port = EVM_PORT): Promise<EvmNode> {
   const machine = process.arch === 'arm64' ? 'arm64' : 'amd64'
   const anvil = `${REPOSITORY}/node_modules/@foundry-rs/anvil-linux-${machine}/bin/anvil`
-  const child = spawnIn('internet', 'root', [anvil, '--host', EVM.address4, '--port', String(EVM_PORT)], {
+  const child = spawnIn('internet', 'root', [anvil, '--host', EVM.address4, '--port', String(port)], {
     env: { PATH, HOME: '/root' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -30,6 +36,9 @@ export async function startEvmNode(): Promise<EvmNode> {
   await Promise.race([listening, gone.then(() => listening)])
   child.stdout!.resume()
   return {
+    url: `http://${EVM.address4}:${port}`,
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
     async stop() {
       child.kill('SIGKILL')
       await gone

@@ -7,11 +7,12 @@ export interface CheckResult {
   readonly milliseconds: number
 }
 
-const rooms = ['daemon', 'firewall', 'ca', 'policies', 'cli', 'installers', 'test']
+const rooms = ['daemon', 'firewall', 'ca', 'policies', 'cli', 'installers', 'library', 'dashboard', 'test']
 
 /** What is checked without running the product: each is a program with its arguments. */
 const checks: readonly (readonly [name: string, argv: readonly string[]])[] = [
   ['types (tsc)', ['node_modules/typescript/bin/tsc', '--noEmit']],
+  ['types without Node (tsc)', ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.browser.json']],
   ['style (biome)', ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.']],
   ['nothing unused (knip)', ['node_modules/knip/bin/knip.js']],
   [

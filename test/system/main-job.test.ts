@@ -441,9 +441,10 @@ t.test('a receipt verifies offline without our state, and a changed one does not
   const [row] = await list('--kind', 'exchange', '--limit', '1')
   await verified(row?.id ?? '')
   t.equal((await gateway.cli('export', row?.id ?? '', '-o', '/root/receipt.json')).code, 0)
-  const online = await gateway.json('verify', '--receipt', '/root/receipt.json')
+  const known = ['verify', '--receipt', '/root/receipt.json', '--key', gateway.paths.verifierKey]
+  const online = await gateway.json(...known)
   t.equal(online.verified, true, JSON.stringify(online))
-  const offline = await gateway.json('verify', '--receipt', '/root/receipt.json', '--offline')
+  const offline = await gateway.json(...known, '--offline')
   t.equal(offline.verified, true)
   const text = readFileSync('/root/receipt.json', 'utf8')
   for (const [from, to] of [

@@ -2,7 +2,8 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { assertChain, chainOver } from '../../daemon/chain-writer/chain.ts'
-import { failover, httpRpc } from '../../daemon/chain-writer/json-rpc.ts'
+import { refusalOf } from '../../daemon/chain-writer/chain-error.ts'
+import { httpRpc } from '../../daemon/chain-writer/json-rpc.ts'
 
 /** An endpoint that answers as told; its URL carries a secret, as hosted ones do. */
 async function endpoint(t: Test, answer: RequestListener): Promise<string> {
@@ -42,6 +43,13 @@ t.test('refuses values that no node may answer', async (t) => {
     const chain = chainOver(httpRpc(await endpoint(t, result(value))))
     await t.rejects(chain.chainId(), { code: 'RPC_GARBAGE' }, JSON.stringify(value))
   }
+  const hash = `0x${'ab'.repeat(32)}`
+  const block = { number: '0x5', hash, timestamp: '0x1' }
+  const another = chainOver(httpRpc(await endpoint(t, result(block))))
+  await t.rejects(another.block(4), { code: 'RPC_GARBAGE' }, 'another block than the one asked for')
+  const foreign = chainOver(httpRpc(await endpoint(t, result({ hash }))))
+  await t.rejects(foreign.knows(`0x${'cd'.repeat(32)}`), { code: 'RPC_GARBAGE' }, 'another transaction')
+  t.equal(await chainOver(httpRpc(await endpoint(t, result({ hash })))).knows(hash), true)
   const receipt = chainOver(httpRpc(await endpoint(t, result({ status: '0x1', logs: 'many' }))))
   await t.rejects(receipt.receipt('0x00'), { code: 'RPC_GARBAGE' })
 })
@@ -77,6 +85,20 @@ t.test("passes an endpoint's refusal on, cleaned of control characters", async (
   })
   const busy = await endpoint(t, saying('<html>slow down</html>', 429))
   await t.rejects(httpRpc(busy).call('eth_chainId', []), { code: 'RPC_REFUSED', cause: { status: 429 } })
+  for (const [header, retryAfterMs] of [
+    ['7', 7000],
+    ['999999', 3_600_000],
+    ['Wed, 21 Oct 2026 07:28:00 GMT', undefined],
+  ] as const) {
+    const later = await endpoint(t, (request, response) => {
+      request.resume()
+      response.writeHead(429, { 'retry-after': header }).end()
+    })
+    const error = await httpRpc(later)
+      .call('eth_chainId', [])
+      .catch((error: unknown) => error)
+    t.equal(refusalOf(error)?.retryAfterMs, retryAfterMs, header)
+  }
 })
 
 t.test('never names the path of an endpoint, where its API key is', async (t) => {
@@ -95,33 +117,6 @@ t.test('never names the path of an endpoint, where its API key is', async (t) =>
     t.ok(error)
     t.notMatch(`${error?.message} ${error?.stack} ${JSON.stringify(error)}`, /SECRETKEY/)
   }
-})
-
-t.test('asks the next endpoint where one is dead, busy or talks nonsense, and stays with it', async (t) => {
-  let asked = 0
-  const good = await endpoint(t, (request, response) => {
-    asked++
-    let body = ''
-    request.on('data', (part) => (body += part))
-    request.on('end', () => response.end(JSON.stringify({ id: JSON.parse(body).id, result: '0x1' })))
-  })
-  const bad = [
-    'http://127.0.0.1:9/',
-    await endpoint(t, saying('', 503)),
-    await endpoint(t, saying('nonsense')),
-  ]
-  const rpc = failover([...bad, good].map((url) => httpRpc(url)))
-  t.equal(await rpc.call('eth_chainId', []), '0x1')
-  t.equal(await rpc.call('eth_chainId', []), '0x1')
-  t.equal(asked, 2)
-  t.equal(rpc.host, new URL(good).host)
-  await t.rejects(failover(bad.map((url) => httpRpc(url))).call('eth_chainId', []), { code: 'RPC_GARBAGE' })
-})
-
-t.test('takes a refusal for an answer: no second endpoint is asked', async (t) => {
-  const refusing = await endpoint(t, saying('{"id":1,"error":{"code":-32000,"message":"no"}}'))
-  const other = await endpoint(t, () => t.fail('asked'))
-  await t.rejects(failover([httpRpc(refusing), httpRpc(other)]).call('x', []), { code: 'RPC_REFUSED' })
 })
 
 t.test('refuses an endpoint of another chain', async (t) => {

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { formatSummed } from '../../daemon/base/summed-json.ts'
+import { damagedAlarms, openAlarm } from '../../daemon/chain-writer/alarms.ts'
 import {
   type Anchor,
   type AnchorState,
@@ -73,7 +74,7 @@ t.test('a flipped byte anywhere in the state files is noticed', async (t) => {
   const directory = t.testdir()
   await writeAnchors(directory, state)
   const { journal } = await openJournal(directory, 'base')
-  await journal.put({ chainId: 1, nonce: 7, transactions: [signed] })
+  await journal.put({ inFlight: { chainId: 1, nonce: 7, transactions: [signed] } })
   t.same(await damagedJournals(directory), [])
   for (const name of ['anchors.json', 'base.journal.json']) {
     const whole = readFileSync(join(directory, name))
@@ -113,11 +114,51 @@ t.test('the journal gives back what was put before a restart', async (t) => {
   const { journal } = await openJournal(directory, 'base')
   t.equal(journal.inFlight, undefined)
   const inFlight = { chainId: 1, nonce: 7, transactions: [signed] }
-  await journal.put(inFlight)
-  t.same((await openJournal(directory, 'base')).journal.inFlight, inFlight)
+  const spending = { day: '2026-01-02', wei: '42' }
+  await journal.put({ inFlight, spending })
+  t.match((await openJournal(directory, 'base')).journal, { inFlight, spending })
   t.equal((await openJournal(directory, 'other')).journal.inFlight, undefined)
-  await journal.put(undefined)
-  t.equal((await openJournal(directory, 'base')).journal.inFlight, undefined)
+  const tree = { logKey: hash, size: '4', root: 'ab'.repeat(32) }
+  await journal.put({ nextNonce: 8, tree })
+  t.match((await openJournal(directory, 'base')).journal, { inFlight, spending, nextNonce: 8, tree })
+  await journal.put({ inFlight: undefined })
+  t.match((await openJournal(directory, 'base')).journal, {
+    inFlight: undefined,
+    spending,
+    nextNonce: 8,
+    tree,
+  })
+})
+
+t.test('an alarm stands until its file is removed, whatever becomes of the file', async (t) => {
+  const directory = t.testdir()
+  const file = join(directory, 'base.alarm.json')
+  const first = await openAlarm(directory, 'base')
+  t.equal(first.alarm, undefined)
+  await first.raise('two roots', '2026-01-01T00:00:00Z')
+  await first.raise('another', '2026-01-02T00:00:00Z')
+  t.match(first.alarm, { title: 'two roots' })
+  t.match((await openAlarm(directory, 'base')).alarm, { title: 'two roots', since: '2026-01-01T00:00:00Z' })
+  t.equal((await openAlarm(directory, 'other')).alarm, undefined)
+  t.same(await damagedAlarms(directory), [])
+  const whole = readFileSync(file)
+  for (const bytes of ['', '{}', whole.subarray(0, 20), Buffer.from(whole).fill(0x20, 8, 9)]) {
+    writeFileSync(file, bytes)
+    t.match((await openAlarm(directory, 'base')).alarm, { title: /damaged/ })
+    t.same(await damagedAlarms(directory), ['base.alarm.json'])
+  }
+  rmSync(file)
+  t.equal((await openAlarm(directory, 'base')).alarm, undefined)
+})
+
+t.test('an alarm that can not be written stands in memory, and is written when it can be', async (t) => {
+  const directory = join(t.testdir(), 'later')
+  const alarm = await openAlarm(directory, 'base')
+  await t.rejects(alarm.raise('two roots', '2026-01-01T00:00:00Z'), { code: 'IO' })
+  t.match(alarm.alarm, { title: 'two roots' })
+  mkdirSync(directory)
+  await alarm.raise('two roots', '2026-01-03T00:00:00Z')
+  t.match((await openAlarm(directory, 'base')).alarm, { since: '2026-01-01T00:00:00Z' })
 })
 
 t.test('a damaged journal is set aside and named', async (t) => {

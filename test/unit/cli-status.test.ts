@@ -1,7 +1,9 @@
 import t from 'tap'
+import { ago } from '../../cli/ago.ts'
+import { chainRows } from '../../cli/chain-rows.ts'
 import { statusCode } from '../../cli/commands/status.ts'
 import { type LiveState, supervisorHealth } from '../../cli/live-state.ts'
-import { ago, statusText } from '../../cli/status-text.ts'
+import { statusText } from '../../cli/status-text.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 
 const now = new Date('2026-01-01T00:10:00Z')
@@ -28,6 +30,7 @@ const supervisor: SupervisorState = {
   },
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
+  served: [],
   children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
 }
 const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
@@ -79,6 +82,35 @@ t.test('rules that somebody changed and that were restored are a note, not an al
   t.match(statusText(state, now), /nft changed the gateway's rules/)
 })
 
+t.test('where strangers are served stands in the status, and why not', async (t) => {
+  const listen = '0.0.0.0:8480'
+  const well = live({ ...supervisor, served: [{ name: 'log-server', listen }] })
+  t.equal(statusCode(well), 0)
+  t.match(statusText(well, now), /served +log-server on 0\.0\.0\.0:8480/)
+  const taken = live({
+    ...supervisor,
+    served: [{ name: 'log-server', listen, why: 'another program has this port' }],
+  })
+  t.match(taken.health, [{ code: 'log-server.not-listening', severity: 'warning' }])
+  t.match(statusText(taken, now), /NOT on 0\.0\.0\.0:8480: another program has this port/)
+})
+
+t.test('too few witnesses are a warning, another history at one of them an error', async (t) => {
+  const fine = { name: 'a', alarm: false }
+  const silent = { name: 'b', error: 'no answer in time', alarm: false }
+  const cosigning = { atLeast: 1, size: '12', time: '2026-01-01T00:09:48Z', witnesses: [fine, silent] }
+  const enough = live({ ...supervisor, cosigning })
+  t.same(enough.health, [])
+  t.match(statusText(enough, now), /witnessed +12 leaves, 12 s ago, by at least 1 of 2 witnesses/)
+  const few = live({ ...supervisor, cosigning: { ...cosigning, atLeast: 2 } })
+  t.match(few.health, [{ code: 'witness.too-few', severity: 'warning', title: /b: no answer in time/ }])
+  const contradicted = { name: 'b', error: 'it has cosigned another root for 12 leaves', alarm: true }
+  const alarmed = live({ ...supervisor, cosigning: { ...cosigning, witnesses: [fine, contradicted] } })
+  t.match(alarmed.health, [{ code: 'witness.contradiction', severity: 'error' }])
+  const none = live({ ...supervisor, cosigning: { atLeast: 1, witnesses: [fine] } })
+  t.match(statusText(none, now), /witnessed +nothing yet/)
+})
+
 t.test('ages read in the largest sensible unit and are never negative', async (t) => {
   t.same(
     [
@@ -90,4 +122,37 @@ t.test('ages read in the largest sensible unit and are never negative', async (t
     ].map((time) => ago(time, now)),
     ['12 s', '3 min', '5 h', '2 d', '0 s'],
   )
+})
+
+t.test('a public chain shows its finality, its explorer, and for how long its money lasts', async (t) => {
+  const anchored = {
+    size: '1234',
+    root: 'ab',
+    block: 7,
+    time: '2026-01-01T00:07:00Z',
+    transaction: '0xabcd',
+    finality: 'finalized',
+  }
+  const base = {
+    name: 'base',
+    anchored,
+    currency: 'ETH',
+    explorer: 'https://basescan.org',
+    gatewayAddress: '0x01',
+  }
+  const money = { balance: '31200000000000000', spentToday: '400000000000000', lastAnchor: '3000000000000' }
+  const rows = (chain: Parameters<typeof chainRows>[0]) => chainRows(chain, now).map((row) => row.join(' '))
+  t.same(rows({ ...base, funds: { ...money, budget: '10000000000000000' } }), [
+    'anchor base: 1234 leaves in block 7, finalized, 3 min ago',
+    ' https://basescan.org/tx/0xabcd',
+    ' 0.0312 ETH, enough for about 10,000 anchors; 0.0004 of 0.01 ETH spent today',
+  ])
+  t.same(rows({ name: 'base', funds: { spentToday: '0' }, waitingSince: '2026-01-01T00:09:30Z' }), [
+    'anchor base: none yet; newer ones wait for 30 s',
+    ' the account was not asked for yet; 0 coins spent today',
+  ])
+  const label = 'development chain: no independent evidence'
+  t.same(rows({ name: 'development', anchored, label, waitingSince: '2026-01-01T00:09:30Z' }), [
+    `anchor development: 1234 leaves in block 7, 3 min ago (${label})`,
+  ])
 })

@@ -33,6 +33,10 @@ const enforcement: Enforcement = {
   leaseMs: 10_000,
 }
 
+const WITNESS_KEY = 'witness.example/w1+d9ed62c5+BO1JKMYo0cLG6ukDOJBZlWEpWSc6XGP5NjbBRhSshzfR'
+const LOG_KEY = 'other.example/log+b55a11f5+AcqTrBcFGHBx1nuDx/8O/oEI6OxFMFdddyaHkzPb2r58'
+const WITNESS = `{url: 'https://witness.example/', key: '${WITNESS_KEY}'}`
+
 function load(text: string): Config {
   writeFileSync(file, text)
   return loadConfig(file)
@@ -79,7 +83,7 @@ t.test('without a file, every default holds', async (t) => {
     recording: { durability: 'before-forward' },
     retention: { whenDiskFull: 'refuse' },
     ledger: { checkpointIntervalMs: 1000 },
-    anchoring: { maxDelayMs: 60000, maxLeaves: 1000 },
+    anchoring: { preset: 'bounded' },
     chains: [{ name: 'development', kind: 'development' }],
   })
 })
@@ -176,6 +180,21 @@ t.test('values that cannot work are refused', async (t) => {
     ['ledger: {origin: "a b"}\n', /log origin/],
     ['ledger: {origin: a+b}\n', /log origin/],
     ['ledger: {origin: ""}\n', /log origin/],
+    ['ledger: {http: {listen: 8480}}\n', /must be text/],
+    ['ledger: {http: {listen: "127.0.0.1"}}\n', /an address with a port/],
+    ['ledger: {http: {listen: "localhost:8480"}}\n', /an address with a port/],
+    ['ledger: {http: {listen: "::1:8480"}}\n', /an address with a port/],
+    ['ledger: {http: {listen: "0.0.0.0:80"}}\n', /from 1024 on/],
+    ['ledger: {http: {listen: "0.0.0.0:8480", entries: some}}\n', /true or false/],
+    ['ledger: {witnesses: {atLeast: 1, of: []}}\n', /at least 1/],
+    [`ledger: {witnesses: {atLeast: 2, of: [${WITNESS}]}}\n`, /fewer witnesses/],
+    [`ledger: {witnesses: {atLeast: 1, of: [${WITNESS}, ${WITNESS}]}}\n`, /stands here twice/],
+    [`ledger: {witnesses: {atLeast: 1, of: [{url: 'http://w', key: '${LOG_KEY}'}]}}\n`, /of type 0x04/],
+    [`ledger: {witness: {listen: '[::]:8481', name: w.example, logs: ['${WITNESS_KEY}']}}\n`, /of type 0x01/],
+    [
+      "ledger: {witness: {listen: '[::]:8481', name: 'a b', logs: ['x']}}\n",
+      /printable ASCII[\s\S]*not a verifier key/,
+    ],
     ['chains: []\n', /at least one chain/],
     ['chains: [{name: a, kind: rpc}]\n', /missing key `chainId`[\s\S]*missing key `rpc`/],
     ['chains: [{name: a, kind: rpc, chainId: 1, rpc: ["file:///etc/passwd"]}]\n', /http/],
@@ -187,9 +206,24 @@ t.test('values that cannot work are refused', async (t) => {
       'chains: [{name: a, kind: development}, {name: a, kind: rpc, chainId: 1, rpc: ["http://x"]}]\n',
       /another chain/,
     ],
+    ['chains: [{name: a}]\n', /missing key `chainId`[\s\S]*ethereum, sepolia, base[\s\S]*missing key `rpc`/],
+    ['chains: [{name: base}]\n', /missing key `rpc`/],
+    ['chains: [{name: base, kind: lava}]\n', /`development`, `rpc`/],
+    ['chains: [{name: base, chainId: 1, rpc: ["http://x"]}]\n', /Base has the chain id 8453, not 1/],
+    ['chains: [{name: base, kind: development}]\n', /is the network Base/],
+    ['chains: [{name: base, rpc: ["http://x"], currency: POL}]\n', /Base pays in ETH/],
+    [
+      'chains: [{name: base, rpc: ["http://x"]}, {name: b, chainId: 8453, rpc: ["http://y"]}]\n',
+      /`base` is chain 8453 already/,
+    ],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {strategy: quick}}]\n', /percentile from 1 to 99/],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {strategy: 0}}]\n', /percentile|at least 1/],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {maxPerDay: 1e-7}}]\n', /plain decimal number/],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {maxPerDay: -1}}]\n', /plain decimal number/],
+    ['chains: [{name: base, rpc: ["http://x"], fees: {maxperday: 1}}]\n', /did you mean `maxPerDay`/],
+    ['chains: [{name: a, chainId: 5, rpc: ["http://x"], fees: {model: x}}]\n', /`op-stack`/],
     ['chains: [{name: a, kind: development, owner: "0x1"}]\n', /40 hex digits/],
     ['chains: [{name: a, kind: development, policy: HEAD}]\n', /head/],
-    ['chains: [{name: a}]\n', /missing key `kind`/],
     ['chains:\n', /must be a list, not nothing/],
   ]
   for (const [text, message] of cases) t.match(failure(text).message, message, text)
@@ -216,6 +250,19 @@ t.test('DNS servers are read with and without a port', async (t) => {
   ])
 })
 
+t.test('a log is served and witnessed only where that is set', async (t) => {
+  const { http, witness, witnesses } = loadConfig(undefined, absent).ledger
+  t.same([http, witness, witnesses], [undefined, undefined, undefined])
+  const { ledger } = load(`ledger:
+  http: {listen: '[::]:8480'}
+  witnesses: {atLeast: 1, of: [${WITNESS}]}
+  witness: {listen: '127.0.0.1:8481', name: w.example/us, logs: ['${LOG_KEY}']}
+`)
+  t.strictSame(ledger.http, { listen: { address: '::', port: 8480 }, entries: false })
+  t.strictSame(ledger.witnesses?.of, [{ url: 'https://witness.example/', key: WITNESS_KEY }])
+  t.strictSame(ledger.witness?.listen, { address: '127.0.0.1', port: 8481 })
+})
+
 t.test('a public chain is taken as given', async (t) => {
   const chain = {
     name: 'sepolia',
@@ -227,6 +274,30 @@ t.test('a public chain is taken as given', async (t) => {
   const contract = `0x${'aB'.repeat(20)}`
   const full = { ...chain, contract, owner: contract, policy: 'history', confirmations: 12 }
   t.strictSame(load(`chains: [${JSON.stringify(full)}]\n`).chains, [full])
+})
+
+t.test('a network known by name needs an endpoint and nothing else', async (t) => {
+  const rpc = ['https://rpc.example.com/v2/key']
+  const text = `chains: [{name: base, rpc: ${JSON.stringify(rpc)}}, {name: development}, {name: my-chain, chainId: 7777, rpc: ["http://x"]}]\n`
+  t.strictSame(load(text).chains, [
+    { name: 'base', kind: 'rpc', chainId: 8453, rpc },
+    { name: 'development', kind: 'development' },
+    { name: 'my-chain', kind: 'rpc', chainId: 7777, rpc: ['http://x'] },
+  ])
+})
+
+t.test('fees are taken digit by digit, strategies as percentiles', async (t) => {
+  const fees = (text: string) => {
+    const [chain] = load(`chains: [{name: base, rpc: ["http://x"], fees: {${text}}}]\n`).chains
+    return chain?.kind === 'rpc' ? chain.fees : undefined
+  }
+  t.strictSame(fees('strategy: slow'), { percentile: 10 })
+  t.strictSame(fees('strategy: fast, maxPerDay: 0.05, maxPerAnchor: "0.0000005"'), {
+    maxPerDay: '0.05',
+    maxPerAnchor: '0.0000005',
+    percentile: 90,
+  })
+  t.strictSame(fees('strategy: 75, maxGwei: 3'), { maxGwei: '3', percentile: 75 })
 })
 
 t.test('a configuration is plain, frozen data', async (t) => {

@@ -153,7 +153,9 @@ t.test('refuses what is not exactly a checkpoint', async (t) => {
     `o\n-5\n${root}\n`,
     `o\n\n${root}\n`,
     `o\n5\n${root}`,
-    `o\n5\n${root}\nextension\n`,
+    `o\n5\n${root}\n\nextension\n`,
+    `o\n5\n${root}\nextension`,
+    `o\n5\n${root}\n\n`,
     `o\n5\n${root.slice(0, -1)}\n`,
     `o\n5\n${Buffer.alloc(31).toString('base64')}\n`,
     `o\n9223372036854775808\n${root}\n`,
@@ -165,6 +167,21 @@ t.test('refuses what is not exactly a checkpoint', async (t) => {
     t.throws(() => parseCheckpoint(bad), { code: 'MALFORMED_CHECKPOINT' }, JSON.stringify(bad))
   }
   t.equal(parseCheckpoint(`o\n0\n${EMPTY_ROOT.toString('base64')}\n`).size, 0n)
+})
+
+t.test("reads another log's extension lines, which change nothing", async (t) => {
+  const text = `${formatCheckpoint(CHECKPOINT)}one\ntwo\n`
+  const note = noteOf(text, alice)
+  t.same(verifyCheckpoint(note, alice.verifierKey), { ...CHECKPOINT, note })
+  t.throws(() => verifyCheckpoint(note.replace('two', 'too'), alice.verifierKey), { code: 'BAD_SIGNATURE' })
+})
+
+t.test('counts a key that signed twice once, and refuses its second signature where it is bad', async (t) => {
+  const note = noteOf('text\n', alice, alice)
+  t.equal(verifyNote(note, [alice.verifierKey]).signatures.length, 1)
+  const forged = formatNote('text\n', parseVerifierKey(alice.verifierKey), bob.sign(Buffer.from('text\n')))
+  const bad = `${noteOf('text\n', alice)}${forged.slice('text\n\n'.length)}`
+  t.throws(() => verifyNote(bad, [alice.verifierKey]), { code: 'BAD_SIGNATURE' })
 })
 
 t.test("refuses a checkpoint of one origin under another's key", async (t) => {

@@ -10,7 +10,13 @@ import { join } from 'node:path'
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { type Authority, createAuthority, issueLeaf } from '../../ca/authority.ts'
 import { Worker, type WorkerOptions } from '../../daemon/proxy/worker.ts'
-import { type Frame, FrameReader, FrameType, frameHeader } from '../../daemon/recorder/protocol.ts'
+import {
+  type Admission,
+  type Frame,
+  FrameReader,
+  FrameType,
+  frameHeader,
+} from '../../daemon/recorder/protocol.ts'
 import { loadPolicy, type Policy } from '../../policies/policy.ts'
 import type { RulesInForce } from '../../policies/rules.ts'
 import { shippedDirectory } from '../../policies/shipped.ts'
@@ -133,6 +139,18 @@ export class FakeRecorder {
       : Buffer.from(JSON.stringify({ code: 'ENOSPC', message: 'disk full' }))
     const type = durable ? FrameType.Durable : FrameType.Failed
     socket.write(Buffer.concat([frameHeader(type, exchange, Date.now(), payload.length), payload]))
+  }
+
+  /** Says that the record of an exchange has reached its level. */
+  reach(exchange: number, socket = [...this.sockets][0] as Socket): void {
+    socket.write(frameHeader(FrameType.Reached, exchange, Date.now(), 0))
+  }
+
+  /** Says whether exchanges may begin. */
+  admit(admission: Admission): void {
+    const payload = Buffer.from(JSON.stringify(admission))
+    const header = frameHeader(FrameType.Admission, 0, Date.now(), payload.length)
+    for (const socket of this.sockets) socket.write(Buffer.concat([header, payload]))
   }
 
   until(when: () => boolean, timeout = 5000): Promise<void> {

@@ -65,9 +65,12 @@ async function intakeOn(dir: string, fs: FileSystem) {
   const finalised: FinaliseRequest[] = []
   const lost: LostSpan[] = []
   const pauses: boolean[] = []
+  const held: string[] = []
   const intake = new Intake(journal, {
     finalise: (request) => finalised.push(request),
     lost: (span) => lost.push(span),
+    held: (id, _peer, exchange) => held.push(`${id} ${exchange}`),
+    gone: () => held.push('gone'),
     pause: (paused) => pauses.push(paused),
   })
   const replies: { type: FrameType; exchange: number; payload: Buffer }[] = []
@@ -77,7 +80,7 @@ async function intakeOn(dir: string, fs: FileSystem) {
   const say = (...frames: Buffer[]) => {
     for (const one of new FrameReader().push(Buffer.concat(frames))) connection.frame(one)
   }
-  return { journal, intake, connection, finalised, lost, pauses, replies, say }
+  return { journal, intake, connection, finalised, lost, pauses, held, replies, say }
 }
 
 const request = (exchange: number, id: string, body = 'hi') => [

@@ -146,7 +146,7 @@ t.test('accounts are looked up in this machine’s database', async (t) => {
   t.equal(found.group('no-such-group-here'), undefined)
 })
 
-t.test('the hosts of public chains are the gateway’s own', async (t) => {
+t.test('the hosts of public chains and of witnesses are the gateway’s own', async (t) => {
   const rpc = ['https://RPC.example.org/v2/key', 'http://[2001:DB8::7]:8545', 'http://198.51.100.7:8545/']
   const { ownHosts, policy } = loadRules({
     policiesDir: shippedDirectory,
@@ -156,9 +156,13 @@ t.test('the hosts of public chains are the gateway’s own', async (t) => {
       { name: 'a', kind: 'rpc', chainId: 1, rpc },
       { name: 'b', kind: 'rpc', chainId: 2, rpc: rpc.slice(0, 1) },
     ],
+    ledger: {
+      checkpointIntervalMs: 1000,
+      witnesses: { atLeast: 1, of: [{ url: 'https://witness.example.org/w/', key: 'unused here' }] },
+    },
   })
   t.equal(policy.name, 'lockdown')
-  t.strictSame(ownHosts, ['198.51.100.7', '2001:db8::7', 'rpc.example.org'])
+  t.strictSame(ownHosts, ['198.51.100.7', '2001:db8::7', 'rpc.example.org', 'witness.example.org'])
 })
 
 t.test('named agents and rules of records get ids too', async (t) => {

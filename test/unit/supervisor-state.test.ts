@@ -60,6 +60,7 @@ const state: SupervisorState = {
   },
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
+  served: [],
   children: [],
 }
 

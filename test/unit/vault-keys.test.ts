@@ -17,7 +17,8 @@ import { type Keys, loadOrCreateKeys, openBodyKey, wipeKeys } from '../../daemon
 import { openSealed, sealTo } from '../../daemon/vault/sealed-file.ts'
 import type { Vault } from '../../daemon/vault/vault.ts'
 import { VaultError } from '../../daemon/vault/vault-error.ts'
-import { publishVerifierKey } from '../../daemon/vault/verifier-key.ts'
+import { publishVerifierKey, WITNESS_VERIFIER_KEY_FILE } from '../../daemon/vault/verifier-key.ts'
+import { openWitnessKey, readWitnessKey } from '../../daemon/vault/witness-key.ts'
 
 const ownership = { owner: process.getuid?.() ?? 0 }
 const NAMES = ['log', 'gateway', 'body', 'fingerprint']
@@ -256,4 +257,20 @@ t.test('wiping leaves no private byte in memory', async (t) => {
   for (const key of [keys.log.privateKey, keys.gateway, keys.body, keys.fingerprint]) {
     t.ok(key.equals(Buffer.alloc(32)))
   }
+})
+
+t.test('the witness key is made when it is first asked for, and never replaced', async (t) => {
+  const { vault, dir, load } = await machine(t)
+  await load()
+  t.equal(await readWitnessKey(vault, dir, ownership), undefined)
+  const seed = await openWitnessKey(vault, dir, ownership)
+  t.same(await openWitnessKey(vault, dir, ownership), seed)
+  await load()
+  await publishVerifierKey(dir, 'w.example+00000000+AAAA', WITNESS_VERIFIER_KEY_FILE)
+  const file = join(dir, 'witness.sealed')
+  renameSync(file, `${file}.away`)
+  await t.rejects(openWitnessKey(vault, dir, ownership), { code: 'keys-incomplete' })
+  t.notOk(readdirSync(dir).includes('witness.sealed'))
+  await sealTo(vault, file, 'witness-key', Buffer.from('short'))
+  await t.rejects(openWitnessKey(vault, dir, ownership), { code: 'secret-invalid' })
 })

@@ -25,6 +25,17 @@ export class AgentWindow {
     return this.#room > 0 && this.#initial + balance > 0
   }
 
+  /** Bytes that it takes of a stream. @param balance as {@link takes} has it */
+  roomFor(balance: number): number {
+    return Math.max(0, Math.min(this.#room, this.#initial + balance))
+  }
+
+  /** Bytes go out for which the provider has the room back already. */
+  sentAgain(length: number): void {
+    this.#room -= length
+    this.#debt += length
+  }
+
   passed(length: number): void {
     this.#room -= length
   }

@@ -20,6 +20,8 @@ export interface BothEnds extends ExchangeHost {
   tunnels: boolean
   /** The agent sent or took something of an exchange. */
   progressed(): void
+  /** The agent takes more: answers that were held may go on. */
+  answersGoOn(): void
   /** The agent takes more: what waited for that may come. */
   windowOpened(): void
   /** Tells the agent that no new stream is taken, and closes once those under way are over. */

@@ -13,7 +13,7 @@ export interface ExchangeHost {
   readonly shared: Shared
   readonly governed: Governed
   readonly streams: Pick<Streams<OnStream>, 'opened' | 'ofAgent'>
-  readonly window: Pick<AgentWindow, 'takes'>
+  readonly window: Pick<AgentWindow, 'takes' | 'roomFor' | 'sentAgain'>
   readonly toAgent: Sender
   /** What is sent while there is no connection is lost. */
   readonly toProvider: Sender

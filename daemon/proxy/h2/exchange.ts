@@ -10,17 +10,19 @@ import type { Outcome } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
 import type { Judged } from '../examination/judged.ts'
 import { PolicyBlock } from '../examination/policy-block.ts'
+import { refuseForAnchoring } from '../holding/errors.ts'
 import type { ProxyError } from '../proxy-error.ts'
 import { recordId } from '../record-id.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import { type Governed, recordRefusal } from '../relay/facts.ts'
 import { asProxyError, closed, unreadableAnswer, unrecordable } from '../relay/failure.ts'
 import { Recording } from '../relay/recording.ts'
-import { Answer, type AnswerSink } from './answer.ts'
+import { Answer, type AnswerOut, type AnswerSink } from './answer.ts'
 import { endPayload, factsAtEnd, saidOf } from './end-payload.ts'
 import type { ExchangeHost } from './exchange-host.ts'
 import { CODE } from './frame.ts'
 import { type RecordedHead, type RequestFields, recordedHead } from './heads.ts'
+import { H2HeldAnswer } from './held-answer.ts'
 import { HeldStream } from './held-stream.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Answered } from './own-answer.ts'
@@ -45,6 +47,11 @@ export class H2Exchange
   #recording: Recording | undefined
   /** What the stream becomes, where that is recorded turn by turn. */
   #webSocket: WebSocketStream | undefined
+  /** Its answer, where that waits for its record to be anchored. */
+  #held: H2HeldAnswer | undefined
+  /** The provider's word after an answer that is held. */
+  #afterwards: number | undefined
+  readonly #direct: AnswerOut
   #upgraded = false
   #over = false
 
@@ -58,7 +65,11 @@ export class H2Exchange
     this.#wanted = recorded
     this.outgoing = new Outgoing(host, this, () => this.lookComplete())
     this.request = new Request(host, fields, this.outgoing, this)
-    this.#answer = new Answer(host, stream, this)
+    this.#answer = new Answer(host, this)
+    this.#direct = {
+      headers: (list, endStream) => host.toAgent.headers(stream, list, endStream),
+      data: ({ frame }) => host.toAgent.passData(stream, frame.raw),
+    }
   }
 
   get providerStream(): number {
@@ -79,6 +90,7 @@ export class H2Exchange
   }
 
   get waitsForProvider(): boolean {
+    if (this.#held && this.#over) return this.#held.waits
     if (this.#answer.done) return false
     if (this.#answer.headed) return this.#host.window.takes(this.outgoing.balance)
     return this.requestDone || this.#fields.tunnel
@@ -105,6 +117,14 @@ export class H2Exchange
   goesOn(head: RecordedHead, judged: Judged | undefined): void {
     const { shared, failure } = this.#host
     const recorded = judged ? this.#under(judged) : this.#wanted
+    const { refused } = shared.recorder
+    if (recorded && refused !== undefined) {
+      const { asked: method, target } = this.#fields
+      const error = refuseForAnchoring(shared, recorded, refused, { method, target: target.path })
+      this.#host.answer(this, error)
+      this.#end('blocked', error)
+      return
+    }
     if (recorded) {
       if (this.#fields.webSocket) this.#webSocket = new WebSocketStream(this.#host, this.outgoing, this)
       this.#recording = Recording.open(shared, recorded, head, this)
@@ -166,10 +186,23 @@ export class H2Exchange
     if (this.#answering(() => this.#answer.headers(list))) this.#webSocket?.begin()
   }
 
-  /** @returns false where it goes nowhere */
+  /** @returns false where the agent is given nothing of it now */
   answerData(data: DataFrame): boolean {
+    if (this.#held) {
+      this.#answering(() => this.#answer.data(data))
+      return false
+    }
     this.outgoing.answerPassed(data.frame.payload.length)
     return this.#answering(() => this.#answer.data(data))
+  }
+
+  get out(): AnswerOut {
+    return this.#held ?? this.#direct
+  }
+
+  /** The agent takes more. */
+  goOn(): void {
+    this.#held?.flush()
   }
 
   #answering(step: () => void): boolean {
@@ -188,7 +221,31 @@ export class H2Exchange
     this.#upgraded = this.#fields.tunnel && status >= 200 && status < 300
     const response = recordedHead(list.fields)
     this.#recording?.responseHead(response)
+    if (status >= 200) this.#hold()
     if (this.#webSocket && status >= 200) this.#switched(this.#webSocket, response)
+  }
+
+  /** From here on nothing goes to the agent before the record of it is anchored, where the settings say so. */
+  #hold(): void {
+    const { shared } = this.#host
+    if (!shared.holds.settings || !this.#recording || !this.#wanted || this.#fields.tunnel) return
+    this.#held = new H2HeldAnswer(this.#host, this.#wanted, this.#recording.id, this)
+  }
+
+  handedOut(): void {
+    if (this.#afterwards !== undefined) this.#host.toAgent.reset(this.stream, this.#afterwards)
+    this.#host.over(this)
+  }
+
+  /** The record of it could not be anchored in time: the provider's answer stays here. */
+  withheld(error: ProxyError): void {
+    if (!this.#over) {
+      this.fail('blocked', error)
+      return
+    }
+    this.#host.shared.counters.failed += 1
+    this.#cut(error)
+    this.#host.over(this)
   }
 
   /** The handshake's record ends here; each turn makes one of its own. */
@@ -222,16 +279,30 @@ export class H2Exchange
   }
 
   agentReset(code: number): void {
+    this.#held?.abandon()
+    if (this.#over) {
+      this.#host.over(this)
+      return
+    }
+    this.#held = undefined
     this.outgoing.reset(code)
     this.#end(this.#answer.done ? 'complete' : 'client-aborted')
   }
 
   providerReset(code: number): void {
+    if (this.#over) return
+    if (this.#held && this.#answer.done) {
+      this.#afterwards = code
+      this.#end('complete')
+      return
+    }
     this.#host.toAgent.reset(this.stream, code)
     if (this.#answer.done) {
       this.#end('complete')
       return
     }
+    this.#held?.drop()
+    this.#held = undefined
     this.#host.shared.counters.failed += 1
     this.#end('upstream-aborted', closed(`${this.#host.governed.name} reset the stream with code ${code}`))
   }
@@ -264,6 +335,7 @@ export class H2Exchange
     this.#host.shared.counters.unrecorded += 1
     this.#recording = undefined
     this.#host.proceed(this)
+    this.#held?.letGo()
     this.#webSocket?.goOn()
     if (this.requestDone || this.#fields.tunnel) this.#release()
   }
@@ -285,9 +357,17 @@ export class H2Exchange
     this.#host.shared.counters.failed += 1
     this.outgoing.reset(CODE.cancel)
     // Before the end, with which the connection may close.
-    if (this.#answer.begun) this.#host.toAgent.reset(this.stream, CODE.internalError)
-    else this.#host.answer(this, error)
+    this.#cut(error)
+    this.#held = undefined
     this.#end(outcome, error)
+  }
+
+  /** What the agent gets in place of the answer, or of the rest of it. */
+  #cut(error: ProxyError): void {
+    this.#held?.drop()
+    if (this.#held ? this.#held.begun : this.#answer.begun)
+      this.#host.toAgent.reset(this.stream, CODE.internalError)
+    else this.#host.answer(this, error)
   }
 
   #end(outcome: Outcome, error?: ProxyError): void {
@@ -298,11 +378,13 @@ export class H2Exchange
     this.#webSocket?.end(outcome, error && saidOf(error))
     this.outgoing.drop()
     const { trailers } = this.#answer
-    this.#recording?.end({
+    const payload = {
       ...endPayload(this.#host, outcome, this.providerStream > 0, error),
       ...(trailers === undefined ? {} : { trailers }),
       ...(this.#upgraded ? { upgraded: true } : {}),
-    })
-    this.#host.over(this)
+    }
+    this.#recording?.end(payload, this.#held?.listener)
+    if (this.#held) this.#held.whole()
+    else this.#host.over(this)
   }
 }

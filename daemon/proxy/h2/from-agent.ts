@@ -101,6 +101,7 @@ export class FromAgent implements FrameHandler {
     const { toAgent, toProvider, fromProvider, window, upstream } = this.#ends
     const passed = settingsForProvider(entries)
     window.settings(entries)
+    this.#ends.answersGoOn()
     toAgent.limitTable(settingOf(entries, SETTING.headerTableSize))
     if (!upstream) {
       toAgent.acknowledgeSettings()
@@ -131,11 +132,14 @@ export class FromAgent implements FrameHandler {
     this.#ends.progressed()
     if (stream > 0) {
       this.#known(stream)
-      this.#ends.streams.ofAgent(stream)?.outgoing.agentTakes(increment)
+      const exchange = this.#ends.streams.ofAgent(stream)
+      exchange?.outgoing.agentTakes(increment)
+      exchange?.goOn()
       return
     }
     const rest = this.#ends.window.given(increment)
     if (rest > 0) this.#ends.toProvider.windowUpdate(0, rest)
+    this.#ends.answersGoOn()
     this.#ends.windowOpened()
   }
 

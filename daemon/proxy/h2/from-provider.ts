@@ -36,12 +36,14 @@ export class FromProvider implements FrameHandler {
   }
 
   settings(entries: Settings): void {
-    const { toAgent, toProvider, fromAgent } = this.#ends
-    const passed = settingsForAgent(entries)
+    const { toAgent, toProvider, fromAgent, shared } = this.#ends
+    // What is said on a stream's WebSocket can't be held: clients open a connection for it instead.
+    const tunnels = shared.holds.settings === undefined
+    const passed = settingsForAgent(entries).filter(([id]) => tunnels || id !== SETTING.enableConnectProtocol)
     toProvider.limitTable(settingOf(entries, SETTING.headerTableSize))
     fromAgent.allowFrames(settingOf(passed, SETTING.maxFrameSize))
     this.#windowsBegin(settingOf(passed, SETTING.initialWindowSize))
-    if (settingOf(entries, SETTING.enableConnectProtocol) === 1) this.#ends.tunnels = true
+    if (settingOf(passed, SETTING.enableConnectProtocol) === 1) this.#ends.tunnels = true
     toAgent.settings(passed)
   }
 

@@ -25,6 +25,8 @@ export class Outgoing implements Waiting {
   /** What the agent takes of an answer to a request that isn't out yet. */
   #credit = 0
   #balance = 0
+  /** What the agent gives for bytes of the answer for which the provider has the room back already. */
+  #debt = 0
 
   /** @param emptied nothing waits for the provider any more */
   constructor(host: ExchangeHost, exchange: OnStream, emptied: () => void) {
@@ -145,11 +147,20 @@ export class Outgoing implements Waiting {
     this.#balance -= length
   }
 
+  /** Bytes of a held answer go out. */
+  answerHandedOut(length: number): void {
+    this.#balance -= length
+    this.#debt += length
+  }
+
   /** The agent takes more of the answer. */
   agentTakes(increment: number): void {
     this.#balance += increment
-    if (this.#stream > 0) this.#host.toProvider.windowUpdate(this.#stream, increment)
-    else this.#credit += increment
+    const kept = Math.min(increment, this.#debt)
+    const rest = increment - kept
+    this.#debt -= kept
+    if (this.#stream === 0) this.#credit += rest
+    else if (rest > 0) this.#host.toProvider.windowUpdate(this.#stream, rest)
   }
 
   /** The provider takes more of the request. @returns what the agent is to be given of it */

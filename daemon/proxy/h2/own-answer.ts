@@ -1,8 +1,8 @@
 /** The gateway's own answer on a stream, as http/answer.ts has it for HTTP/1.1. */
 import type { HeaderField } from '../../wire/hpack.ts'
-import { blockAnswer, blockText, PolicyBlock } from '../examination/policy-block.ts'
 import { answerBody } from '../http/answer.ts'
 import { type ProxyError, statusOf } from '../proxy-error.ts'
+import { grpcStatus, ShapedError, shapedAnswer, shapedText } from '../shaped-error.ts'
 import type { AgentWindow } from './agent-window.ts'
 import type { Sender } from './sender.ts'
 
@@ -17,16 +17,13 @@ export interface Answered {
   readonly requestDone: boolean
 }
 
-/** https://grpc.io/docs/guides/status-codes/ */
-const PERMISSION_DENIED = '7'
-
 /** On a stream that had no answer yet. Where the agent has no room for the body, it gets the status alone. */
 export function sendOwnAnswer(
   { toAgent, window }: { readonly toAgent: Sender; readonly window: AgentWindow },
   { stream, method, grpc }: Omit<Answered, 'requestDone'>,
   error: ProxyError,
 ): void {
-  if (grpc && error instanceof PolicyBlock) {
+  if (grpc && error instanceof ShapedError) {
     toAgent.headers(stream, trailersOnly(error), true)
     return
   }
@@ -43,7 +40,7 @@ export function sendOwnAnswer(
 }
 
 function answerOf(error: ProxyError) {
-  if (error instanceof PolicyBlock) return blockAnswer(error)
+  if (error instanceof ShapedError) return shapedAnswer(error)
   return {
     status: statusOf(error.code),
     fields: [['content-type', 'application/json']] as const,
@@ -52,11 +49,11 @@ function answerOf(error: ProxyError) {
 }
 
 /** https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses */
-const trailersOnly = (error: PolicyBlock): HeaderField[] => [
+const trailersOnly = (error: ShapedError): HeaderField[] => [
   field(':status', '200'),
   field('content-type', 'application/grpc'),
-  field('grpc-status', PERMISSION_DENIED),
-  field('grpc-message', percentEncoded(blockText(error))),
+  field('grpc-status', grpcStatus(error)),
+  field('grpc-message', percentEncoded(shapedText(error))),
 ]
 
 /** All but printable ASCII, and the per cent sign itself. */

@@ -137,6 +137,11 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
     this.#progress = this.shared.deadlines.now
   }
 
+  answersGoOn(): void {
+    if (!this.shared.holds.settings) return
+    for (const exchange of this.streams.all()) exchange.goOn()
+  }
+
   windowOpened(): void {
     if (!this.upstream || !this.fromProvider.held) return
     this.#run(this.fromProvider, (receiver) => receiver.resume())

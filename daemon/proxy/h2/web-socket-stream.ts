@@ -48,6 +48,7 @@ export class WebSocketStream {
   /** The provider accepts it; {@link begin} is to follow when the agent knows. */
   open(governed: Governed, connection: Connection): void {
     this.#relay = new WebSocketRelay(this.#host.shared, governed, connection, {
+      toAgent: (bytes) => this.#host.toAgent.data(this.#sink.stream, bytes, false),
       toProvider: (bytes) => this.#toProvider(bytes),
       pauseAgent: (paused) => this.#pause(this.#pauses.agent, paused),
       pauseProvider: (paused) => this.#pause(this.#pauses.provider, paused),

@@ -1,18 +1,18 @@
 /** The gateway's own answers: JSON that SDKs show as it is, shaped like the providers' error objects. */
 import { STATUS_CODES } from 'node:http'
-import { blockAnswer, PolicyBlock } from '../examination/policy-block.ts'
 import { type ProxyError, type ProxyErrorCode, statusOf } from '../proxy-error.ts'
+import { ShapedError, shapedAnswer } from '../shaped-error.ts'
 
 /** A whole response; the connection ends after it. `message` must hold no header value and no body. */
 export function gatewayAnswer(code: ProxyErrorCode, message: string, method: string | undefined): Buffer {
   return response(statusOf(code), [['Content-Type', 'application/json']], answerBody(code, message), method)
 }
 
-/** The same for an error of an exchange; of one that a rule blocks, in the provider's own shape. */
+/** The same for an error of an exchange; in the provider's own shape where it has one. */
 export function answerTo(error: ProxyError, method: string | undefined): Buffer {
-  if (!(error instanceof PolicyBlock))
+  if (!(error instanceof ShapedError))
     return gatewayAnswer(error.code, `${error.message}. ${error.remedy}`, method)
-  const { status, fields, body } = blockAnswer(error)
+  const { status, fields, body } = shapedAnswer(error)
   return response(status, fields, body, method)
 }
 

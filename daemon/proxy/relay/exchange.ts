@@ -11,6 +11,8 @@ import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
 import type { Judged } from '../examination/judged.ts'
 import { PolicyBlock } from '../examination/policy-block.ts'
+import { refuseForAnchoring, unholdable } from '../holding/errors.ts'
+import { HeldAnswer } from '../holding/held-answer.ts'
 import { keepAliveSeconds, persists } from '../http/framing.ts'
 import type { RequestHead, ResponseHead } from '../http/head.ts'
 import type { ProxyError } from '../proxy-error.ts'
@@ -36,6 +38,8 @@ export class Exchange
   readonly #supply: Supply
   readonly #answer: Answer
   #recording: Recording | undefined
+  /** The answer, where it waits for its record to be anchored. */
+  #held: HeldAnswer | undefined
   #upgrade: Upgrade | undefined
   #agentEnded = false
   #upstreamEnded = false
@@ -43,6 +47,8 @@ export class Exchange
   #heard = false
   #answered = false
   #over = false
+  /** The connection may be used again once the answer is handed out. */
+  #persistent = false
 
   /**
    * Parses and checks the head; nothing is sent anywhere yet.
@@ -92,6 +98,11 @@ export class Exchange
   }
 
   go(recorded: Governed | undefined, head: RequestHead): void {
+    const { refused } = this.#shared.recorder
+    if (recorded && refused !== undefined) {
+      this.#refuse(refuseForAnchoring(this.#shared, recorded, refused, this.request))
+      return
+    }
     if (recorded && !this.#record(recorded, head)) this.unrecorded('the recorder can’t be reached')
     if (!this.#over) this.#supply.start()
   }
@@ -111,13 +122,18 @@ export class Exchange
     } else {
       recordRefusal(this.#shared, recorded ?? governed, judged.rule ?? governed.rule, error.message)
     }
+    this.#refuse(error)
+  }
+
+  #refuse(error: ProxyError): void {
     this.#supply.giveBack(this.#end('blocked', error), this.#heard)
     this.#agent.answer(error)
   }
 
   /** More bytes from the agent; says the index after the last one that belongs here. @throws ProxyError malformed_chunk */
   more(bytes: Buffer): number {
-    if (this.#over) return bytes.length
+    // The next request, while this one's answer is held.
+    if (this.#over) return this.#held && this.requestDone ? 0 : bytes.length
     if (!this.#upgrade) return this.requestDone ? 0 : this.#request.take(bytes, 0)
     this.#upgrade.fromAgent(bytes)
     this.checkRecorder()
@@ -146,6 +162,19 @@ export class Exchange
 
   head(head: ResponseHead): void {
     this.#recording?.responseHead(head)
+    if (head.status >= 200) this.#hold()
+  }
+
+  /** From here on nothing goes to the agent before the record of it is anchored, where the settings say so. */
+  #hold(): void {
+    const { recorded } = this.#request
+    if (!this.#shared.holds.settings || !this.#recording || !recorded) return
+    this.#held = new HeldAnswer(this.#shared, recorded, this.#recording.id, {
+      write: (bytes) => this.#write(bytes),
+      pauseProvider: (paused) => this.#upstream?.[paused ? 'pause' : 'resume'](PAUSED_BY.holding),
+      handedOut: () => this.#agent.finished(this.#persistent),
+      withheld: (error) => this.#withhold(error),
+    })
   }
 
   body(parts: readonly Buffer[]): void {
@@ -155,6 +184,15 @@ export class Exchange
 
   forward(raw: Buffer): void {
     if (raw.length === 0) return
+    if (this.#held) this.#held.push(raw)
+    else if (!this.#upgrade?.holds) this.#write(raw)
+  }
+
+  toAgent(bytes: Buffer): void {
+    this.#write(bytes)
+  }
+
+  #write(raw: Buffer): void {
     this.#answered = true
     if (!this.#agent.write(raw)) this.#upstream?.pause(PAUSED_BY.agent)
   }
@@ -166,6 +204,7 @@ export class Exchange
   switched(head: ResponseHead): void {
     this.#upgrade = new Upgrade(this.#shared, this.#agent, this.#request, head, this)
     if (this.#upgrade.isRecorded) this.#recording = undefined
+    else if (this.#recording && this.#shared.holds.settings) throw unholdable(this.#agent.governed.name)
     this.#agent.upgraded()
   }
 
@@ -187,15 +226,31 @@ export class Exchange
     } else {
       upstream?.destroy()
     }
-    this.#agent.finished(this.requestDone && persistent)
+    this.#persistent = this.requestDone && persistent
+    if (this.#held) this.#held.whole()
+    else this.#agent.finished(this.#persistent)
+  }
+
+  /** The record of it could not be anchored in time: the provider's answer stays here. */
+  #withhold(error: ProxyError): void {
+    this.#held = undefined
+    if (!this.#over) {
+      this.#fail('blocked', error)
+      return
+    }
+    this.#shared.counters.failed += 1
+    if (this.#answered) this.#agent.destroy()
+    else this.#agent.answer(error)
   }
 
   upstreamEnded(): void {
     if (this.#over) return
     this.#upstreamEnded = true
     if (this.#answer.isTunnel) {
-      this.#agent.end()
-      if (this.#agentEnded) this.#tunnelClosed()
+      this.#upgrade?.providerEnded(() => {
+        this.#agent.end()
+        if (this.#agentEnded) this.#tunnelClosed()
+      })
     } else if (this.#answer.untilClose) {
       this.#complete(false)
     } else {
@@ -206,8 +261,10 @@ export class Exchange
   upstreamClosed(error: Error | undefined): void {
     if (this.#over) return
     if (this.#answer.isTunnel && !error) {
-      this.#agent.end()
-      this.#tunnelClosed()
+      this.#upgrade?.providerEnded(() => {
+        this.#agent.end()
+        this.#tunnelClosed()
+      })
     } else {
       this.#gone(error)
     }
@@ -229,6 +286,7 @@ export class Exchange
 
   /** An upgraded connection is over, both ways. */
   #tunnelClosed(): void {
+    if (this.#over) return
     this.#end('complete')?.close()
     this.#agent.finished(false)
   }
@@ -261,6 +319,7 @@ export class Exchange
 
   /** The agent is gone. */
   agentClosed(): void {
+    this.#held?.abandon()
     if (this.#over) return
     const outcome = this.#answer.isTunnel && this.#upstreamEnded ? 'complete' : 'client-aborted'
     this.#supply.giveBack(this.#end(outcome), this.#heard)
@@ -283,6 +342,8 @@ export class Exchange
   #forwardUnrecorded(): void {
     this.#shared.counters.unrecorded += 1
     this.#recording = undefined
+    this.#held?.letGo()
+    this.#held = undefined
     this.recorderDrained()
     this.#upgrade?.goOn()
     if (this.requestDone) this.#request.release()
@@ -321,6 +382,7 @@ export class Exchange
     const last = this.#upgrade?.lastWords(error)
     if (last) this.#agent.write(last)
     this.#supply.giveBack(this.#end(outcome, error), this.#heard)
+    this.#held?.drop()
     if (this.#answered) this.#agent.destroy()
     else this.#agent.answer(error)
   }
@@ -353,7 +415,7 @@ export class Exchange
         ...(trailers === undefined ? {} : { trailers }),
         ...(isTunnel ? { upgraded: true } : {}),
       }
-      this.#recording.end(payload)
+      this.#recording.end(payload, outcome === 'complete' ? this.#held?.listener : undefined)
     }
     this.#agent.resume(AGENT_PAUSED_BY.upstream | AGENT_PAUSED_BY.recorder)
     return upstream

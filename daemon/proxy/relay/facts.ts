@@ -7,6 +7,7 @@ import type { Fingerprint } from '../credentials/fingerprint.ts'
 import type { Deadlines } from '../deadlines.ts'
 import type { Endings } from '../endings.ts'
 import type { Holding, Judged } from '../examination/judged.ts'
+import type { Holds } from '../holding/holds.ts'
 import type { Directory } from '../names/directory.ts'
 import type { Owner } from '../owners.ts'
 import { recordId } from '../record-id.ts'
@@ -78,6 +79,8 @@ export interface Shared {
   /** To be told of each upstream connection before anything is sent on it: the leak sensor knows it by that. */
   readonly dialled: Report
   readonly counters: Counters
+  /** What is held of answers until their records are anchored. */
+  readonly holds: Holds
   /** What is held of requests that wait for their verdict. */
   readonly holding: Holding
 }

@@ -19,7 +19,7 @@ import {
 } from '../credentials/redact.ts'
 import { parseTrailers } from '../http/head.ts'
 import { recordId } from '../record-id.ts'
-import type { ExchangeListener } from '../recorder-link.ts'
+import type { ExchangeListener, LevelListener } from '../recorder-link.ts'
 import { type Governed, held, type Shared } from './facts.ts'
 
 /** The provider asked for a client certificate, and the agent's own, if it has one, was not shown. */
@@ -111,19 +111,20 @@ export class Recording {
       this.#shared.recorder.send(FrameType.ResponseBody, this.#exchange, parts)
   }
 
-  /** Waits a moment where the agent's process isn't known yet. */
-  end(payload: EndPayload): void {
+  /** Waits a moment where the agent's process isn't known yet. @param level who holds the answer until it is recorded */
+  end(payload: EndPayload, level?: LevelListener): void {
     const pending = this.#governed.owner?.pending
     const since = now()
-    if (pending) pending.then(() => this.#ended({ ...payload, ...held(since) }))
-    else this.#ended(payload)
+    if (pending) pending.then(() => this.#ended({ ...payload, ...held(since) }, level))
+    else this.#ended(payload, level)
   }
 
-  #ended(payload: EndPayload): void {
+  #ended(payload: EndPayload, level: LevelListener | undefined): void {
     const { agent } = this.#governed
     const trailers = payload.trailers === undefined ? {} : { trailers: this.#redacted(payload.trailers) }
     const learned = JSON.stringify(agent) === this.#agent ? {} : { agent }
-    this.#shared.recorder.end(this.#exchange, json({ ...payload, ...trailers, ...learned }))
+    const hold = level ? { hold: true } : {}
+    this.#shared.recorder.end(this.#exchange, json({ ...payload, ...trailers, ...learned, ...hold }), level)
   }
 
   #redacted(trailers: string): string {

@@ -19,6 +19,8 @@ import type { RequestSide } from './request-side.ts'
 export interface UpgradeHost {
   readonly recording: Recording | undefined
   readonly facts: Pick<EndPayload, 'upstream' | 'destinationMismatch' | 'flags'>
+  /** What was held of the provider's. */
+  toAgent(bytes: Buffer): void
   failed(error: unknown): void
   unrecorded(reason: string): void
 }
@@ -38,6 +40,7 @@ export class Upgrade {
     recording?.end({ outcome: 'complete', ...facts })
     const connection = { request: request.head, response: head, id, facts }
     this.#webSocket = new WebSocketRelay(shared, request.recorded, connection, {
+      toAgent: (bytes) => host.toAgent(bytes),
       toProvider: (bytes) => request.push(bytes),
       pauseAgent: (paused) => agent[paused ? 'pause' : 'resume'](AGENT_PAUSED_BY.webSocket),
       pauseProvider: (paused) =>
@@ -50,6 +53,17 @@ export class Upgrade {
   /** Recorded by itself: the exchange's own record has ended. */
   get isRecorded(): boolean {
     return this.#webSocket !== undefined
+  }
+
+  /** What the provider says goes out by {@link UpgradeHost.toAgent}, when it may. */
+  get holds(): boolean {
+    return this.#webSocket?.holds === true
+  }
+
+  /** @param then when the agent may be told so */
+  providerEnded(then: () => void): void {
+    if (this.#webSocket) this.#webSocket.providerEnded(then)
+    else then()
   }
 
   fromAgent(bytes: Buffer): void {

@@ -16,7 +16,7 @@ export interface UpstreamUser {
 }
 
 /** Why reading from the provider is paused. */
-export const PAUSED_BY = { agent: 1, recorder: 2, start: 4, window: 8, webSocket: 16 } as const
+export const PAUSED_BY = { agent: 1, recorder: 2, start: 4, window: 8, webSocket: 16, holding: 32 } as const
 
 /** What is spoken with a provider, as ALPN names it. */
 export type Protocol = 'h2' | 'http/1.1'
@@ -79,7 +79,7 @@ export class UpstreamConnection {
   reset(): void {
     this.reused = true
     this.sent = 0
-    this.resume(PAUSED_BY.agent | PAUSED_BY.recorder)
+    this.resume(PAUSED_BY.agent | PAUSED_BY.recorder | PAUSED_BY.holding)
   }
 
   /** Closes after what was written; the user hears nothing more. */

@@ -3,8 +3,11 @@
  * and realtime and those who speak like them, Gemini Live. Only where turns are cut hangs on it, never what is recorded.
  */
 
-/** `known`: of such an interface; `begins`, `ends`: of one response; `error`: the request went wrong. */
-export type ServerEvent = 'known' | 'begins' | 'ends' | 'error'
+/**
+ * `known`: of such an interface; `begins`, `ends`: of one response; `answers`: of a response, without having said that it
+ * begins; `error`: the request went wrong.
+ */
+export type ServerEvent = 'known' | 'begins' | 'answers' | 'ends' | 'error'
 
 /** As much of a message as is looked at: the type stands in front, Gemini's messages are short. */
 export const LOOKED_AT = 64 * 1024
@@ -32,10 +35,12 @@ export function serverEvent(text: Buffer): ServerEvent | undefined {
 }
 
 function geminiEvent(text: Buffer): ServerEvent {
-  if (!text.includes('"turnComplete"')) return 'known'
+  // With a call of a tool the model hands over to the client, which answers before it goes on.
+  if (text.includes('"toolCall"')) return 'ends'
+  if (!text.includes('"turnComplete"')) return text.includes('"serverContent"') ? 'answers' : 'known'
   try {
     const message = JSON.parse(text.toString('utf8')) as { serverContent?: { turnComplete?: unknown } } | null
-    return message?.serverContent?.turnComplete === true ? 'ends' : 'known'
+    return message?.serverContent?.turnComplete === true ? 'ends' : 'answers'
   } catch {
     return 'known'
   }

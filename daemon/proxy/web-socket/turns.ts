@@ -9,10 +9,12 @@ import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
 import { encodePiece, type MessageKind } from '../../recorder/web-socket-body.ts'
 import type { AnyHead, AnyRequestHead } from '../credentials/redact.ts'
 import type { Bounded } from '../deadlines.ts'
+import { refuseForAnchoring } from '../holding/errors.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
 import { Recording } from '../relay/recording.ts'
 import { LOOKED_AT, serverEvent } from './event.ts'
+import type { HeldTurns } from './held-turns.ts'
 
 export type Side = 'client' | 'server'
 
@@ -46,6 +48,7 @@ export class Turns implements Bounded {
   readonly #governed: Governed
   readonly #connection: Connection
   readonly #listener: ExchangeListener
+  readonly #held: HeldTurns | undefined
   #turn: Turn | undefined
   #count = 0
   /** Pings and pongs since the last turn's end. */
@@ -54,6 +57,8 @@ export class Turns implements Bounded {
   /** The interface is one whose events are known; responses under way. */
   #known = false
   #responses = 0
+  /** The server says what belongs to a response without having said that one begins. */
+  #answering = false
   #ending = false
   #over = false
   readonly #mid: Record<Side, boolean> = { client: false, server: false }
@@ -63,18 +68,27 @@ export class Turns implements Bounded {
   #text: Buffer[] = []
   #textSize = 0
 
-  constructor(shared: Shared, governed: Governed, connection: Connection, listener: ExchangeListener) {
+  /** @param held what waits for the turns' records to be anchored */
+  constructor(
+    shared: Shared,
+    governed: Governed,
+    connection: Connection,
+    listener: ExchangeListener,
+    held?: HeldTurns,
+  ) {
     this.#shared = shared
     this.#governed = governed
     this.#connection = connection
     this.#listener = listener
+    this.#held = held
+    if (held) held.speaking = () => this.#speaking
     shared.deadlines.add(this)
   }
 
-  /** A stretch of a message, as it is to be read. */
+  /** A stretch of a message, as it is to be read. @throws ProxyError anchoring_behind */
   piece(side: Side, kind: MessageKind, rsv: number, bytes: Buffer, ends: boolean): void {
     if (this.#over) return
-    if (side === 'client' && !this.#mid.client) this.#clientBegins()
+    if (side === 'client' && !this.#mid.client) this.#clientBegins(kind)
     const turn = this.#open()
     this.#mid[side] = !ends
     turn.bytes += bytes.length
@@ -100,6 +114,8 @@ export class Turns implements Bounded {
     if (this.#over) return
     const code = payload.length >= 2 ? { code: payload.readUInt16BE(0) } : {}
     this.#close ??= { by: side, ...code }
+    // The client answers it when it has it, and that waits for the turn's record.
+    if (this.#held && side === 'server') this.#ending = true
     this.piece(side, 'close', 0, payload, true)
   }
 
@@ -142,6 +158,13 @@ export class Turns implements Bounded {
     this.#shared.deadlines.delete(this)
   }
 
+  /** A response is under way, or may be: of what it belongs to there is no record yet. */
+  get #speaking(): boolean {
+    if (!this.#turn) return false
+    const told = this.#known ? this.#responses > 0 || this.#answering : this.#turn.messages.server > 0
+    return told || this.#mid.server || this.#ending
+  }
+
   /** One of the two said that it closes. */
   get closed(): boolean {
     return this.#close !== undefined
@@ -157,7 +180,13 @@ export class Turns implements Bounded {
     this.deadline = this.#shared.deadlines.now + ms
   }
 
-  #clientBegins(): void {
+  /** @throws ProxyError anchoring_behind */
+  #clientBegins(kind: MessageKind): void {
+    const { refused } = this.#shared.recorder
+    if (refused !== undefined && kind !== 'close' && !this.#turn?.messages.client) {
+      const call = { method: 'GET', target: '' }
+      throw refuseForAnchoring(this.#shared, this.#governed, refused, call)
+    }
     const spoken = this.#turn !== undefined && this.#turn.messages.server > 0
     if (!this.#known && spoken) {
       this.#ending = true
@@ -192,7 +221,7 @@ export class Turns implements Bounded {
     this.#turn = undefined
     this.#ending = false
     this.deadline = Number.POSITIVE_INFINITY
-    turn.recording?.end({
+    const payload: EndPayload = {
       outcome,
       ...this.#connection.facts,
       ...(error ? { error } : {}),
@@ -201,8 +230,10 @@ export class Turns implements Bounded {
         controls: this.#controls,
         ...(this.#close ? { close: this.#close } : {}),
       },
-    })
+    }
+    turn.recording?.end(payload, this.#held?.gate(turn.recording.id))
     this.#controls = 0
+    this.#held?.release()
   }
 
   /** Looks for the end of a response in the server's message. */
@@ -215,6 +246,7 @@ export class Turns implements Bounded {
     this.#textSize = 0
     if (event === undefined) return
     this.#known = true
+    this.#answering = event === 'answers'
     if (event === 'begins') this.#responses += 1
     if (event === 'ends') this.#responses = Math.max(0, this.#responses - 1)
     if ((event === 'ends' || event === 'error') && this.#responses === 0) this.#ending = true

@@ -11,12 +11,15 @@ import type { Governed, Shared } from '../relay/facts.ts'
 import { extensionsOf } from './extensions.ts'
 import { DEFLATED, type FramePart, FrameReader } from './frames.ts'
 import { HeldBack } from './held-back.ts'
+import { HeldTurns } from './held-turns.ts'
 import { InOrder } from './in-order.ts'
 import { Inflater } from './inflater.ts'
 import { type Connection, type Side, Turns } from './turns.ts'
 
 /** What a WebSocket needs of the exchange that opened it. */
 export interface WebSocketHost {
+  /** What was held of the provider's. */
+  toAgent(bytes: Buffer): void
   toProvider(bytes: Buffer): void
   pauseAgent(paused: boolean): void
   pauseProvider(paused: boolean): void
@@ -41,6 +44,8 @@ export class WebSocketRelay implements ExchangeListener {
   readonly #order: InOrder
   readonly #held: HeldBack
   readonly #turns: Turns
+  /** What the provider says, where that waits for the records of it to be anchored. */
+  readonly #answers: HeldTurns | undefined
   readonly #drained = {
     recorderDrained: () => {
       this.#inflaters?.client.resume()
@@ -75,7 +80,13 @@ export class WebSocketRelay implements ExchangeListener {
       forward: (bytes) => host.toProvider(bytes),
       pause: (paused) => host.pauseAgent(paused),
     })
-    this.#turns = new Turns(shared, governed, described, this)
+    this.#answers = shared.holds.settings
+      ? new HeldTurns(shared, governed, {
+          toAgent: (bytes) => host.toAgent(bytes),
+          withheld: (error) => this.#failed(error),
+        })
+      : undefined
+    this.#turns = new Turns(shared, governed, described, this, this.#answers)
   }
 
   /** @throws ProxyError where the bytes are no WebSocket: the connection is to be cut */
@@ -83,9 +94,29 @@ export class WebSocketRelay implements ExchangeListener {
     this.#held.push(bytes)
   }
 
-  /** To be forwarded at once by the caller. @throws ProxyError where they are no WebSocket */
+  /** What the provider says goes out by {@link WebSocketHost.toAgent}, when it may. */
+  get holds(): boolean {
+    return this.#answers !== undefined
+  }
+
+  /** To be forwarded at once by the caller, unless it {@link holds}. @throws ProxyError where they are no WebSocket */
   fromProvider(bytes: Buffer): void {
+    this.#answers?.push(bytes)
     this.#record('server', this.#readers.server.read(bytes), bytes.length)
+    if (this.#answers) this.#order.run(0, () => this.#answers?.looked())
+  }
+
+  /** The provider says no more. Calls `done` when the agent has got all that it said. */
+  providerEnded(done: () => void): void {
+    const answers = this.#answers
+    if (!answers) {
+      done()
+      return
+    }
+    this.#order.run(0, () => {
+      this.#turns.finish(this.#outcome('complete'), undefined)
+      answers.drained(done)
+    })
   }
 
   /** Calls `done` when the provider has got all that the agent said. */
@@ -97,6 +128,7 @@ export class WebSocketRelay implements ExchangeListener {
   /** The connection is over. */
   end(outcome: Outcome, error: EndPayload['error']): void {
     this.#over = true
+    this.#answers?.end()
     const told = Promise.withResolvers<void>()
     this.#order.run(0, () => {
       this.#turns.finish(this.#outcome(outcome), error)
@@ -116,8 +148,15 @@ export class WebSocketRelay implements ExchangeListener {
 
   /** A close frame for the agent that says why the connection is cut; none where it would fall into another frame. */
   closeFrame(error: ProxyError): Buffer | undefined {
-    if (!this.#readers.server.betweenFrames) return undefined
-    const code = { malformed_web_socket: 1002, message_too_big: 1009, recorder_unavailable: 1013 } as const
+    const held = this.#answers?.empty === false
+    if (!held && !this.#readers.server.betweenFrames) return undefined
+    const code = {
+      malformed_web_socket: 1002,
+      message_too_big: 1009,
+      recorder_unavailable: 1013,
+      answer_not_anchored: 1013,
+      anchoring_behind: 1013,
+    } as const
     const status = (code as Partial<Record<string, number>>)[error.code] ?? 1011
     const reason = Buffer.from(error.code)
     return Buffer.concat([Buffer.from([0x88, 2 + reason.length, status >> 8, status & 0xff]), reason])

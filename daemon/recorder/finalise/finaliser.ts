@@ -27,8 +27,8 @@ export type Job =
   | { readonly type: 'record'; readonly record: LogRecord }
 
 export interface FinaliserEvents {
-  /** These are durable in ledger and body store. */
-  done(ids: string[]): void
+  /** These are durable in ledger and body store. @param size leaves of the log that has them */
+  done(ids: string[], size: bigint): void
   checkpoint(checkpoint: SignedCheckpoint): void
   log(line: string): void
 }
@@ -173,7 +173,7 @@ export class Finaliser {
     const batch = this.#queue.slice(0, Math.min(MAX_BATCH, end === -1 ? MAX_BATCH : end)) as Job[]
     const ids = await this.#process(batch)
     this.#queue.splice(0, batch.length)
-    this.#events.done(ids)
+    this.#events.done(ids, this.#stores.ledger.size)
   }
 
   /** Not tried again: who asked for it hears of the error. */

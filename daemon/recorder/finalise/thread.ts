@@ -45,8 +45,11 @@ export type FromFinaliser =
       readonly lastAudit: { readonly event: string; readonly time: string } | undefined
       /** What a crash had left half-written in the ledger's WAL, and opening cut off. */
       readonly cut: string | undefined
+      /** Leaves of the log. */
+      readonly size: string
     }
-  | { readonly type: 'done'; readonly ids: string[] }
+  /** `size`: leaves of the log that has them. */
+  | { readonly type: 'done'; readonly ids: string[]; readonly size: string }
   | { readonly type: 'checkpoint'; readonly size: string; readonly root: string; readonly note: string }
   | { readonly type: 'state'; readonly state: FinaliserState }
   /** Of the erasures asked for, in their order. */
@@ -72,7 +75,7 @@ async function run(): Promise<void> {
   const start = { ...rest, ...packLimits(retention), ...keys, fs: realFileSystem }
   let checkpointTime: string | undefined
   const finaliser = await Finaliser.open(start, {
-    done: (ids) => send({ type: 'done', ids }),
+    done: (ids, size) => send({ type: 'done', ids, size: String(size) }),
     checkpoint: ({ size, root, note }) => {
       checkpointTime = new Date().toISOString()
       send({ type: 'checkpoint', size: String(size), root: root.toString('hex'), note })
@@ -92,7 +95,13 @@ async function run(): Promise<void> {
     })
   const { index, ledger } = finaliser.stores
   const cut = ledger.cut && `${ledger.cut.file}: ${ledger.cut.bytes} bytes at ${ledger.cut.offset}`
-  send({ type: 'opened', lastTime: index.lastTime(), lastAudit: index.lastAudit(), cut })
+  send({
+    type: 'opened',
+    lastTime: index.lastTime(),
+    lastAudit: index.lastAudit(),
+    cut,
+    size: String(ledger.size),
+  })
   const newest = ledger.signed
   if (newest !== undefined) {
     const { size, root, note } = newest

@@ -1,6 +1,7 @@
 /** The index's row of a leaf: a pure function, so that a row can be checked against the ledger. */
 import { type Erasure, erasureOf } from '../erasure/erasure-record.ts'
 import { LogRecord, type Part } from '../record.ts'
+import { partsOf } from '../record-parts.ts'
 
 export interface Row {
   readonly leaf: number
@@ -32,12 +33,8 @@ export function indexedLeaf(leaf: number, bytes: Uint8Array, record: LogRecord):
 }
 
 /** The parts of a record whose content was stored. */
-export function storedParts(record: LogRecord): Part[] {
-  if (record.kind !== 'exchange') return []
-  const { request, response } = record
-  const parts = [request.head, request.body, ...(response ? [response.head, response.body] : [])]
-  return parts.filter(({ stored }) => stored)
-}
+export const storedParts = (record: LogRecord): Part[] =>
+  partsOf(record).flatMap(({ part }) => (part.stored ? [part] : []))
 
 /** @throws an error where the leaf is no record of ours. */
 export function parseLeaf(bytes: Uint8Array): LogRecord {

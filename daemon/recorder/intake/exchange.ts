@@ -39,16 +39,16 @@ const SCHEMAS = {
 } as const
 
 /**
- * Checks a frame's JSON and returns the id it carries, if its type has one.
+ * Checks a frame's JSON and returns what intake wants of it: an id, and whether an answer is held.
  * @throws RecorderError MALFORMED
  */
-export function checkPayload(frame: Frame): string | undefined {
-  if (frame.type === FrameType.Durable || frame.type === FrameType.Failed) {
+export function checkPayload(frame: Frame): { readonly id?: string; readonly hold?: true } {
+  if (frame.type >= FrameType.Durable) {
     throw malformed(`frame type ${frame.type} from a proxy`)
   }
   if (!Number.isFinite(frame.time)) throw malformed('a time that is no number')
   const schema = SCHEMAS[frame.type as keyof typeof SCHEMAS]
-  if (schema === undefined) return undefined
+  if (schema === undefined) return {}
   let value: unknown
   try {
     value = JSON.parse(frame.payload.toString('utf8'))
@@ -59,7 +59,8 @@ export function checkPayload(frame: Frame): string | undefined {
   if (!checked.success) {
     throw malformed(`frame type ${frame.type}: ${schemaMessage(checked.error)}`)
   }
-  return 'id' in checked.data ? checked.data.id : undefined
+  if ('id' in checked.data) return { id: checked.data.id }
+  return 'hold' in checked.data && checked.data.hold ? { hold: true } : {}
 }
 
 export function malformed(what: string, cause?: unknown): RecorderError {

@@ -27,6 +27,10 @@ export interface LostSpan {
 export interface IntakeEvents {
   finalise(request: FinaliseRequest): void
   lost(span: LostSpan): void
+  /** An exchange is over, and its answer waits for the record: this peer wants to hear of it by this number. */
+  held(id: string, peer: Peer, exchange: number): void
+  /** A peer is gone, with all that it held. */
+  gone(peer: Peer): void
   /** Enough is waiting for the disk: hold the senders back. */
   pause(paused: boolean): void
 }
@@ -111,6 +115,11 @@ export class Intake {
   claim(id: string): void {
     if (this.#ids.has(id)) throw malformed('an id that is in use')
     this.#ids.add(id)
+  }
+
+  /** For {@link Connection} only. */
+  get events(): Pick<IntakeEvents, 'held' | 'gone'> {
+    return this.#events
   }
 
   /** For {@link Connection} only: queues an exchange's frames for the next commit. */
@@ -227,14 +236,15 @@ export class Connection {
 
   /** @throws RecorderError MALFORMED: close the connection then. */
   frame(frame: Frame): void {
-    const id = checkPayload(frame)
+    const { id, hold = false } = checkPayload(frame)
     if (frame.type === FrameType.Refusal) this.#refusal(frame, id!)
     else if (frame.type === FrameType.Open) this.#begin(frame, id!)
-    else this.#more(frame)
+    else this.#more(frame, hold)
   }
 
   /** The connection is gone: what is open on it ends as interrupted. */
   close(): void {
+    this.#intake.events.gone(this.#peer)
     for (const exchange of this.#open.values()) {
       exchange.over = 'lost'
       exchange.awaiting = false
@@ -261,7 +271,7 @@ export class Connection {
     else this.#refuse(exchange, exchange.failure)
   }
 
-  #more(frame: Frame): void {
+  #more(frame: Frame, hold: boolean): void {
     const exchange = this.#open.get(frame.exchange)
     if (exchange === undefined) throw malformed('a frame of an exchange that is not open')
     if (frame.type === FrameType.RequestEnd) {
@@ -273,6 +283,7 @@ export class Connection {
     if (frame.type === FrameType.End) {
       exchange.over = 'end'
       this.#open.delete(frame.exchange)
+      if (hold) this.#intake.events.held(exchange.id, this.#peer, exchange.number)
     }
     this.#add(exchange, frame)
   }

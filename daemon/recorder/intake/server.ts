@@ -2,7 +2,7 @@
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { messageOf } from '../../base/errors.ts'
-import { FrameReader, type FrameType, frameHeader } from '../protocol.ts'
+import { type Admission, FrameReader, FrameType, frameHeader } from '../protocol.ts'
 import type { Intake } from './intake.ts'
 
 /** Replies a proxy may leave unread: 17 bytes each. */
@@ -13,6 +13,7 @@ export class IntakeServer {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   #paused = false
+  #admission: Admission = {}
 
   private constructor(intake: Intake, log: (line: string) => void) {
     this.#server = createServer((socket) => this.#serve(socket, intake, log))
@@ -40,6 +41,18 @@ export class IntakeServer {
     for (const socket of this.#sockets) paused ? socket.pause() : socket.resume()
   }
 
+  /** Tells all proxies, also those that come later. */
+  admit(admission: Admission): void {
+    this.#admission = admission
+    for (const socket of this.#sockets) this.#tellAdmission(socket)
+  }
+
+  #tellAdmission(socket: Socket): void {
+    const payload = Buffer.from(JSON.stringify(this.#admission))
+    const header = frameHeader(FrameType.Admission, 0, Date.now(), payload.length)
+    if (!socket.destroyed) socket.write(Buffer.concat([header, payload]))
+  }
+
   /** Takes no more connections and ends those there are. */
   async close(): Promise<void> {
     const closed = [new Promise<void>((resolve) => this.#server.close(() => resolve()))]
@@ -65,6 +78,7 @@ export class IntakeServer {
       },
     })
     this.#sockets.add(socket)
+    if (this.#admission.refused !== undefined) this.#tellAdmission(socket)
     if (this.#paused) socket.pause()
     socket.on('data', (bytes) => {
       try {

@@ -1,0 +1,11 @@
+import type { AnchorState } from '../chain-writer/anchors.ts'
+import type { LedgerReader } from '../ledger/reader.ts'
+
+/** What receipts are made from. */
+export interface Sources {
+  readonly ledger: LedgerReader
+  readonly verifierKey: string
+  readonly anchors: AnchorState
+  /** Leaves that hold records of the log's keys; asked only where an older key signed. */
+  keyRecords(): readonly bigint[]
+}
