@@ -8,7 +8,6 @@ import { join } from 'node:path'
 import {
   DurableError,
   type FileSystem,
-  lockExclusive,
   makeDirectory,
   type Release,
   realFileSystem,
@@ -18,8 +17,9 @@ import { messageOf } from '../base/errors.ts'
 import { formatCheckpoint, type SignedCheckpoint, verifyCheckpoint } from './checkpoint.ts'
 import { MAX_ENTRY } from './entry-bundle.ts'
 import { LedgerError } from './errors.ts'
-import { CHECKPOINT_FILE, LOCK_FILE, TEMPORARY_FILE, TILE_DIRECTORY, WAL_DIRECTORY } from './files.ts'
+import { CHECKPOINT_FILE, TEMPORARY_FILE, TILE_DIRECTORY, WAL_DIRECTORY } from './files.ts'
 import { type Integrator, integrate, writeState } from './integrate.ts'
+import { lockLedger } from './lock.ts'
 import { formatNote, parseVerifierKey } from './note.ts'
 import { loadStored, proveConsistent } from './recover.ts'
 import { edgeRoot, type RightEdge } from './right-edge.ts'
@@ -60,7 +60,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   }
   for (const path of [dir, join(dir, WAL_DIRECTORY), join(dir, TILE_DIRECTORY)])
     await makeDirectory(path, { fs })
-  const release = await lock(dir, fs)
+  const release = await lockLedger(dir, fs)
   try {
     const log = { dir, origin, fs }
     const stored = loadStored(dir, origin, verifierKey)
@@ -82,16 +82,6 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   } catch (error) {
     await release()
     throw error
-  }
-}
-
-async function lock(dir: string, fs: FileSystem): Promise<Release> {
-  try {
-    return await lockExclusive(join(dir, LOCK_FILE), fs)
-  } catch (cause) {
-    if (!(cause instanceof DurableError) || cause.code !== 'LOCKED') throw cause
-    const remedy = 'Stop the daemon that runs on this state directory, or give this one another stateDir.'
-    throw new LedgerError('LOCKED', `another process writes the log in ${dir}`, remedy, cause)
   }
 }
 

@@ -71,7 +71,8 @@ function loadEdge(dir: string, bytes: Buffer, origin: string): RightEdge {
   return { size: state.size, levels, entries }
 }
 
-function loadCheckpoint(bytes: Buffer, verifierKey: string): SignedCheckpoint {
+/** @throws LedgerError CHECKPOINT_DAMAGED */
+export function loadCheckpoint(bytes: Buffer, verifierKey: string): SignedCheckpoint {
   try {
     return verifyCheckpoint(decodeUtf8(bytes), verifierKey)
   } catch (cause) {
