@@ -40,7 +40,18 @@ async function all(t: Test, cases: readonly string[][], check: (answer: Answer, 
   await Promise.all([worker(), worker(), worker()])
 }
 
-const commands = ['status', 'ledger', 'policy', 'records', 'show', 'verify', 'export', 'demo', 'daemon', 'uninstall']
+const commands = [
+  'status',
+  'ledger',
+  'policy',
+  'records',
+  'show',
+  'verify',
+  'export',
+  'demo',
+  'daemon',
+  'uninstall',
+]
 
 t.test('a command line that makes no sense is a usage error, and nothing is done', async (t) => {
   const cases = [

@@ -29,6 +29,9 @@ export interface StoresOptions {
   readonly fs: FileSystem
 }
 
+/** Beside the log's own directory: see ledger/memory.ts. */
+export const LAST_CHECKPOINT = 'last-checkpoint'
+
 export interface Stores {
   readonly keys: BodyKeys
   readonly ledger: Ledger
@@ -58,6 +61,7 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
     sign,
     verifierKey,
     checkpointIntervalMs,
+    memory: path.join(dir, LAST_CHECKPOINT),
     fs,
   })
   let index: IndexWriter | undefined
