@@ -40,6 +40,11 @@ function diskOf(t: Test, image?: Image): CrashDisk {
 
 const halves: Survival = { ...everything, bytes: (length) => [[0, length >> 1]] }
 
+const more: readonly [string, Survival][] = [
+  ['the names', namesOnly],
+  ['the content', contentOnly],
+]
+
 interface Moment {
   readonly call: Call
   /** What the world had heard by then. */
@@ -55,12 +60,7 @@ async function moments(disk: CrashDisk, heard: Heard, random: () => number, scen
       ['everything', everything],
       ['nothing', nothing],
       ['half of each write', halves],
-      ...(deep
-        ? ([
-            ['the names', namesOnly],
-            ['the content', contentOnly],
-          ] as const)
-        : []),
+      ...(deep ? more : []),
       ...Array.from({ length: deep ? 40 : 1 }, (): [string, Survival] => ['anything', anything(random)]),
     ]
     const left = new Map<string, { name: string; image: Image }>()
