@@ -49,6 +49,17 @@ export class NoVerifierKey extends CliError {
   }
 }
 
+/** A copy of a log is checked against the key that its reader expects, not against one that lies beside it. */
+export class KeyWanted extends CliError {
+  constructor() {
+    super(
+      'NO_VERIFIER_KEY',
+      'whose log this is, its verifier key must say',
+      'Give --key VKEY, or a file that holds it.',
+    )
+  }
+}
+
 /** A file that was named on the command line. */
 export class FileUnusable extends CliError {
   constructor(what: 'read' | 'write', file: string, cause: unknown) {

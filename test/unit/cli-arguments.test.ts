@@ -43,6 +43,7 @@ async function all(t: Test, cases: readonly string[][], check: (answer: Answer, 
 const commands = [
   'status',
   'chain',
+  'ledger',
   'policy',
   'records',
   'show',
