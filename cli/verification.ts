@@ -6,6 +6,7 @@ import { anchorsFile } from '../daemon/chain-writer/anchors.ts'
 import { checkChainState } from '../daemon/chain-writer/fsck.ts'
 import type { Damage } from '../daemon/ledger/damage.ts'
 import { checkLedger } from '../daemon/ledger/fsck.ts'
+import { checkMemory } from '../daemon/ledger/memory.ts'
 import type { AskChain } from '../daemon/receipt/anchor-finding.ts'
 import { buildReceipt } from '../daemon/receipt/build.ts'
 import type { Finding } from '../daemon/receipt/findings.ts'
@@ -95,7 +96,7 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   const { paths } = evidence
   const findings: Finding[] = []
   const failed = (detail: string) => findings.push({ check: 'store', result: 'failed', detail })
-  const look = async (directory: string, damages: AsyncIterable<Damage>) => {
+  const look = async (directory: string, damages: AsyncIterable<Damage> | Iterable<Damage>) => {
     try {
       for await (const { file, offset, what } of damages) {
         const place = offset === undefined ? '' : ` at byte ${offset}`
@@ -112,6 +113,7 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
   await look(dirname(paths.keysDirectory), checkState(paths, vault))
   await look(paths.ledger, checkLedger(paths.ledger, evidence.verifierKey))
   await look(dirname(paths.witnessState), checkWitnesses(evidence, vault))
+  await look(paths.recorderState, checkMemory(paths.lastCheckpoint, paths.ledger, evidence.verifierKey))
   // Why it can't be opened is among the findings above.
   const bodyKey = vault && (await openBodyKey(vault, paths.keysDirectory).catch(() => undefined))
   if (bodyKey !== undefined) await look(paths.recorderState, checkRecorder(paths.recorderState, bodyKey))

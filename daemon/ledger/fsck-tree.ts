@@ -29,6 +29,8 @@ export interface CheckedTree {
   readonly rootFile: string
   /** Leaves below this are known to be good already, and skipped. */
   readonly from: bigint
+  /** Told how far the leaves are checked, in order; what it throws ends the check. */
+  readonly progress?: ((checked: bigint) => void) | undefined
 }
 
 /** Hashes as stored, or as they follow from below; undefined where that cannot be had. */
@@ -85,6 +87,7 @@ async function* checkBelow(
     // Others get their turn: a check of a big log takes long.
     await setImmediate()
     if (hashes.length > 0) yield* checkBundle(tree, index, hashes)
+    tree.progress?.(index * BigInt(TILE_WIDTH) + BigInt(hashes.length))
     return
   }
   for (const [i, expected] of hashes.entries()) {

@@ -21,11 +21,22 @@ import { parseState, type TreeState } from './tree-state.ts'
 
 export type { Damage }
 
+export interface CheckOptions {
+  /** Leaves before this one are not read again: an earlier check got so far. Their tiles above them are. */
+  readonly from?: bigint | undefined
+  /** Told of leaves as they are checked, in order, and how many there are; what it throws ends the check. */
+  readonly progress?: ((checked: bigint, size: bigint) => void) | undefined
+}
+
 /**
  * Yields what is damaged: nothing for a log that is whole, running or not. Memory is constant in its size.
  * @throws LedgerError MALFORMED_KEY, UNREADABLE.
  */
-export async function* checkLedger(dir: string, verifierKey: string): AsyncGenerator<Damage> {
+export async function* checkLedger(
+  dir: string,
+  verifierKey: string,
+  options: CheckOptions = {},
+): AsyncGenerator<Damage> {
   const { name: origin } = parseVerifierKey(verifierKey)
   const signed = parsed(dir, CHECKPOINT_FILE, (bytes) => verifyCheckpoint(decodeUtf8(bytes), verifierKey))
   if (isDamage(signed)) yield signed
@@ -35,7 +46,8 @@ export async function* checkLedger(dir: string, verifierKey: string): AsyncGener
   const state = parsed(dir, STATE_FILE, parseState)
   if (isDamage(state)) yield state
   else yield* checkState(state, origin, isDamage(signed) ? undefined : signed, wal)
-  yield* checkTiles(dir, isDamage(signed) ? undefined : signed, isDamage(state) ? undefined : state)
+  const top = { signed: isDamage(signed) ? undefined : signed, state: isDamage(state) ? undefined : state }
+  yield* checkTiles(dir, top, options)
 }
 
 function* checkState(
@@ -60,14 +72,15 @@ function* checkState(
 
 async function* checkTiles(
   dir: string,
-  signed: SignedCheckpoint | undefined,
-  state: TreeState | undefined,
+  { signed, state }: { signed: SignedCheckpoint | undefined; state: TreeState | undefined },
+  { from = 0n, progress }: CheckOptions,
 ): AsyncGenerator<Damage> {
   const top = state ?? signed
   const rootFile = state === undefined ? CHECKPOINT_FILE : STATE_FILE
   const size = top?.size ?? 0n
   const damaged = new Set<string>()
-  for await (const damage of checkTree({ dir, size, root: top?.root, rootFile, from: 0n })) {
+  const told = progress && ((checked: bigint) => progress(checked, size))
+  for await (const damage of checkTree({ dir, size, root: top?.root, rootFile, from, progress: told })) {
     damaged.add(damage.file)
     yield damage
   }

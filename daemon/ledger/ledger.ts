@@ -8,43 +8,33 @@ import { join } from 'node:path'
 import {
   DurableError,
   type FileSystem,
-  lockExclusive,
   makeDirectory,
   type Release,
   realFileSystem,
-  writeFileAtomic,
 } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
-import { formatCheckpoint, type SignedCheckpoint, verifyCheckpoint } from './checkpoint.ts'
+import type { SignedCheckpoint } from './checkpoint.ts'
 import { MAX_ENTRY } from './entry-bundle.ts'
 import { LedgerError } from './errors.ts'
-import { CHECKPOINT_FILE, LOCK_FILE, TEMPORARY_FILE, TILE_DIRECTORY, WAL_DIRECTORY } from './files.ts'
+import { TILE_DIRECTORY, WAL_DIRECTORY } from './files.ts'
 import { type Integrator, integrate, writeState } from './integrate.ts'
-import { formatNote, formatSignature, parseVerifierKey } from './note.ts'
+import { lockLedger } from './lock.ts'
+import { remember, remembered } from './memory.ts'
+import { parseVerifierKey } from './note.ts'
 import { loadStored, proveConsistent } from './recover.ts'
 import { edgeRoot, type RightEdge } from './right-edge.ts'
+import { type Signing, signTree } from './sign-tree.ts'
 import { Wal } from './wal.ts'
 import { leavesOf, type WalBatch } from './wal-frame.ts'
 import { replayWal, type TornTail } from './wal-replay.ts'
 
-export interface LedgerOptions {
+export interface LedgerOptions extends Signing {
   readonly dir: string
   /** The log's name for ever; also the name of its key. */
   readonly origin: string
-  /** Signs a note's text with the log key, wherever that is: 64 bytes. */
-  readonly sign: (text: Buffer) => Buffer | Promise<Buffer>
-  readonly verifierKey: string
-  /** The key that this one follows: it may have signed the last checkpoint, and signs beside while it can. */
-  readonly predecessor?: Predecessor | undefined
   /** A leaf is under a signed checkpoint at most this much later. Default 1000. */
   readonly checkpointIntervalMs?: number
   readonly fs?: FileSystem
-}
-
-export interface Predecessor {
-  readonly verifierKey: string
-  /** Absent once it was destroyed. */
-  readonly sign?: LedgerOptions['sign'] | undefined
 }
 
 /** Part of the interval spent waiting for more leaves; the rest is for integrating and signing. */
@@ -68,7 +58,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   }
   for (const path of [dir, join(dir, WAL_DIRECTORY), join(dir, TILE_DIRECTORY)])
     await makeDirectory(path, { fs })
-  const release = await lock(dir, fs)
+  const release = await lockLedger(dir, fs)
   try {
     const log = { dir, origin, fs }
     const stored = loadStored(dir, origin, [verifierKey, ...(predecessor ? [predecessor.verifierKey] : [])])
@@ -83,23 +73,16 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     for (; !step.done; step = await segments.next()) {
       if (step.value.length > 0) edge = await integrate(log, edge, step.value)
     }
-    if (stored.signed !== undefined) proveConsistent(dir, stored.signed, edge.size, edgeRoot(edge.levels))
+    const memory = options.memory === undefined ? undefined : remembered(options.memory, origin)
+    for (const signed of [stored.signed, memory]) {
+      if (signed !== undefined) proveConsistent(dir, signed, edge.size, edgeRoot(edge.levels))
+    }
     const ledger = new Ledger(options, release, { edge, signed: stored.signed, cut: step.value })
     await ledger.start()
     return ledger
   } catch (error) {
     await release()
     throw error
-  }
-}
-
-async function lock(dir: string, fs: FileSystem): Promise<Release> {
-  try {
-    return await lockExclusive(join(dir, LOCK_FILE), fs)
-  } catch (cause) {
-    if (!(cause instanceof DurableError) || cause.code !== 'LOCKED') throw cause
-    const remedy = 'Stop the daemon that runs on this state directory, or give this one another stateDir.'
-    throw new LedgerError('LOCKED', `another process writes the log in ${dir}`, remedy, cause)
   }
 }
 
@@ -163,6 +146,7 @@ export class Ledger {
   async start(): Promise<void> {
     const { dir, fs } = this.#log
     if (this.#signed === undefined || this.#edge.size !== this.#signed.size) await this.#sign()
+    else if (this.#options.memory !== undefined) await remember(this.#options.memory, this.#signed, fs)
     const onDurable = (batch: WalBatch): void => this.#acknowledged(batch)
     const wal = await Wal.open({ dir, fs, next: this.#edge.size, onDurable })
     try {
@@ -291,35 +275,10 @@ export class Ledger {
   }
 
   async #sign(): Promise<void> {
-    const { dir, origin, fs } = this.#log
-    const { size } = this.#edge
-    const root = edgeRoot(this.#edge.levels)
-    if (this.#signed !== undefined) proveConsistent(dir, this.#signed, size, root)
-    const text = formatCheckpoint({ origin, size, root })
-    const signed = await this.#signText(text)
-    await writeFileAtomic(join(dir, CHECKPOINT_FILE), Buffer.from(signed.note), {
-      temporary: join(dir, TEMPORARY_FILE),
-      fs,
-    })
+    const signed = await signTree(this.#log, this.#options, this.#edge, this.#signed)
     this.#signed = signed
     // Apart from this call chain: a listener's error is its own.
     for (const listener of this.#listeners) queueMicrotask(() => listener(signed))
-  }
-
-  async #signText(text: string): Promise<SignedCheckpoint> {
-    const { sign, verifierKey, predecessor } = this.#options
-    try {
-      let note = formatNote(text, parseVerifierKey(verifierKey), await sign(Buffer.from(text)))
-      if (predecessor?.sign !== undefined) {
-        const beside = await predecessor.sign(Buffer.from(text))
-        note += formatSignature(parseVerifierKey(predecessor.verifierKey), beside)
-        verifyCheckpoint(note, predecessor.verifierKey)
-      }
-      return verifyCheckpoint(note, verifierKey)
-    } catch (cause) {
-      const remedy = 'Check that the log key can be opened and is that of the verifier key.'
-      throw new LedgerError('SIGNING_FAILED', `no checkpoint was signed: ${messageOf(cause)}`, remedy, cause)
-    }
   }
 }
 

@@ -73,7 +73,8 @@ function loadEdge(dir: string, bytes: Buffer, origin: string): RightEdge {
   return { size: state.size, levels, entries }
 }
 
-function loadCheckpoint(bytes: Buffer, verifierKeys: readonly string[]): SignedCheckpoint {
+/** @throws LedgerError CHECKPOINT_DAMAGED */
+export function loadCheckpoint(bytes: Buffer, verifierKeys: readonly string[]): SignedCheckpoint {
   try {
     const note = decodeUtf8(bytes)
     const signed = new Set(parseNote(note).signatures.map(({ id }) => id.toString('hex')))

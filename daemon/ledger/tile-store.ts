@@ -46,7 +46,7 @@ export function readTileFile(dir: string, address: TileAddress): StoredTile | un
 }
 
 /** Of the partial tiles that are there, ascending. */
-function partialWidths(dir: string, { level, index }: TileAddress): number[] {
+export function partialWidths(dir: string, { level, index }: TileAddress): number[] {
   try {
     return widthsOf(readdirSync(join(dir, partialsPath(level, index))))
   } catch (error) {

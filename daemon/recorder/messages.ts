@@ -49,6 +49,8 @@ const Start = z.strictObject({
       reserve: z.number().nonnegative().optional(),
     })
     .default({ whenDiskFull: 'refuse' }),
+  /** Where metrics are served, on loopback; nowhere where absent. */
+  metrics: z.strictObject({ address: z.string(), port: z.int(), supervisorState: z.string() }).optional(),
   /** The knobs in force; without, nothing is said about how far anchoring is. */
   anchoring: AnchoringStart.optional(),
   /** Handed to the chain-writer's thread as it is; no chain-writer where absent. */

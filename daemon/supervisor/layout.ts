@@ -19,6 +19,8 @@ export interface Layout {
   readonly evidence: string
   readonly recorderState: string
   readonly ledger: string
+  /** The newest checkpoint, outside the log's directory. */
+  readonly lastCheckpoint: string
   readonly chainState: string
   readonly developmentChainState: string
   /** What owners of the log on chains signed; root's. */
@@ -49,6 +51,7 @@ export function layout(directories: { readonly stateDir: string; readonly runtim
     evidence: join(stateDir, 'firewall', 'evidence.jsonl'),
     recorderState: join(stateDir, 'recorder'),
     ledger: join(stateDir, 'recorder', 'ledger'),
+    lastCheckpoint: join(stateDir, 'recorder', 'last-checkpoint'),
     chainState: join(stateDir, 'chain'),
     developmentChainState: join(stateDir, 'chain', 'development'),
     authorizations: join(stateDir, 'authorizations'),

@@ -48,6 +48,7 @@ function retentionOf({ retention }: Config): RetentionSettings {
 function anchoringStart(config: Config): AnchoringStart {
   const { preset, acknowledge, onFailure, quorum, maxHoldMs, maxLagMs } = anchoringOf(config.anchoring)
   const counted = countedChains(config.chains)
+  const { witnesses } = config.ledger
   return {
     preset,
     acknowledge,
@@ -56,6 +57,9 @@ function anchoringStart(config: Config): AnchoringStart {
     maxHoldMs,
     maxLagMs,
     counted: counted.map(({ name }) => name),
+    ...(witnesses
+      ? { witnesses: { keys: witnesses.of.map(({ key }) => key), atLeast: witnesses.atLeast } }
+      : {}),
     trial: counted.every(({ kind }) => kind === 'development'),
   }
 }
@@ -99,6 +103,9 @@ export function startRecording(options: {
       retention: retentionOf(config),
       policy: options.policy(),
       anchoring: anchoringStart(config),
+      ...(config.listen.metrics
+        ? { metrics: { ...config.listen.metrics, supervisorState: paths.supervisorState } }
+        : {}),
       chain: {
         chains,
         key: options.keys().keys.gateway,

@@ -2,6 +2,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import t from 'tap'
+import { cosigner } from '../../daemon/ledger/cosignature.ts'
 import { ForeignVerifier } from '../foreign-verifier/verifier.ts'
 import { LINK } from '../lab/addresses.ts'
 import { enterLab } from '../lab/enter.ts'
@@ -45,6 +46,9 @@ const restart = async (settings: string) => {
   await writeFile(CONFIG, settings)
   await gateway.start()
 }
+/** It witnesses itself. */
+const witnessSettings = async () =>
+  `witness: {listen: '127.0.0.1:8481', name: w.example/self, logs: ['${await key()}']}`
 const codes = async () => {
   const { health } = (await gateway.json('status')) as { health: { code: string }[] }
   return health.map(({ code }) => code)
@@ -82,36 +86,44 @@ t.test('a server that is killed comes back, and nothing else notices', async () 
   await follow()
 })
 
-t.test('a port that is taken is a warning, and everything is recorded', async (t) => {
-  await gateway.stop()
-  const squatter = spawnIn(
-    'host',
-    'root',
-    [
-      process.execPath,
-      '-e',
-      "require('net').createServer().listen(8480, '0.0.0.0', () => console.log('up'))",
-    ],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
-  await new Promise((resolve) => squatter.stdout!.once('data', resolve))
-  await gateway.start()
-  await until('it is told', async () => (await codes()).includes('log-server.not-listening'))
-  t.match((await gateway.cli('status')).stdout, /another program has this port/)
-  t.equal((await call()).code, 0)
-  squatter.kill('SIGKILL')
-  await follow()
-  await until('it is well', async () => !(await codes()).includes('log-server.not-listening'))
-})
+t.test(
+  'a port that is taken, and a witness that is not there, are warnings: everything is recorded',
+  async (t) => {
+    await gateway.stop()
+    const { verifierKey } = cosigner('nobody.example', Buffer.alloc(32, 1))
+    const nobody = `witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:8482/', key: '${verifierKey}'}]}`
+    await writeFile(CONFIG, `ledger: {${http(true)}, ${await witnessSettings()}, ${nobody}}\n`)
+    const squatter = spawnIn(
+      'host',
+      'root',
+      [
+        process.execPath,
+        '-e',
+        "require('net').createServer().listen(8480, '0.0.0.0', () => console.log('up'))",
+      ],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
+    await new Promise((resolve) => squatter.stdout!.once('data', resolve))
+    await gateway.start()
+    const told = ['log-server.not-listening', 'witness.too-few']
+    await until('both are told', async () => {
+      const now = await codes()
+      return told.every((code) => now.includes(code))
+    })
+    t.match((await gateway.cli('status')).stdout, /another program has this port/)
+    t.equal((await call()).code, 0)
+    squatter.kill('SIGKILL')
+    await follow()
+    await until('it is well', async () => !(await codes()).includes('log-server.not-listening'))
+  },
+)
 
 t.test('in lockdown it is served and witnessed all the same', async (t) => {
-  const witness = `witness: {listen: '127.0.0.1:8481', name: w.example/self, logs: ['${await key()}']}`
-  await restart(`policy: lockdown\nledger: {${http(false)}, ${witness}}\n`)
   const witnessKey = (await readFile(gateway.paths.witnessKey, 'utf8')).trim()
   const witnesses = `witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:8481/', key: '${witnessKey}'}]}`
-  await restart(`policy: lockdown\nledger: {${http(false)}, ${witness}, ${witnesses}}\n`)
+  await restart(`policy: lockdown\nledger: {${http(false)}, ${await witnessSettings()}, ${witnesses}}\n`)
   await until('a cosigned checkpoint', async () => (await gateway.state())?.cosigning?.size !== undefined)
   t.match((await gateway.cli('status')).stdout, /witnessed +\d+ leaves/)
   const cosigned = await until('it is served with its cosignature', async () => {
@@ -149,12 +161,4 @@ t.test('verify holds, and names what was changed of all this', async (t) => {
     await writeFile(file, good)
   }
   t.same(await failed(), [])
-})
-
-t.test('without its witnesses a gateway records, and says that too few cosign', async (t) => {
-  const gone = "witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:8481/', key: 'KEY'}]}"
-  const witnessKey = (await readFile(gateway.paths.witnessKey, 'utf8')).trim()
-  await restart(`ledger: {${gone.replace('KEY', witnessKey)}}\n`)
-  await until('it is told', async () => (await codes()).includes('witness.too-few'))
-  t.equal((await call()).code, 0)
 })

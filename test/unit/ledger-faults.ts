@@ -37,8 +37,11 @@ function opened(dir: string, fs: FileSystem, heard: Heard): Promise<Ledger> {
     heard.signed.push(text.toString())
     return signer.sign(text)
   }
-  return open(dir, { fs, sign, checkpointIntervalMs: 1 })
+  return open(logIn(dir), { fs, sign, memory: join(dir, 'last-checkpoint'), checkpointIntervalMs: 1 })
 }
+
+/** Beside it lies the checkpoint that is remembered. */
+const logIn = (dir: string): string => join(dir, 'log')
 
 /** Appends at the same time; who is refused is content. */
 async function append(ledger: Ledger, heard: Heard, count: number): Promise<void> {
@@ -126,9 +129,10 @@ export async function complaints(image: Image, heard: Heard, strict = false): Pr
 
 async function complaintsOf(dir: string, heard: Heard, strict: boolean): Promise<string[]> {
   const found: string[] = []
+  const log = logIn(dir)
   // What a torn end looks like, fsck can't tell from rot, and says so; without a checkpoint there is no log yet.
-  if (strict && openReader(dir).checkpoint() !== undefined) {
-    for (const { file, what } of await fsck(dir))
+  if (strict && openReader(log).checkpoint() !== undefined) {
+    for (const { file, what } of await fsck(log))
       if (!what.includes('torn')) found.push(`left: ${file}: ${what}`)
   }
   const after = { ...heardNow(heard) }
@@ -141,15 +145,15 @@ async function complaintsOf(dir: string, heard: Heard, strict: boolean): Promise
   } catch (error) {
     return [...found, `it does not open: ${error}`]
   }
-  for (const { file, what } of await fsck(dir)) found.push(`after a start: ${file}: ${what}`)
-  const reader = openReader(dir)
+  for (const { file, what } of await fsck(log)) found.push(`after a start: ${file}: ${what}`)
+  const reader = openReader(log)
   const { size } = verifyCheckpoint(reader.checkpoint()!.note, signer.verifierKey)
-  const leaves = [...ledgerEntries(dir, 0n, size)].map(({ bytes }) => bytes)
+  const leaves = [...ledgerEntries(log, 0n, size)].map(({ bytes }) => bytes)
   for (const [index, bytes] of after.acknowledged) {
     if (leaves[Number(index)]?.equals(bytes) !== true)
       found.push(`leaf ${index} was acknowledged, and is missing or another`)
   }
-  const node = storedNodes(dir, size)
+  const node = storedNodes(log, size)
   for (const text of new Set(after.signed)) {
     const [, signedSize, root] = text.split('\n')
     if (BigInt(signedSize!) > size || treeRoot(BigInt(signedSize!), node).toString('base64') !== root)

@@ -13,7 +13,9 @@ import { createInterface } from 'node:readline'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { realFileSystem } from '../../daemon/base/durable.ts'
+import { checkMemory } from '../../daemon/ledger/memory.ts'
 import { verifyConsistency } from '../../daemon/ledger/merkle.ts'
+import { ed25519Signer } from '../../daemon/ledger/note.ts'
 import { openReader } from '../../daemon/ledger/reader.ts'
 import {
   decodeSegment,
@@ -21,7 +23,17 @@ import {
   encodeSegmentHeader,
   segmentName,
 } from '../../daemon/ledger/wal-frame.ts'
-import { appendLeaves, flip, fsck, grow, leaf, open, temporaryDirectory, writer } from './ledger-fixture.ts'
+import {
+  appendLeaves,
+  flip,
+  fsck,
+  grow,
+  leaf,
+  open,
+  signer,
+  temporaryDirectory,
+  writer,
+} from './ledger-fixture.ts'
 
 /** A log of `integrated` signed leaves and `more` that are only in the write-ahead log, as after a power cut. */
 async function crashed(dir: string, integrated: number, more: number): Promise<string> {
@@ -236,6 +248,49 @@ t.test('never signs another history: other leaves than those signed are refused'
     writeFileSync(join(other, 'checkpoint'), note)
   }
 })
+
+t.test(
+  'a whole log that was put back, emptied or replaced is refused by who remembers the newer one',
+  async (t) => {
+    const [dir, backup, other] = [temporaryDirectory(t), temporaryDirectory(t), temporaryDirectory(t)]
+    const memory = join(temporaryDirectory(t), 'last-checkpoint')
+    const check = (of: string) => [...checkMemory(memory, of, signer.verifierKey)]
+    t.same(check(dir), [], 'no log, no memory')
+    await grow(dir, 0, 5)
+    t.match(check(dir), [{ file: 'last-checkpoint', what: /missing/ }])
+    await (await open(dir, { memory })).close()
+    t.same(readFileSync(memory), readFileSync(join(dir, 'checkpoint')), 'also of a log that has just got one')
+    cpSync(dir, backup, { recursive: true })
+    const ledger = await open(dir, { memory })
+    await appendLeaves(ledger, 5, 9)
+    await ledger.close()
+    t.same(check(dir), [])
+
+    await t.rejects(open(backup, { memory }), {
+      code: 'ROLLBACK',
+      message: /5 leaves, but 9/,
+      remedy: /new log/,
+    })
+    t.equal(openReader(backup).checkpoint()?.size, 5n, 'nothing was signed')
+    t.match(check(backup), [{ what: /put back/ }])
+    await t.rejects(open(temporaryDirectory(t), { memory }), { code: 'ROLLBACK', message: /0 leaves, but 9/ })
+    await grow(other, 1, 12)
+    await t.rejects(open(other, { memory }), { code: 'INCONSISTENT' })
+    t.match(check(other), [{ what: /not those stored/ }])
+
+    const foreign = ed25519Signer('another.invalid/log', Buffer.alloc(32, 9))
+    const elsewhere = await open(temporaryDirectory(t), { ...foreign, origin: 'another.invalid/log', memory })
+    await elsewhere.close()
+    t.equal(openReader(dir).checkpoint()?.size, 9n, 'that of another log says nothing about this one')
+    writeFileSync(memory, 'nonsense')
+    await t.rejects(open(dir, { memory }), {
+      code: 'CHECKPOINT_DAMAGED',
+      message: /last-checkpoint/,
+      remedy: /remove/,
+    })
+    t.match(check(dir), [{ file: 'last-checkpoint' }])
+  },
+)
 
 t.test('refuses to go on from other leaves in the write-ahead log up to the signed size', async (t) => {
   const dir = temporaryDirectory(t)

@@ -59,6 +59,7 @@ export class AnchoringWatch {
   constructor(options: WatchOptions) {
     this.#options = options
     this.#local = options.size
+    if (options.settings.witnesses) this.#witnessed = 0n
     this.#ages = new LeafAges(options.size)
     this.#started = options.now()
     this.look()

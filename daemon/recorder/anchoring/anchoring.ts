@@ -1,7 +1,9 @@
 /** The chain-writer's thread, and the watch over how far anchoring is: either may be absent. */
 import path from 'node:path'
+import { messageOf } from '../../base/errors.ts'
 import type { Health } from '../../base/health.ts'
 import type { ChainWriterState } from '../../chain-writer/chain-writer-state.ts'
+import { newestCosigned } from '../../ledger/cosigned-file.ts'
 import { ChainThread, type Checkpoint } from '../chain-thread.ts'
 import type { RecorderStart } from '../messages.ts'
 import type { Admission } from '../protocol.ts'
@@ -16,11 +18,15 @@ export interface AnchoringEvents {
 }
 
 export class Anchoring {
+  readonly #start: RecorderStart
+  readonly #log: (line: string) => void
   readonly #watch: AnchoringWatch | undefined
   readonly #chain: ChainThread | undefined
 
   /** @param size leaves of the log */
   constructor(start: RecorderStart, size: bigint, events: AnchoringEvents) {
+    this.#start = start
+    this.#log = events.log
     const { anchoring: settings, chain, stateDir } = start
     const ledger = path.join(stateDir, 'ledger')
     this.#watch =
@@ -58,8 +64,24 @@ export class Anchoring {
     this.#watch?.answers.gone(holder)
   }
 
+  /** With time alone things change, and witnesses say theirs by a file. */
   look(): void {
-    this.#watch?.look()
+    const size = this.#cosigned()
+    if (size === undefined) this.#watch?.look()
+    else this.#watch?.witnessed(size)
+  }
+
+  /** Leaves of the newest tree that enough witnesses cosigned. */
+  #cosigned(): bigint | undefined {
+    const { anchoring, stateDir, verifierKey } = this.#start
+    if (!anchoring?.witnesses) return undefined
+    const { keys, atLeast } = anchoring.witnesses
+    try {
+      return newestCosigned(path.join(stateDir, 'ledger'), verifierKey, keys, atLeast)?.checkpoint.size
+    } catch (error) {
+      this.#log(`the cosigned checkpoint is not believed: ${messageOf(error)}`)
+      return undefined
+    }
   }
 
   state(): { readonly chain: ChainWriterState | undefined; readonly anchoring: AnchoringState | undefined } {

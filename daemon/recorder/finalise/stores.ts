@@ -7,16 +7,12 @@ import { type FileSystem, makeDirectory } from '../../base/durable.ts'
 import { type Ledger, openLedger } from '../../ledger/ledger.ts'
 import { ed25519Signer } from '../../ledger/note.ts'
 import { type BodyKeys, bodyKeys } from '../bodies/keys.ts'
-import { PackStore, scanPlaces } from '../bodies/pack-store.ts'
-import type { Place } from '../bodies/place.ts'
-import { finishDrops, forgetExpired } from '../erasure/drop-pack.ts'
+import { PackStore } from '../bodies/pack-store.ts'
 import { removeErased } from '../erasure/remove-erased.ts'
-import { finishRewrites } from '../erasure/rewrite-pack.ts'
 import { RecorderError } from '../errors.ts'
+import { catchUp } from '../index/catch-up.ts'
 import { INDEX_FILE } from '../index/database.ts'
 import { IndexWriter } from '../index/index-writer.ts'
-import { ledgerEntries } from '../index/ledger-entries.ts'
-import { type IndexedLeaf, indexedLeaf, parseLeaf } from '../index/row.ts'
 
 export interface StoresOptions {
   /** The recorder's directory. */
@@ -36,6 +32,9 @@ export interface StoresOptions {
   readonly fs: FileSystem
 }
 
+/** Beside the log's own directory: see ledger/memory.ts. */
+export const LAST_CHECKPOINT = 'last-checkpoint'
+
 export interface Stores {
   readonly keys: BodyKeys
   readonly ledger: Ledger
@@ -47,8 +46,6 @@ export interface Stores {
   /** Why content that the log has as erased is still there. */
   readonly unfinished: RecorderError | undefined
 }
-
-const BATCH = 4096
 
 /**
  * @param afterError true where the stores failed in this process: the index is then looked at page by page.
@@ -70,6 +67,7 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
     verifierKey,
     predecessor: predecessor && { verifierKey: predecessor.verifierKey, sign: beside },
     checkpointIntervalMs,
+    memory: path.join(dir, LAST_CHECKPOINT),
     fs,
   })
   let index: IndexWriter | undefined
@@ -77,12 +75,7 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
     index = IndexWriter.open(path.join(dir, INDEX_FILE), afterError)
     if (index.nextLeaf() > Number(ledger.size)) index = index.rebuilt()
     const files = { dir: packDirectory, keys, fs, index }
-    await finishDrops(files)
-    await finishRewrites(files)
-    // Manifests before the records that name them.
-    addPlaces(index, packDirectory, keys)
-    addRecords(index, ledgerDirectory, ledger.size)
-    await forgetExpired(files)
+    await catchUp(files, { dir: ledgerDirectory, size: ledger.size })
     const packs = await PackStore.open({ ...files, packMs, packBytes }, index.position())
     const unfinished = await finishErasure({ index, packs }, files)
     return { keys, ledger, packs, index, dir: packDirectory, fs, unfinished }
@@ -112,30 +105,4 @@ async function finishErasure(...[stores, files]: Parameters<typeof removeErased>
     if (error instanceof RecorderError && error.code === 'DAMAGED') return error
     throw error
   }
-}
-
-function addRecords(index: IndexWriter, dir: string, size: bigint): void {
-  let leaves: IndexedLeaf[] = []
-  for (const { leaf, bytes } of ledgerEntries(dir, BigInt(index.nextLeaf()), size)) {
-    leaves.push(indexedLeaf(leaf, bytes, parseLeaf(bytes)))
-    if (leaves.length >= BATCH) {
-      index.add(leaves)
-      leaves = []
-    }
-  }
-  index.add(leaves)
-}
-
-function addPlaces(index: IndexWriter, dir: string, keys: BodyKeys): void {
-  let places: Place[] = []
-  const add = () => {
-    const { pack, offset, length } = places.at(-1)!
-    index.add([], { places, position: { pack, offset: offset + length } })
-    places = []
-  }
-  for (const place of scanPlaces(dir, keys.seal, index.position())) {
-    places.push(place)
-    if (places.length >= BATCH) add()
-  }
-  if (places.length > 0) add()
 }

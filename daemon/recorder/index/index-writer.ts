@@ -72,6 +72,12 @@ export class IndexWriter implements PlaceIndex {
     return typeof leaf === 'number' ? leaf + 1 : 0
   }
 
+  counts(): { readonly records: number; readonly places: number } {
+    const count = (table: 'record' | 'place'): number =>
+      Number(this.database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n)
+    return { records: count('record'), places: count('place') }
+  }
+
   /** Time of the newest record, RFC 3339. */
   lastTime(): string | undefined {
     const row = this.database.prepare('SELECT time FROM record ORDER BY leaf DESC LIMIT 1').get()

@@ -49,8 +49,8 @@ export async function large(base: string, leaves: number): Promise<void> {
 async function grow(dir: string, leaves: number): Promise<void> {
   const log = await open(dir)
   const start = performance.now()
-  let next = 0
-  let acknowledged = 0
+  let next = Number(log.size)
+  let acknowledged = next
   const step = Math.max(1, leaves / 10)
   let told = step
   const appender = async (): Promise<void> => {
