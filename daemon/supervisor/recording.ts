@@ -1,6 +1,7 @@
 /** The recorder as this gateway starts it: with its keys, its log's name, the chains, and the evidence that waited. */
 import type { Policy } from '../../policies/policy.ts'
 import { countedChains } from '../anchoring/contradictions.ts'
+import { needsHolding } from '../anchoring/level.ts'
 import { anchoringOf } from '../anchoring/settings.ts'
 import type { Config } from '../config/config.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
@@ -15,6 +16,9 @@ import type { Layout } from './layout.ts'
 import type { Log } from './log.ts'
 import { startRecorder } from './recorder-process.ts'
 
+/** Where answers wait for a checkpoint, or for what follows it, nobody gains from its waiting for more records. */
+const HELD_CHECKPOINT_MS = 100
+
 /** What every recorder of this gateway's directory is told, whoever starts it. */
 export function ownRecorder(
   config: Config,
@@ -22,7 +26,9 @@ export function ownRecorder(
   { gateway, origin, verifierKey }: Pick<Identity, 'gateway' | 'origin' | 'verifierKey'>,
 ) {
   const { keys, bodyKeys, predecessor } = gateway
-  const { checkpointIntervalMs } = config.ledger
+  const { acknowledge } = anchoringOf(config.anchoring)
+  const most = needsHolding(acknowledge) ? HELD_CHECKPOINT_MS : Number.POSITIVE_INFINITY
+  const checkpointIntervalMs = Math.min(config.ledger.checkpointIntervalMs, most)
   return {
     stateDir: paths.recorderState,
     bodyKey: bodyKeys,

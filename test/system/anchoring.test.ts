@@ -248,6 +248,10 @@ t.test(
       const { recorder } = await status()
       return recorder?.anchoring?.lagSeconds === 0 && recorder.anchoring.anchored === recorder.treeSize
     })
+    const { stdout } = await gateway.cli('metrics')
+    t.match(stdout, /^agent_anchor_anchoring_lag_seconds 0$/m)
+    t.match(stdout, /^agent_anchor_exchanges_total [1-9]/m)
+    t.match(stdout, /^agent_anchor_chain_leaves\{chain="chain-0",finality="included"\} [1-9]/m)
     const log = await readFile('/var/log/agent-anchor/agent-anchor.log', 'utf8')
     t.notMatch(log, /unknown shape/)
   },

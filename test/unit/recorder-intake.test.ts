@@ -439,3 +439,25 @@ t.test('no sequence of bytes or frames crashes the intake', async (t) => {
   await intake.drain()
   t.pass()
 })
+
+t.test(
+  'whoever holds an answer is told of by its record’s id, and forgotten with its connection',
+  async (t) => {
+    const { fs } = disk()
+    const { say, held, finalised, intake, connection } = await intakeOn(temporaryDirectory(), fs)
+    const [first, second] = [newId(), newId()]
+    say(...request(1, first), ...request(2, second))
+    await intake.drain()
+    say(frame(FrameType.End, 1, { ...COMPLETE, hold: true }), frame(FrameType.End, 2, COMPLETE))
+    t.same(held, [`${first} 1`], 'only who asks for it')
+    await intake.drain()
+    t.same(finalised.map(({ id }) => id).toSorted(), [first, second].toSorted())
+    connection.close()
+    t.same(held.at(-1), 'gone')
+    t.throws(
+      () => say(frame(FrameType.Reached, 2)),
+      { code: 'MALFORMED' },
+      'no proxy says what the recorder does',
+    )
+  },
+)
