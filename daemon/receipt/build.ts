@@ -16,9 +16,9 @@ interface Anchored {
 }
 
 /**
- * The receipt of the leaves at `indexes`, in their order in the log, under the earliest anchored checkpoint that
- * covers them (an independent chain's before the development chain's), or under the newest signed one where none is
- * anchored yet.
+ * The receipt of the leaves at `indexes`, in their order in the log, under the earliest checkpoint that covers them and
+ * is anchored on an independent chain, or the one that witnesses cosigned, or the earliest on the development chain, or
+ * the newest signed one.
  * @throws ReceiptError NOT_IN_A_CHECKPOINT within the second before the next one is signed.
  */
 export function buildReceipt(indexes: readonly bigint[], sources: Sources): Receipt {
@@ -36,11 +36,13 @@ export function buildReceipt(indexes: readonly bigint[], sources: Sources): Rece
   const covering = anchoredOf(sources.anchors)
     .filter(({ anchor }) => BigInt(anchor.size) > last && BigInt(anchor.size) <= newest.size)
     .sort((a, b) => Number(b.independent) - Number(a.independent) || bySize(a, b))
-  const best = covering[0]
+  const anchored = covering[0] && parseSignedCheckpoint(covering[0].note)
+  const cosigned = covers(sources.cosigned, last, newest) ? sources.cosigned : undefined
+  const chosen = covering[0]?.independent ? anchored : (cosigned ?? anchored)
+  const checkpoint = chosen !== undefined && sameTree(chosen, cosigned) ? cosigned! : (chosen ?? newest)
   const anchors = covering
-    .filter(({ anchor }) => anchor.size === best?.anchor.size && anchor.root === best.anchor.root)
+    .filter(({ anchor: { size, root } }) => BigInt(size) === checkpoint.size && root === hexRoot(checkpoint))
     .map(({ anchor }) => anchor)
-  const checkpoint = best === undefined ? newest : parseSignedCheckpoint(best.note)
   return {
     records: leaves.map((leaf) => ({ record: ledger.entry(leaf).toString('utf8') })),
     proof: proofOf(leaves, checkpoint, ledger),
@@ -48,6 +50,14 @@ export function buildReceipt(indexes: readonly bigint[], sources: Sources): Rece
     anchors,
   }
 }
+
+const covers = (checkpoint: SignedCheckpoint | undefined, leaf: bigint, newest: SignedCheckpoint): boolean =>
+  checkpoint !== undefined && checkpoint.size > leaf && checkpoint.size <= newest.size
+
+const sameTree = (one: SignedCheckpoint, other: SignedCheckpoint | undefined): boolean =>
+  one.size === other?.size && hexRoot(one) === hexRoot(other)
+
+const hexRoot = ({ root }: SignedCheckpoint): string => Buffer.from(root).toString('hex')
 
 function proofOf(leaves: readonly bigint[], checkpoint: SignedCheckpoint, ledger: LedgerReader): string {
   if (leaves.length === 1) return tlogProof(ledger, leaves[0]!, checkpoint.note)

@@ -1,4 +1,5 @@
 import type { AnchorState } from '../chain-writer/anchors.ts'
+import type { SignedCheckpoint } from '../ledger/checkpoint.ts'
 import type { LedgerReader } from '../ledger/reader.ts'
 
 /** What receipts are made from. */
@@ -6,6 +7,8 @@ export interface Sources {
   readonly ledger: LedgerReader
   readonly verifierKey: string
   readonly anchors: AnchorState
+  /** The newest checkpoint that enough witnesses cosigned. */
+  readonly cosigned?: SignedCheckpoint | undefined
   /** Leaves that hold records of the log's keys; asked only where an older key signed. */
   keyRecords(): readonly bigint[]
 }

@@ -35,6 +35,8 @@ const Start = z.strictObject({
   /** The log key before this one, with its seed while it signs beside. */
   predecessor: z.strictObject({ verifierKey: z.string().min(1), logKey: Key.optional() }).optional(),
   checkpointIntervalMs: z.int().min(10).max(60_000).default(1000),
+  /** Who cosigns this log's checkpoints, by verifier key, and how many must; none where absent. */
+  witnesses: z.strictObject({ atLeast: z.int().min(1), keys: z.array(z.string()) }).optional(),
   /** Path of status.sock; none where absent. */
   statusSocket: z.string().min(1).optional(),
   /** In force: what is kept, and who is called what. All is kept where absent. */

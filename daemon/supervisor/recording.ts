@@ -5,6 +5,7 @@ import { anchoringOf } from '../anchoring/settings.ts'
 import type { Config } from '../config/config.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
 import type { AnchoringStart } from '../recorder/anchoring/settings.ts'
+import type { RecorderStart } from '../recorder/messages.ts'
 import type { RetentionSettings } from '../recorder/retention/keeper.ts'
 import type { GatewayKeys } from '../vault/gateway-keys.ts'
 import type { Account } from './accounts.ts'
@@ -38,6 +39,10 @@ const named = (gateway: GatewayKeys, origin: string) => ({
   gateway,
   verifierKey: formatVerifierKey(origin, gateway.keys.log.publicKey),
 })
+
+function witnessesOf({ ledger: { witnesses } }: Config): RecorderStart['witnesses'] {
+  return witnesses && { atLeast: witnesses.atLeast, keys: witnesses.of.map(({ key }) => key) }
+}
 
 function retentionOf({ retention }: Config): RetentionSettings {
   const { maxAge, maxSize, whenDiskFull, reserve } = retention
@@ -94,6 +99,7 @@ export function startRecording(options: {
     start: () => ({
       ...ownRecorder(config, paths, { ...identity, ...named(options.keys(), identity.origin) }),
       socket: paths.recorderSocket,
+      witnesses: witnessesOf(config),
       statusSocket: paths.statusSocket,
       adminSocket: paths.adminSocket,
       retention: retentionOf(config),

@@ -8,6 +8,7 @@ import type { Admission } from '../protocol.ts'
 import { type AnchoringState, AnchoringWatch } from './anchoring-watch.ts'
 import type { Holder } from './held-answers.ts'
 import { leafTime } from './leaf-time.ts'
+import { followWitnessed } from './witnessed.ts'
 
 export interface AnchoringEvents {
   log(line: string): void
@@ -18,10 +19,11 @@ export interface AnchoringEvents {
 export class Anchoring {
   readonly #watch: AnchoringWatch | undefined
   readonly #chain: ChainThread | undefined
+  readonly #endWitnessed: () => void
 
   /** @param size leaves of the log */
   constructor(start: RecorderStart, size: bigint, events: AnchoringEvents) {
-    const { anchoring: settings, chain, stateDir } = start
+    const { anchoring: settings, chain, stateDir, witnesses, verifierKey } = start
     const ledger = path.join(stateDir, 'ledger')
     this.#watch =
       settings &&
@@ -32,6 +34,13 @@ export class Anchoring {
         now: Date.now,
         admission: events.admission,
       })
+    this.#endWitnessed =
+      witnesses === undefined
+        ? () => {}
+        : followWitnessed({
+            ...{ ledger, verifierKey, ...witnesses, log: events.log },
+            grew: (cosigned) => this.#watch?.witnessed(cosigned),
+          })
     this.#chain = chain && new ChainThread(chain, events.log, () => this.#chainsChanged())
   }
 
@@ -71,6 +80,7 @@ export class Anchoring {
   }
 
   async stop(): Promise<void> {
+    this.#endWitnessed()
     await this.#chain?.stop()
   }
 
