@@ -27,7 +27,7 @@ export function askConfiguredChains(config: Config, rpc?: string): AskChain {
         const where = { rpc: endpoint, chainId, contract, logKey }
         const { size, root, block } = await readAnchoredEvent(where, sought)
         const finality = await readFinality(where, block)
-        return { size, root, ...(finality && { finality }), saidBy: new URL(endpoint).host }
+        return { size, root, block, ...(finality && { finality }), saidBy: new URL(endpoint).host }
       })
     } catch (error) {
       if (error instanceof ChainError && error.code === 'NOT_ANCHORED') return undefined

@@ -9,6 +9,10 @@ type CliErrorCode =
   | 'FILE_UNUSABLE'
   | 'NO_EXCHANGE'
   | 'NOT_CONFIRMED'
+  | 'NOT_DELEGATED'
+  | 'NOT_ON_CHAIN'
+  | 'NO_REQUEST'
+  | 'BAD_SIGNATURE'
   | 'ERASURE_FAILED'
   | 'WRONG_DESCRIPTOR'
   | 'CA_BY_INSTALLER'
@@ -100,6 +104,48 @@ export class NoEndpoint extends CliError {
       'NO_ENDPOINT',
       `no chain ${chainId} is configured here`,
       'Name an RPC endpoint of it with --rpc URL, or verify with --offline.',
+    )
+  }
+}
+
+export class NotDelegated extends CliError {
+  constructor(why: string) {
+    super(
+      'NOT_DELEGATED',
+      `there is nobody to be asked: ${why}`,
+      'Set `owner` of a chain in the configuration to the account that is to own the log there, and restart the gateway.',
+    )
+  }
+}
+
+export class NotOnChain extends CliError {
+  constructor(chain: string, gateway: string) {
+    super(
+      'NOT_ON_CHAIN',
+      `the contract isn't on ${chain} yet`,
+      `The gateway deploys it as soon as its account ${gateway} can pay: see agent-anchor chain status.`,
+    )
+  }
+}
+
+export class NoRequest extends CliError {
+  constructor(chain: string) {
+    super(
+      'NO_REQUEST',
+      `nothing was asked of the owner on ${chain}`,
+      `Run agent-anchor chain authorization request --chain ${chain}: its output is what the owner signs.`,
+    )
+  }
+}
+
+export class BadSignature extends CliError {
+  constructor(owner: string | undefined, signer: string | undefined) {
+    super(
+      'BAD_SIGNATURE',
+      owner === undefined
+        ? 'this is no signature'
+        : `this is not the signature of ${owner}${signer === undefined ? '' : ` but of ${signer}, or of another document`}`,
+      'Have the owner sign exactly what the newest request printed (eth_signTypedData_v4), and give the hex that the wallet answers.',
     )
   }
 }

@@ -4,9 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { keepMemoryPrivate } from '../daemon/base/private-memory.ts'
 import { readAnchors } from '../daemon/chain-writer/anchors.ts'
 import { type Config, loadConfig } from '../daemon/config/config.ts'
-import type { SignedCheckpoint } from '../daemon/ledger/checkpoint.ts'
-import { newestCosigned } from '../daemon/ledger/cosigned-file.ts'
-import { LedgerError } from '../daemon/ledger/errors.ts'
+import { readCosigned } from '../daemon/ledger/cosigned-file.ts'
 import { type LedgerReader, openReader } from '../daemon/ledger/reader.ts'
 import { ReceiptError } from '../daemon/receipt/receipt-error.ts'
 import type { Sources } from '../daemon/receipt/sources.ts'
@@ -79,22 +77,9 @@ export const sourcesOf = (evidence: Evidence): Sources => ({
   ledger: evidence.ledger,
   verifierKey: evidence.verifierKey,
   anchors: readAnchors(evidence.paths.chainState),
-  cosigned: cosignedOf(evidence),
+  cosigned: () => readCosigned(evidence.paths.ledger),
   keyRecords: () => keyRecords(evidence.index),
 })
-
-/** What was altered or is under an older key is none; `verify` says so. */
-function cosignedOf({ config, paths, verifierKey }: Evidence): SignedCheckpoint | undefined {
-  const { witnesses } = config.ledger
-  if (witnesses === undefined) return undefined
-  try {
-    const keys = witnesses.of.map(({ key }) => key)
-    return newestCosigned(paths.ledger, verifierKey, keys, witnesses.atLeast)?.checkpoint
-  } catch (error) {
-    if (error instanceof LedgerError) return undefined
-    throw error
-  }
-}
 
 const PAGE = 1000
 

@@ -20,10 +20,16 @@ const ChainStatus = z.object({
   name: z.string(),
   chainId: z.number().optional(),
   contract: z.string().optional(),
-  logKey: z.string().optional(),
   label: z.string().optional(),
+  logKey: z.string().optional(),
   gatewayAddress: z.string().optional(),
+  owner: z.string().optional(),
+  authorization: z.object({ policy: z.string(), until: z.string().optional() }).optional(),
   head: Point.optional(),
+  sizes: z
+    .object({ submitted: z.string(), included: z.string(), safe: z.string(), finalized: z.string() })
+    .optional(),
+  failing: z.string().optional(),
   anchored: Point.extend({
     block: z.number(),
     time: z.string(),
@@ -42,6 +48,7 @@ const ChainStatus = z.object({
       lastAnchor: z.string().optional(),
     })
     .optional(),
+  health: z.array(HealthItem).optional(),
 })
 export type ChainStatus = z.infer<typeof ChainStatus>
 

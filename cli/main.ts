@@ -10,11 +10,13 @@ import { printable } from './terminal.ts'
 /** The table, in the order of `--help`. Each is loaded when it is asked for: `status` must not pay for the daemon. */
 const commands: Readonly<Record<string, () => Promise<Register>>> = {
   status: async () => (await import('./commands/status.ts')).status,
+  metrics: async () => (await import('./commands/metrics.ts')).metrics,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
   records: async () => (await import('./commands/records.ts')).records,
   show: async () => (await import('./commands/show.ts')).show,
   verify: async () => (await import('./commands/verify.ts')).verify,
   export: async () => (await import('./commands/export.ts')).exportReceipt,
+  chain: async () => (await import('./commands/chain.ts')).chain,
   policy: async () => (await import('./commands/policy.ts')).policy,
   keys: async () => (await import('./commands/keys.ts')).keys,
   demo: async () => (await import('./commands/demo.ts')).demo,

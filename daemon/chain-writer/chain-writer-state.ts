@@ -38,7 +38,7 @@ export const ChainWriterData = z.object({
         ...Common,
         kind: z.literal('rpc'),
         chainId: z.int().positive(),
-        rpc: z.array(Url).min(1).max(16),
+        rpc: z.array(Url).min(1).max(16).readonly(),
         contract: Address.optional(),
         confirmations: z.int().nonnegative().optional(),
         currency: z.string().optional(),

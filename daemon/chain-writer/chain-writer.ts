@@ -1,5 +1,4 @@
 /** The lanes of all configured chains, with their state on disk: what the thread runs, and a test may without one. */
-import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import { makeDirectory } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
@@ -12,6 +11,7 @@ import { chainOver } from './chain.ts'
 import { ChainError } from './chain-error.ts'
 import type { ChainSpec, ChainWriterData, ChainWriterState } from './chain-writer-state.ts'
 import type { AnchorCheckpoint, Consistency } from './checkpoint.ts'
+import { vkeyHashOf } from './delegation.ts'
 import { describeChain } from './describe-chain.ts'
 import { setAsideHealth } from './development-chain.ts'
 import { endpointsOf } from './endpoints.ts'
@@ -44,7 +44,7 @@ export async function startChainWriter(options: ChainWriterOptions): Promise<Cha
   const { data, changed, now = Date.now } = options
   const signer = gatewaySigner(data.key)
   const first = data.ownerKey && gatewaySigner(data.ownerKey)
-  const vkeyHash = `0x${hash('sha256', data.verifierKey)}`
+  const vkeyHash = vkeyHashOf(data.verifierKey)
   const ending = new AbortController()
   const connect = options.rpc ?? ((url, signal) => httpRpc(url, { signal }))
   await makeDirectory(data.stateDir)

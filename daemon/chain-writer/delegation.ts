@@ -3,6 +3,7 @@
  * own types. Pure. Signatures are somebody else's bytes: only the one canonical form is taken, as by the contract.
  */
 
+import { hash } from 'node:crypto'
 import { TypedDataEncoder } from 'ethers/hash'
 import { recoverAddress } from 'ethers/transaction'
 import { type GatewayAuthorization, type GatewayRevocation, POLICIES } from './registry.ts'
@@ -24,6 +25,9 @@ export interface TypedData {
   readonly domain: Readonly<Record<string, string | number>>
   readonly message: Readonly<Record<string, string>>
 }
+
+/** SHA-256 of the log's verifier key, 0x-hex. */
+export const vkeyHashOf = (verifierKey: string) => `0x${hash('sha256', verifierKey)}`
 
 const fields = (list: string): readonly Field[] =>
   list.split(',').map((field) => {

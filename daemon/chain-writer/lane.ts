@@ -2,15 +2,14 @@
  * A lane: one chain, one key, one nonce at a time. It goes round by itself, whatever the chain does, and tells how it
  * stands; the recorder never waits for it.
  */
-import { AnchorError, messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
-import { authorizationHealth } from './authorized.ts'
-import { ChainError, refusalOf } from './chain-error.ts'
+import { refusalOf } from './chain-error.ts'
 import { type AnchorCheckpoint, dueIn } from './checkpoint.ts'
 import { doubt } from './doubt.ts'
 import type { LaneContext } from './lane-context.ts'
+import { type Failure, type LaneTroubles, laneHealth } from './lane-health.ts'
 import type { Head, Registration } from './registry.ts'
-import { EQUIVOCATION_REMEDY, makeRound } from './round.ts'
+import { makeRound } from './round.ts'
 
 export interface Lane {
   /** Takes the newest checkpoint; older ones are passed over. */
@@ -38,21 +37,16 @@ export type LaneOptions = Omit<LaneContext, 'newest' | 'doubts'> & {
 }
 
 const FIRST_BACK_OFF_MS = 250
-/** At an anchor a minute this is little; who anchors once a day has time. */
-const FEW_ANCHORS = 20n
-/** A chain that starts with the gateway isn't up at once: no state of health before this. */
-const SETTLING_MS = 5_000
-
 export function startLane(options: LaneOptions): Lane {
-  const { name, kind, limits, now, changed, anchoring, record, alarm, endpoints } = options
+  const { kind, limits, now, changed, anchoring, record } = options
   let newest: { checkpoint: AnchorCheckpoint; since: number } | undefined
   let head: Head | undefined
   let registration: Registration | undefined
-  let failure: { error: unknown; since: number; count: number } | undefined
+  let failure: Failure | undefined
   let lostAnchors = 0
   let balance: bigint | undefined
   let balanceSeen = 0
-  let hindered: { what: string; since: number } | undefined
+  let hindered: LaneTroubles['hindered']
   let conflict: string | undefined
   let stopped = false
   let wakeAt = 0
@@ -113,76 +107,17 @@ export function startLane(options: LaneOptions): Lane {
   const waitingSince = () =>
     newest && newest.checkpoint.size > (head?.size ?? 0n) ? newest.since : undefined
 
-  const health = (): Health[] => {
-    const list: Health[] = [...(options.health ?? [])]
-    const add = (code: string, severity: Health['severity'], title: string, remedy: string) =>
-      list.push({ code, severity, title: `${name}: ${title}`, remedy })
-    if (alarm.alarm) {
-      const { title, since } = alarm.alarm
-      add(
-        'chain.equivocation',
-        'error',
-        since === undefined ? title : `${title} (since ${since})`,
-        `${EQUIVOCATION_REMEDY} When you know what happened: stop the gateway, remove ${alarm.path}, start it.`,
-      )
-    }
-    if (registration) list.push(...authorizationHealth(options, registration))
-    if (conflict) add('chain.checkpoint-conflict', 'error', conflict, EQUIVOCATION_REMEDY)
-    if (failure && !isSettling(failure)) {
-      const { code, remedy } = describeFailure(failure.error)
-      if (code !== 'chain.equivocation') {
-        add(code, code === 'chain.ledger-behind' ? 'error' : 'warning', messageOf(failure.error), remedy)
-      }
-    }
-    for (const { host, error, failures } of endpoints.count > 1 ? endpoints.unwell : []) {
-      add(
-        'chain.endpoint-unwell',
-        'warning',
-        `${host} is passed over, ${failures} failures in a row: ${messageOf(error)}`,
-        'The other endpoints stand in, and it is tried again by itself. If it stays so, replace it in `rpc` of this chain.',
-      )
-    }
-    if (hindered && now() - hindered.since > limits.patienceMs) {
-      add(
-        'chain.not-final',
-        'warning',
-        `${hindered.what}: the anchor isn't counted as final`,
-        'Two of the endpoints in `rpc` must agree on it. If it stays so, replace the one that lags, lies or is dead.',
-      )
-    }
-    const price = BigInt(options.journal.spending?.lastAnchor ?? 0)
-    if (balance !== undefined && balance < price * FEW_ANCHORS) {
-      add(
-        'chain.low-funds',
-        'warning',
-        `the gateway's account ${options.signer.address} holds enough for about ${balance / price} anchors`,
-        `Send some of chain ${options.chainId}'s currency to it before anchoring stops.`,
-      )
-    }
-    const since = waitingSince()
-    const overdue = since === undefined ? 0 : now() - since
-    if (overdue > 3 * anchoring.maxDelayMs + SETTLING_MS) {
-      add(
-        'chain.behind',
-        'warning',
-        `the newest checkpoint isn't anchored for ${Math.round(overdue / 60_000)} min`,
-        'See the other states of this chain. Recording goes on; one anchor catches up with everything.',
-      )
-    }
-    if (lostAnchors > 0) {
-      add(
-        'chain.lost-anchors',
-        kind === 'development' ? 'info' : 'error',
-        `the chain no longer had ${lostAnchors} anchor(s); the newest checkpoint is anchored again`,
-        kind === 'development'
-          ? 'Nothing to do: the development chain started anew.'
-          : 'A deep reorganisation or another chain behind the same endpoint: check `rpc` of this chain.',
-      )
-    }
-    return list
-  }
-  const isSettling = ({ error, since }: { error: unknown; since: number }) =>
-    error instanceof ChainError && error.code === 'RPC_UNREACHABLE' && now() - since < SETTLING_MS
+  const health = () =>
+    laneHealth(lane, {
+      found: options.health ?? [],
+      registration,
+      failure,
+      conflict,
+      hindered,
+      lostAnchors,
+      balance,
+      waitingSince: waitingSince(),
+    })
 
   const running = (async () => {
     while (!stopped) {
@@ -243,12 +178,4 @@ export function startLane(options: LaneOptions): Lane {
       await running
     },
   }
-}
-
-function describeFailure(error: unknown): { code: string; remedy: string } {
-  if (error instanceof ChainError) {
-    return { code: `chain.${error.code.toLowerCase().replaceAll('_', '-')}`, remedy: error.remedy }
-  }
-  if (error instanceof AnchorError) return { code: 'chain.state', remedy: error.remedy }
-  return { code: 'chain.failed', remedy: 'This is a fault of the gateway: report it with this message.' }
 }

@@ -81,11 +81,11 @@ export const encode = {
     number(given.notBefore) +
     number(given.expiry) +
     number(given.nonce) +
-    dynamic(10, ownerSignature, gatewaySignature),
+    dynamic(8, ownerSignature, gatewaySignature),
   /** For who sends the transaction, as the log's owner. */
   revoke: (logId: string) => selectors.revoke + word(logId),
   revokeSigned: ({ owner, logId, nonce }: GatewayRevocation, ownerSignature: string) =>
-    selectors.revokeSigned + word(owner) + word(logId) + number(nonce) + dynamic(4, ownerSignature),
+    selectors.revokeSigned + word(owner) + word(logId) + number(nonce) + dynamic(3, ownerSignature),
   /** `root` and `proof` without 0x. */
   anchor: (logKey: string, size: bigint, root: string, proof: readonly string[]) =>
     selectors.anchor +
@@ -129,6 +129,12 @@ export interface AnchoredEvent extends Head {
   readonly blockHash: string
 }
 
+/** A contract's own word for a signature (EIP-1271): the selector of the question is also the answer. */
+const VALID_SIGNATURE = '0x1626ba7e'
+export const isValidSignatureCall = (digest: string, signature: string) =>
+  VALID_SIGNATURE + word(digest) + dynamic(1, signature)
+export const MAGIC_ANSWER = VALID_SIGNATURE.padEnd(66, '0')
+
 /** Topics by which a node finds the events of a log; of one size, where given. */
 export const anchoredTopics = (logKey: string, size?: bigint): string[] => [
   topics.Anchored,
@@ -162,9 +168,9 @@ export function revertName(data: string | undefined): string | undefined {
 const word = (hex: string) => hex.replace(/^0x/, '').toLowerCase().padStart(64, '0')
 const number = (value: bigint | number) => word(value.toString(16))
 
-/** Byte strings after `head` words of arguments, their own offsets among these: offsets, then length and bytes of each. */
-function dynamic(head: number, ...values: readonly string[]): string {
-  let offset = head * 32
+/** Byte strings after `words` words of other arguments: an offset for each, then length and bytes of each. */
+function dynamic(words: number, ...values: readonly string[]): string {
+  let offset = (words + values.length) * 32
   const offsets: string[] = []
   const tails: string[] = []
   for (const value of values) {

@@ -145,6 +145,12 @@ export const ConfigSchema = z
           })
           .prefault({})
           .superRefine(differentPorts),
+        /** Where Prometheus finds the metrics; absent: nowhere. */
+        metrics: listen
+          .refine(({ address }) => address === '::1' || address.startsWith('127.'), {
+            error: 'metrics stay on this machine: `127.0.0.1:9464` or `[::1]:9464`',
+          })
+          .exactOptional(),
       })
       .prefault({}),
     proxy: z

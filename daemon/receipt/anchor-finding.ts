@@ -9,6 +9,8 @@ import type { ReceiptAnchor } from './receipt.ts'
 export interface HeldAnchor {
   readonly size: bigint
   readonly root: string
+  /** Where its event stands now. */
+  readonly block: number
   /** How final its block is; absent where the endpoint could not say. */
   readonly finality?: ReceiptAnchor['finality']
   /** Host of the endpoint that said so. */
@@ -27,8 +29,10 @@ export async function anchorFinding(
   if (BigInt(anchor.size) !== checkpoint.size || anchor.root !== toHex(checkpoint.root)) {
     return { check, result: 'failed', detail: "the anchor is of another checkpoint than the receipt's" }
   }
-  const label = anchor.label === undefined ? '' : ` (${anchor.label})`
-  const place = `chain ${anchor.chainId}, block ${anchor.block}, transaction ${anchor.transaction}${label}`
+  const label = anchor.label === undefined ? '' : ` (labelled "${anchor.label}")`
+  const placeIn = (block: number) =>
+    `chain ${anchor.chainId}, block ${block}, transaction ${anchor.transaction}${label}`
+  const place = placeIn(anchor.block)
   if (askChain === undefined) {
     const { finality, saidBy } = anchor
     const by = saidBy === undefined ? '' : ` by the word of ${saidBy}`
@@ -47,7 +51,7 @@ export async function anchorFinding(
     }
     const by = held.saidBy === undefined ? '' : `, says ${held.saidBy}`
     const finality = `finality: ${held.finality ?? 'not told'}${by}`
-    const detail = `root ${anchor.root.slice(0, 16)}… stands on ${place}; ${finality}`
+    const detail = `root ${anchor.root.slice(0, 16)}… stands on ${placeIn(held.block)}; ${finality}`
     return { check, result: 'proved', detail }
   } catch (error) {
     return { check, result: 'not-checked', detail: `the chain could not be asked: ${said(error)}` }

@@ -13,7 +13,7 @@ export function keysOf(
   sources: Sources,
 ): Pick<Receipt, 'verifierKey' | 'keyHistory'> {
   const { ledger, verifierKey } = sources
-  if (signed(checkpoint, verifierKey)) return { verifierKey }
+  if (signedBy(checkpoint, verifierKey)) return { verifierKey }
   const leaves = sources.keyRecords().filter((leaf) => leaf < newest.size)
   const records = leaves.map((index) => ({ index, record: ledger.entry(index).toString('utf8') }))
   const spans = keyHistory(
@@ -37,7 +37,7 @@ export function keysOf(
 
 const base64 = (hash: Buffer) => hash.toString('base64')
 
-function signed({ note }: SignedCheckpoint, verifierKey: string): boolean {
+export function signedBy({ note }: SignedCheckpoint, verifierKey: string): boolean {
   try {
     verifyCheckpoint(note, verifierKey)
     return true

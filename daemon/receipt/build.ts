@@ -4,7 +4,7 @@ import { formatBatchProof } from '../ledger/batch-proof.ts'
 import { parseSignedCheckpoint, type SignedCheckpoint } from '../ledger/checkpoint.ts'
 import { tlogProof } from '../ledger/proof.ts'
 import type { LedgerReader } from '../ledger/reader.ts'
-import { keysOf } from './build-keys.ts'
+import { keysOf, signedBy } from './build-keys.ts'
 import type { Receipt, ReceiptAnchor } from './receipt.ts'
 import { ReceiptError } from './receipt-error.ts'
 import type { Sources } from './sources.ts'
@@ -16,9 +16,9 @@ interface Anchored {
 }
 
 /**
- * The receipt of the leaves at `indexes`, in their order in the log, under the earliest checkpoint that covers them and
- * is anchored on an independent chain, or the one that witnesses cosigned, or the earliest on the development chain, or
- * the newest signed one.
+ * The receipt of the leaves at `indexes`, in their order in the log, under the earliest anchored checkpoint that
+ * covers them (an independent chain's before the development chain's), or under the newest signed one where none is
+ * anchored yet.
  * @throws ReceiptError NOT_IN_A_CHECKPOINT within the second before the next one is signed.
  */
 export function buildReceipt(indexes: readonly bigint[], sources: Sources): Receipt {
@@ -36,28 +36,35 @@ export function buildReceipt(indexes: readonly bigint[], sources: Sources): Rece
   const covering = anchoredOf(sources.anchors)
     .filter(({ anchor }) => BigInt(anchor.size) > last && BigInt(anchor.size) <= newest.size)
     .sort((a, b) => Number(b.independent) - Number(a.independent) || bySize(a, b))
-  const anchored = covering[0] && parseSignedCheckpoint(covering[0].note)
-  const cosigned = covers(sources.cosigned, last, newest) ? sources.cosigned : undefined
-  const chosen = covering[0]?.independent ? anchored : (cosigned ?? anchored)
-  const checkpoint = chosen !== undefined && sameTree(chosen, cosigned) ? cosigned! : (chosen ?? newest)
+  const best = covering[0]
   const anchors = covering
-    .filter(({ anchor: { size, root } }) => BigInt(size) === checkpoint.size && root === hexRoot(checkpoint))
+    .filter(({ anchor }) => anchor.size === best?.anchor.size && anchor.root === best.anchor.root)
     .map(({ anchor }) => anchor)
+  const cosigned = sources.cosigned()
+  const plain = cosigned !== undefined && cosigned.size > last ? cosigned : newest
+  const checkpoint = best === undefined ? plain : parseSignedCheckpoint(best.note)
+  const keys = keysOf(checkpoint, newest, sources)
   return {
     records: leaves.map((leaf) => ({ record: ledger.entry(leaf).toString('utf8') })),
     proof: proofOf(leaves, checkpoint, ledger),
-    ...keysOf(checkpoint, newest, sources),
+    ...keys,
+    ...witnessedOf(checkpoint, cosigned, keys.verifierKey, ledger),
     anchors,
   }
 }
 
-const covers = (checkpoint: SignedCheckpoint | undefined, leaf: bigint, newest: SignedCheckpoint): boolean =>
-  checkpoint !== undefined && checkpoint.size > leaf && checkpoint.size <= newest.size
-
-const sameTree = (one: SignedCheckpoint, other: SignedCheckpoint | undefined): boolean =>
-  one.size === other?.size && hexRoot(one) === hexRoot(other)
-
-const hexRoot = ({ root }: SignedCheckpoint): string => Buffer.from(root).toString('hex')
+/** The checkpoint that witnesses cosigned, where it is a later one than the receipt's, by the same key. */
+function witnessedOf(
+  own: SignedCheckpoint,
+  cosigned: SignedCheckpoint | undefined,
+  verifierKey: string,
+  ledger: LedgerReader,
+): Pick<Receipt, 'witnessed'> {
+  if (cosigned === undefined || cosigned.size < own.size || cosigned.note === own.note) return {}
+  if (!signedBy(cosigned, verifierKey)) return {}
+  const consistency = ledger.consistencyProof(own.size, cosigned.size).map((hash) => hash.toString('base64'))
+  return { witnessed: { checkpoint: cosigned.note, consistency } }
+}
 
 function proofOf(leaves: readonly bigint[], checkpoint: SignedCheckpoint, ledger: LedgerReader): string {
   if (leaves.length === 1) return tlogProof(ledger, leaves[0]!, checkpoint.note)

@@ -27,7 +27,7 @@ const Proof = text(MAX_RECEIPT)
 
 const place = {
   /** The chain's name in the gateway's configuration. */
-  chain: z.string().max(64),
+  chain: z.string().regex(/^[\w.-]{1,64}$/),
   chainId: z.int().positive(),
   /** What an anchor on this chain is worth, where that needs saying. */
   label: z.string().max(200).optional(),
@@ -59,6 +59,14 @@ const held = {
 }
 const HeldRecord = z.strictObject(held)
 export type HeldRecord = z.infer<typeof HeldRecord>
+
+/** A later checkpoint that witnesses cosigned: where nothing is anchored, or another tree than theirs. */
+const Witnessed = z.strictObject({
+  checkpoint: text(65_535),
+  /** That it extends the checkpoint in `proof`: hashes, base64. */
+  consistency: z.array(z.string().max(44)).max(63),
+})
+export type Witnessed = z.infer<typeof Witnessed>
 
 /** How the key that signed the checkpoint is led to from another key of the log (key-line.ts). */
 const KeyHistory = z.strictObject({
@@ -96,6 +104,7 @@ const common = {
   /** C2SP verifier key of the log. Who verifies compares it with the key they expect. */
   verifierKey: VerifierKey,
   keyHistory: KeyHistory.optional(),
+  witnessed: Witnessed.optional(),
   anchors: z.array(ReceiptAnchor).max(64),
 }
 const Single = z.strictObject({ ...held, ...common })
@@ -107,6 +116,7 @@ export interface Receipt {
   readonly proof: string
   readonly verifierKey: string
   readonly keyHistory?: KeyHistory
+  readonly witnessed?: Witnessed
   readonly anchors: readonly ReceiptAnchor[]
 }
 
@@ -121,29 +131,37 @@ export function parseReceipt(bytes: Uint8Array): Receipt {
   }
   const { version, several } = formOf(document)
   const parsed = (version === 1 ? V1 : several ? Several : Single).safeParse(document)
-  if (!parsed.success)
-    throw malformed(z.prettifyError(parsed.error).replaceAll('\n', ' ').slice(0, 300), parsed.error)
+  if (!parsed.success) throw malformed(firstOf(parsed.error), parsed.error)
   const { data } = parsed
   const { proof, verifierKey, anchors } = data
   const records = 'records' in data ? data.records : [heldOf(data)]
-  const keyHistory = 'keyHistory' in data ? data.keyHistory : undefined
-  return { records, proof, verifierKey, ...(keyHistory && { keyHistory }), anchors }
+  const { keyHistory, witnessed } = 'witnessed' in data || 'keyHistory' in data ? data : {}
+  const later = { ...(keyHistory && { keyHistory }), ...(witnessed && { witnessed }) }
+  return { records, proof, verifierKey, ...later, anchors }
 }
 
 const heldOf = ({ record, bodies }: HeldRecord): HeldRecord => (bodies ? { record, bodies } : { record })
 
-/** @throws ReceiptError RECEIPT_VERSION */
+/** The first of what is wrong, in few words: keys in it are the receipt's own. */
+function firstOf({ issues }: z.ZodError): string {
+  const [issue] = issues
+  const where = issue?.path.join('.') ?? ''
+  return `${where === '' ? '' : `${where}: `}${issue?.message}`.slice(0, 200)
+}
+
+/** @throws ReceiptError RECEIPT_MALFORMED, RECEIPT_VERSION */
 function formOf(document: unknown): { version: number; several: boolean } {
-  if (typeof document !== 'object' || document === null) return { version: 2, several: false }
-  const { type, schemaVersion: version } = document as Record<string, unknown>
-  if (type === 'agent-anchor-receipt' && Number.isSafeInteger(version) && (version as number) > 2) {
+  const fields: object = typeof document === 'object' && document !== null ? document : {}
+  const { type, schemaVersion: version } = fields as Record<string, unknown>
+  if (type !== 'agent-anchor-receipt') throw malformed('its type is not "agent-anchor-receipt"')
+  if (Number.isSafeInteger(version) && (version as number) > 2) {
     throw new ReceiptError(
       'RECEIPT_VERSION',
       `this receipt is of version ${version}; versions 1 and 2 are known here`,
       'Verify it with a newer agent-anchor, or a newer verification page.',
     )
   }
-  return { version: version === 1 ? 1 : 2, several: Object.hasOwn(document, 'records') }
+  return { version: version === 1 ? 1 : 2, several: Object.hasOwn(fields, 'records') }
 }
 
 /** The file, of the newest version. */

@@ -7,8 +7,8 @@ export interface Sources {
   readonly ledger: LedgerReader
   readonly verifierKey: string
   readonly anchors: AnchorState
-  /** The newest checkpoint that enough witnesses cosigned. */
-  readonly cosigned?: SignedCheckpoint | undefined
+  /** The newest checkpoint that witnesses cosigned, where there is one. */
+  cosigned(): SignedCheckpoint | undefined
   /** Leaves that hold records of the log's keys; asked only where an older key signed. */
   keyRecords(): readonly bigint[]
 }

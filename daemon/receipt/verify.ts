@@ -84,7 +84,7 @@ function inLog(receipt: Receipt, { expectedKey, witnesses }: VerifyOptions): InL
     findings.push({ check: 'signature', result: 'failed', detail: said(error) })
     return unproved('the checkpoint is not signed by the log')
   }
-  findings.push(...witnessFindings(checkpoint.note, checkpoint.origin, witnesses))
+  findings.push(...witnessFindings(receipt, checkpoint, key.verifierKey, witnesses))
   const { indexes } = proof
   try {
     if (indexes.length !== receipt.records.length) {

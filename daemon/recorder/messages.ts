@@ -35,8 +35,6 @@ const Start = z.strictObject({
   /** The log key before this one, with its seed while it signs beside. */
   predecessor: z.strictObject({ verifierKey: z.string().min(1), logKey: Key.optional() }).optional(),
   checkpointIntervalMs: z.int().min(10).max(60_000).default(1000),
-  /** Who cosigns this log's checkpoints, by verifier key, and how many must; none where absent. */
-  witnesses: z.strictObject({ atLeast: z.int().min(1), keys: z.array(z.string()) }).optional(),
   /** Path of status.sock; none where absent. */
   statusSocket: z.string().min(1).optional(),
   /** In force: what is kept, and who is called what. All is kept where absent. */
@@ -51,6 +49,8 @@ const Start = z.strictObject({
       reserve: z.number().nonnegative().optional(),
     })
     .default({ whenDiskFull: 'refuse' }),
+  /** Where metrics are served, on loopback; nowhere where absent. */
+  metrics: z.strictObject({ address: z.string(), port: z.int(), supervisorState: z.string() }).optional(),
   /** The knobs in force; without, nothing is said about how far anchoring is. */
   anchoring: AnchoringStart.optional(),
   /** Handed to the chain-writer's thread as it is; no chain-writer where absent. */

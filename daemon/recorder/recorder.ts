@@ -5,10 +5,13 @@ import { Worker } from 'node:worker_threads'
 import type { Policy } from '../../policies/policy.ts'
 import { startAdminServer } from '../admin/admin-server.ts'
 import type { LocalServer } from '../admin/local-server.ts'
+import { startMetricsServer } from '../admin/metrics-server.ts'
 import { startStatusServer } from '../admin/status-server.ts'
 import { makeDirectory, realFileSystem } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
+import type { ChainWriterState } from '../chain-writer/chain-writer-state.ts'
+import type { BoundedServer } from '../http/bounded-server.ts'
 import { Anchoring } from './anchoring/anchoring.ts'
 import type { AnchoringState } from './anchoring/anchoring-watch.ts'
 import type { Eraser } from './erasure/erasure-record.ts'
@@ -26,7 +29,7 @@ export interface RecorderState extends Omit<FinaliserState, 'health'> {
   /** Exchanges journalled and ended that are not in the log yet. */
   readonly pending: number
   /** What the chain-writer says of itself. */
-  readonly chain: unknown
+  readonly chain: ChainWriterState | undefined
   readonly anchoring: AnchoringState | undefined
   readonly health: readonly Health[]
 }
@@ -57,6 +60,7 @@ export class Recorder {
   #server: IntakeServer | undefined
   #status: LocalServer | undefined
   #admin: LocalServer | undefined
+  #metrics: BoundedServer | undefined
   #anchoring: Anchoring | undefined
   #timers: NodeJS.Timeout[] = []
   #finaliserState: FinaliserState = { records: 0, treeSize: '0', checkpointTime: undefined, health: [] }
@@ -129,6 +133,7 @@ export class Recorder {
     await ended
     await this.#journal.close()
     await this.#anchoring?.stop()
+    await this.#metrics?.close()
     await this.#status?.close()
     return this.#pending.size === 0
   }
@@ -176,6 +181,10 @@ export class Recorder {
     if (start.statusSocket !== undefined) {
       const document = () => ({ ...this.#state(), supervisor: this.#supervisor })
       this.#status = await startStatusServer(start.statusSocket, document)
+    }
+    if (start.metrics !== undefined) {
+      const measured = () => ({ recorder: this.#state(), health: this.#state().health })
+      this.#metrics = startMetricsServer(start.metrics, measured, this.#events.log)
     }
     this.#timers = [
       setInterval(watchSpace, STATE_MS),

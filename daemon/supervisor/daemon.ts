@@ -50,6 +50,7 @@ import { sightings } from './sightings.ts'
 import { socketGroup } from './socket-group.ts'
 import { startDetail } from './start-record.ts'
 import { processStart, type SupervisorState } from './state-file.ts'
+import { NOTHING } from './traffic.ts'
 
 export interface Daemon {
   /** Takes what the policy's files say now, without dropping a connection; where they are bad, all stays as it is. */
@@ -130,6 +131,7 @@ async function start(
     enforcement: { ...enforcement.state(), addressesKnown },
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
     ...(serving?.state() ?? { served: [] }),
+    traffic: proxies?.traffic() ?? NOTHING,
     children: children.map((child) => child.state()),
   }))
 

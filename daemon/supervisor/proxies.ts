@@ -14,11 +14,14 @@ import type { Layout } from './layout.ts'
 import type { LeafService } from './leaf-service.ts'
 import type { Log } from './log.ts'
 import { type DialledFlow, type LearnedAddress, type Listener, startWorker } from './proxy-workers.ts'
+import { Traffic, type WorkerCounters } from './traffic.ts'
 
 export interface Proxies {
   readonly workers: readonly Child[]
   /** The catalogue's names have been looked up once. */
   readonly resolved: Promise<void>
+  /** What they count, together, since the gateway's start. */
+  traffic(): WorkerCounters
   /** Whether anybody is there to take a redirected connection. */
   serving(): boolean
   /** All known addresses of providers. */
@@ -65,6 +68,7 @@ export function startProxies(options: ProxyOptions): Proxies {
   const { promise: resolved, resolve } = Promise.withResolvers<void>()
   const wanted = config.proxy.workers
   const count = wanted === 'auto' ? Math.min(availableParallelism(), AUTOMATIC_WORKERS) : wanted
+  const traffic = new Traffic(() => options.changed())
   const workers = Array.from({ length: count }, (_, i) => {
     const name = `proxy-${i + 1}`
     return startWorker({
@@ -79,6 +83,7 @@ export function startProxies(options: ProxyOptions): Proxies {
       owner: options.owner,
       dialled: options.dialled,
       unrecorded: options.unrecorded,
+      traffic,
       resolved: resolve,
       start: () => ({
         rules: options.rules(),
@@ -98,6 +103,7 @@ export function startProxies(options: ProxyOptions): Proxies {
   return {
     workers,
     resolved,
+    traffic: () => traffic.total(),
     serving: () => workers.some((worker) => worker.state().state === 'running'),
     addresses(addresses) {
       for (const worker of workers) worker.send({ type: 'addresses', addresses })

@@ -7,6 +7,7 @@ import type { OwnerFlow } from './attribution/owner.ts'
 import { type Child, type ChildState, supervise } from './child.ts'
 import type { Log } from './log.ts'
 import { childEnvironment, programRoot } from './program.ts'
+import { type Traffic, WorkerCounters } from './traffic.ts'
 import { unprivileged } from './unprivileged.ts'
 
 const Endpoint = z.object({ address: z.string().max(64), port: z.int().min(0).max(65535) })
@@ -47,8 +48,7 @@ const FromWorker = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('beat') }),
   z.object({ type: z.literal('resolved') }),
-  /** `unrecorded`: exchanges that the policy let through without a record, since the worker's start. */
-  z.object({ type: z.literal('state'), unrecorded: z.int().nonnegative() }).loose(),
+  WorkerCounters.extend({ type: z.literal('state') }),
 ])
 
 export interface Listener {
@@ -91,6 +91,8 @@ export interface WorkerOptions {
   readonly dialled: (flows: readonly DialledFlow[]) => void
   /** More exchanges went through without a record, as the policy wants it: how many, and since when (ms since the epoch). */
   readonly unrecorded: (count: number, since: number) => void
+  /** What it counts, and that it is gone with that. */
+  readonly traffic: Traffic
   /** The worker has been through the whole catalogue once. */
   readonly resolved: () => void
   readonly changed: (state: ChildState) => void
@@ -119,6 +121,7 @@ export function startWorker(options: WorkerOptions): Child {
         stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.listeners.map((listener) => listener.fd)],
       }),
     started: (child) => {
+      options.traffic.ended(name)
       unrecorded = 0
       const listeners = options.listeners.map(({ family }, i) => ({ family, fd: FIRST_LISTENER_FD + i }))
       child.send({ type: 'start', listeners, ...options.start() }, () => {})
@@ -146,6 +149,7 @@ export function startWorker(options: WorkerOptions): Child {
       }
       if (message.type === 'resolved') options.resolved()
       if (message.type === 'state') {
+        options.traffic.says(name, message)
         if (message.unrecorded > unrecorded) options.unrecorded(message.unrecorded - unrecorded, looked)
         unrecorded = message.unrecorded
         looked = Date.now()

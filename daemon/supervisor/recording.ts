@@ -5,7 +5,6 @@ import { anchoringOf } from '../anchoring/settings.ts'
 import type { Config } from '../config/config.ts'
 import { formatVerifierKey } from '../ledger/note.ts'
 import type { AnchoringStart } from '../recorder/anchoring/settings.ts'
-import type { RecorderStart } from '../recorder/messages.ts'
 import type { RetentionSettings } from '../recorder/retention/keeper.ts'
 import type { GatewayKeys } from '../vault/gateway-keys.ts'
 import type { Account } from './accounts.ts'
@@ -40,10 +39,6 @@ const named = (gateway: GatewayKeys, origin: string) => ({
   verifierKey: formatVerifierKey(origin, gateway.keys.log.publicKey),
 })
 
-function witnessesOf({ ledger: { witnesses } }: Config): RecorderStart['witnesses'] {
-  return witnesses && { atLeast: witnesses.atLeast, keys: witnesses.of.map(({ key }) => key) }
-}
-
 function retentionOf({ retention }: Config): RetentionSettings {
   const { maxAge, maxSize, whenDiskFull, reserve } = retention
   return { maxAgeMs: maxAge, maxSize, whenDiskFull, reserve }
@@ -53,6 +48,7 @@ function retentionOf({ retention }: Config): RetentionSettings {
 function anchoringStart(config: Config): AnchoringStart {
   const { preset, acknowledge, onFailure, quorum, maxHoldMs, maxLagMs } = anchoringOf(config.anchoring)
   const counted = countedChains(config.chains)
+  const { witnesses } = config.ledger
   return {
     preset,
     acknowledge,
@@ -61,6 +57,9 @@ function anchoringStart(config: Config): AnchoringStart {
     maxHoldMs,
     maxLagMs,
     counted: counted.map(({ name }) => name),
+    ...(witnesses
+      ? { witnesses: { keys: witnesses.of.map(({ key }) => key), atLeast: witnesses.atLeast } }
+      : {}),
     trial: counted.every(({ kind }) => kind === 'development'),
   }
 }
@@ -99,12 +98,14 @@ export function startRecording(options: {
     start: () => ({
       ...ownRecorder(config, paths, { ...identity, ...named(options.keys(), identity.origin) }),
       socket: paths.recorderSocket,
-      witnesses: witnessesOf(config),
       statusSocket: paths.statusSocket,
       adminSocket: paths.adminSocket,
       retention: retentionOf(config),
       policy: options.policy(),
       anchoring: anchoringStart(config),
+      ...(config.listen.metrics
+        ? { metrics: { ...config.listen.metrics, supervisorState: paths.supervisorState } }
+        : {}),
       chain: {
         chains,
         key: options.keys().keys.gateway,

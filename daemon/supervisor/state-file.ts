@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
 import { Cosigning } from '../http/messages.ts'
+import { WorkerCounters } from './traffic.ts'
 
 const Child = z.object({
   name: z.string(),
@@ -65,6 +66,8 @@ export const SupervisorState = z.object({
   served: z.array(z.object({ name: z.string(), listen: z.string(), why: z.string().optional() })).default([]),
   /** Where this log has witnesses. */
   cosigning: Cosigning.optional(),
+  /** What the workers count, together. */
+  traffic: WorkerCounters,
   children: z.array(Child),
 })
 export type SupervisorState = z.infer<typeof SupervisorState>

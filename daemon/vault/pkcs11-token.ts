@@ -39,6 +39,7 @@ export async function loadLibrary(): Promise<Library> {
 
 /**
  * Logs in, calls, logs out.
+ * @param options `writable` for making a key: a service that is confined can't write where a token in software lies
  * @throws VaultError `pkcs11-module`, `pkcs11-token-missing`, `pkcs11-pin-wrong`, `pkcs11-pin-locked`, `pkcs11-failed`,
  *   what the secret's source throws, and what `use` throws
  */
@@ -46,6 +47,7 @@ export async function withToken<T>(
   place: TokenPlace,
   secrets: SecretSource,
   use: (session: Session) => T,
+  { writable = false } = {},
 ): Promise<T> {
   const library = await loadLibrary()
   const module = new library.PKCS11()
@@ -53,7 +55,7 @@ export async function withToken<T>(
   try {
     const slot = findSlot(module, place)
     const pin = await secrets.ask('pin', `the token ${place.token}`)
-    const flags = library.CKF_SERIAL_SESSION | library.CKF_RW_SESSION
+    const flags = library.CKF_SERIAL_SESSION | (writable ? library.CKF_RW_SESSION : 0)
     const handle = module.C_OpenSession(slot, flags)
     try {
       // The package takes a string alone, so this copy can't be wiped.

@@ -74,10 +74,15 @@ export function pkcs11Provider(options: {
       const place = settings()
       const key = randomBytes(WRAPPING_KEY_BYTES)
       const iv = place.mechanism === 'aes-gcm' ? randomBytes(IV_BYTES) : Buffer.alloc(0)
-      const blob = await withToken(place, secrets, (session) => {
-        const keys = find(session, place.key, place.mechanism) ?? generate(session, place)
-        return encrypt(session, keys.seals, { mechanism: place.mechanism, iv, key })
-      })
+      const blob = await withToken(
+        place,
+        secrets,
+        (session) => {
+          const keys = find(session, place.key, place.mechanism) ?? generate(session, place)
+          return encrypt(session, keys.seals, { mechanism: place.mechanism, iv, key })
+        },
+        { writable: true },
+      )
       const text = { iv: iv.toString('base64'), blob: blob.toString('base64') }
       await writeWrapped(file, 'pkcs11', { mechanism: place.mechanism, ...text })
       return key

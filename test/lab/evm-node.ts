@@ -15,14 +15,19 @@ export interface EvmNode {
   stop(): Promise<void>
 }
 
-/** An EVM node on the internet, as `http://evm.example.org:8545`: anvil, chain id 31337, accounts funded. */
-export async function startEvmNode(port = EVM_PORT): Promise<EvmNode> {
+/** An EVM node on the internet, as `http://evm.example.org:8545`: anvil, accounts funded. */
+export async function startEvmNode(port = EVM_PORT, chainId = 31_337): Promise<EvmNode> {
   const machine = process.arch === 'arm64' ? 'arm64' : 'amd64'
   const anvil = `${REPOSITORY}/node_modules/@foundry-rs/anvil-linux-${machine}/bin/anvil`
-  const child = spawnIn('internet', 'root', [anvil, '--host', EVM.address4, '--port', String(port)], {
-    env: { PATH, HOME: '/root' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawnIn(
+    'internet',
+    'root',
+    [anvil, '--host', EVM.address4, '--port', String(port), '--chain-id', String(chainId)],
+    {
+      env: { PATH, HOME: '/root' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   const gone = once(child, 'exit')
   const said: string[] = []
   const listening = (async () => {

@@ -18,7 +18,8 @@ t.setTimeout(280_000)
 await enterLab(import.meta.url)
 const lab = await startLab()
 await lab.ask({ type: 'http2', site: OPENAI.name, on: true })
-const nodes = await Promise.all([0, 1, 2].map((i) => startEvmNode(EVM_PORT + i)))
+const CHAIN_ID = 31_337
+const nodes = await Promise.all([0, 1, 2].map((i) => startEvmNode(EVM_PORT + i, CHAIN_ID + i)))
 const [first, second, third] = nodes as [EvmNode, EvmNode, EvmNode]
 
 async function ask(node: EvmNode, method: string, ...params: unknown[]): Promise<unknown> {
@@ -33,7 +34,7 @@ async function ask(node: EvmNode, method: string, ...params: unknown[]): Promise
 const chains = nodes
   .map(
     (node, i) =>
-      `  - {name: chain-${i}, kind: rpc, chainId: 31337, rpc: ['${node.url}'], confirmations: 1}\n`,
+      `  - {name: chain-${i}, kind: rpc, chainId: ${CHAIN_ID + i}, rpc: ['${node.url}'], confirmations: 1}\n`,
   )
   .join('')
 const HOLD_MS = 15_000

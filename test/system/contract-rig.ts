@@ -38,8 +38,6 @@ export const revertOf = (sent: Promise<unknown>): Promise<string | undefined> =>
 export const logKeyOf = (owner: string, origin: string): string =>
   keccak256(AbiCoder.defaultAbiCoder().encode(['address', 'bytes32'], [owner, originHash(origin)]))
 
-export type Rig = Awaited<ReturnType<typeof contractRig>>
-
 export async function contractRig(t: Test) {
   const anvil = await startAnvil(t, emptyDirectory(t))
   const provider = new JsonRpcProvider(anvil.url, undefined, {

@@ -462,6 +462,30 @@ t.test('a receipt verifies offline without our state, and a changed one does not
   }
 })
 
+t.test('a receipt of several records, with what was said, proves it to who has the key', async (t) => {
+  const rows = await list('--kind', 'exchange', '--limit', '3')
+  const ids = rows.map(({ id }) => id)
+  await Promise.all(ids.map(verified))
+  const exported = await gateway.json('export', ...ids, '-o', '/root/several.json', '--with-bodies')
+  t.equal((exported.records as unknown[]).length, 3)
+  const known = ['verify', '--receipt', '/root/several.json', '--offline', '--key', gateway.paths.verifierKey]
+  const { verdict, findings } = (await gateway.json(...known)) as {
+    verdict: string
+    findings: { check: string; result: string; detail: string }[]
+  }
+  t.equal(verdict, 'verified')
+  const bodies = findings.filter(({ check }) => check.startsWith('body '))
+  t.equal(bodies.length, exported.bodies)
+  t.ok(bodies.length >= 6 && bodies.every(({ result }) => result === 'proved'), `${bodies.length} parts`)
+  const range = await gateway.json('export', `${ids.at(-1)}..${ids[0]}`, '-o', '/root/range.json')
+  t.ok((range.records as unknown[]).length >= 3)
+  t.equal(
+    (await gateway.cli('verify', '--receipt', '/root/range.json', '--offline')).code,
+    4,
+    'by nobody’s key',
+  )
+})
+
 t.test(
   'no key that was used stands anywhere below the state directory, the logs, or in the records',
   async (t) => {

@@ -10,7 +10,7 @@ import t from 'tap'
 import { AnchorError } from '../../daemon/base/errors.ts'
 import { printable } from '../../daemon/base/printable.ts'
 import type { Finding } from '../../daemon/receipt/findings.ts'
-import { verdictText, WORD } from '../../daemon/receipt/findings-text.ts'
+import { findingsText, verdictText, WORD } from '../../daemon/receipt/findings-text.ts'
 import { formatReceipt, parseReceipt } from '../../daemon/receipt/receipt.ts'
 import { type VerifyOptions, verifyReceipt } from '../../daemon/receipt/verify.ts'
 import { PAGE_FILE, pageText } from '../../dashboard/verification-page/build.ts'
@@ -198,6 +198,22 @@ t.test('nothing out of a receipt becomes markup, script, address or request', as
   const links = await tab.evaluate<string[]>(`[...document.links].map((a) => a.protocol + a.host)`)
   t.ok(links.every((link) => link === 'https:etherscan.io'))
   t.comment(`${bad.length + hidden.length} infested receipts`)
+})
+
+t.test('its findings can be copied as the command prints them', async (t) => {
+  await shown([latin1(files[1]!)])
+  await tab.call('Browser.grantPermissions', {
+    permissions: ['clipboardReadWrite', 'clipboardSanitizedWrite'],
+  })
+  await tab.call('Page.bringToFront')
+  const copied = await tab.evaluate<string>(`(async () => {
+    const button = document.getElementById('copy')
+    button.click()
+    while (button.textContent === 'Copy as text') await new Promise((resolve) => setTimeout(resolve, 10))
+    return button.textContent === 'Copied' ? navigator.clipboard.readText() : button.textContent
+  })()`)
+  const { findings } = await verifyReceipt(parseReceipt(Buffer.from(files[1]!)), { expectedKey })
+  t.equal(copied, `${findingsText(findings)}\n`)
 })
 
 t.test('it runs under a policy that lets nothing load, connect or inject', async (t) => {

@@ -207,3 +207,14 @@ t.test(
     t.equal(standingOf({ ...of, health: [{ ...warning, severity: 'info' }] }).failing, undefined)
   },
 )
+
+t.test('where witnesses are configured, a block without them is not enough', async (t) => {
+  const { watch, holder, reached, chains } = watched({ witnesses: { keys: ['k'], atLeast: 1 } })
+  watch.answers.hold('a', holder, 1, 1_000_000)
+  watch.recorded(['a'], 1n)
+  watch.checkpoint(1n)
+  chains(1)
+  t.same(reached, [])
+  watch.witnessed(1n)
+  t.same(reached, [1])
+})

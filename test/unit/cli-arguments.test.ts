@@ -40,7 +40,18 @@ async function all(t: Test, cases: readonly string[][], check: (answer: Answer, 
   await Promise.all([worker(), worker(), worker()])
 }
 
-const commands = ['status', 'policy', 'records', 'show', 'verify', 'export', 'demo', 'daemon', 'uninstall']
+const commands = [
+  'status',
+  'chain',
+  'policy',
+  'records',
+  'show',
+  'verify',
+  'export',
+  'demo',
+  'daemon',
+  'uninstall',
+]
 
 t.test('a command line that makes no sense is a usage error, and nothing is done', async (t) => {
   const cases = [
@@ -62,6 +73,12 @@ t.test('a command line that makes no sense is a usage error, and nothing is done
     ['export', '-o', 'receipt.json'],
     ['export', 'id', '-o'],
     ...['', '0', '-1', '1.5', '99999999999'].map((limit) => ['records', '--limit', limit]),
+    ['chain'],
+    ['chain', 'authorization'],
+    ['chain', 'authorization', 'add'],
+    ['chain', 'authorization', 'request', 'surplus'],
+    ...['0', '-1', '1.5', 'year'].map((n) => ['chain', 'authorization', 'request', '--days', n]),
+    ['chain', 'revoke', '--signature'],
     ['records', '--uid', 'root'],
     ['records', '--kind', 'exchanges'],
   ]

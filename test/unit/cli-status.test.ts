@@ -1,10 +1,12 @@
 import t from 'tap'
 import { ago } from '../../cli/ago.ts'
+import { chainsText } from '../../cli/chain/status.ts'
 import { chainRows } from '../../cli/chain-rows.ts'
 import { statusCode } from '../../cli/commands/status.ts'
 import { type LiveState, supervisorHealth } from '../../cli/live-state.ts'
 import { statusText } from '../../cli/status-text.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
+import { NOTHING } from '../../daemon/supervisor/traffic.ts'
 
 const now = new Date('2026-01-01T00:10:00Z')
 const supervisor: SupervisorState = {
@@ -31,6 +33,7 @@ const supervisor: SupervisorState = {
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
   served: [],
+  traffic: NOTHING,
   children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
 }
 const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
@@ -121,6 +124,60 @@ t.test('ages read in the largest sensible unit and are never negative', async (t
       '2027-01-01T00:00:00Z',
     ].map((time) => ago(time, now)),
     ['12 s', '3 min', '5 h', '2 d', '0 s'],
+  )
+})
+
+t.test("a chain's contract, owner, authorisation, head and states are on one screen", async (t) => {
+  const [gateway, owner, contract] = ['aa', 'bb', 'cc'].map((byte) => `0x${byte.repeat(20)}`)
+  const chain = { name: 'base', chainId: 8453, gatewayAddress: gateway, logKey: `0x${'dd'.repeat(32)}` }
+  const waiting = {
+    ...chain,
+    owner,
+    contract,
+    health: [
+      { code: 'chain.not-authorized', severity: 'warning' as const, title: 'it must', remedy: 'do so' },
+    ],
+  }
+  t.equal(
+    chainsText([waiting], now),
+    `chain       base, id 8453
+contract    ${contract}
+log         ${chain.logKey}
+gateway     ${gateway}
+owner       ${owner}
+authorised  not seen yet
+head        none yet
+anchor      base: none yet
+state       it must
+            do so`,
+  )
+  const root = 'ee'.repeat(32)
+  const time = '2026-01-01T00:09:00Z'
+  const anchored = {
+    ...chain,
+    owner: gateway,
+    label: 'worth nothing',
+    currency: 'ETH',
+    explorer: 'https://explorer.example',
+    funds: { balance: '1500000000000000000', spentToday: '0' },
+    authorization: { policy: 'consistent', until: '2027-01-01T00:00:00Z' },
+    head: { size: '5', root },
+    anchored: { size: '5', root, block: 7, time, transaction: `0x${root}` },
+  }
+  t.match(
+    chainsText([anchored, waiting], now),
+    `chain       base, id 8453
+contract    none yet
+log         ${chain.logKey}
+gateway     ${gateway}
+owner       the gateway itself
+authorised  policy consistent, until 2027-01-01T00:00:00Z
+head        5 leaves, root ${root}
+anchor      base: 5 leaves in block 7, 60 s ago (worth nothing)
+            https://explorer.example/tx/0x${root}
+            1.5 ETH; 0 ETH spent today
+
+chain       base`,
   )
 })
 

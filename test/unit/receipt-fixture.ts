@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import canonicalize from 'canonicalize'
 import type { AnchorState } from '../../daemon/chain-writer/anchors.ts'
+import { parseSignedCheckpoint } from '../../daemon/ledger/checkpoint.ts'
 import { cosigner } from '../../daemon/ledger/cosignature.ts'
 import { successionText } from '../../daemon/ledger/key-history.ts'
 import { openLedger } from '../../daemon/ledger/ledger.ts'
@@ -157,8 +158,15 @@ export function receiptOf(
   anchors = NO_ANCHORS,
   verifierKey = oldKey.verifierKey,
   keyRecords: readonly bigint[] = [],
+  cosigned?: string,
 ): Receipt {
-  return buildReceipt(indexes, { ledger: reader, verifierKey, anchors, keyRecords: () => keyRecords })
+  return buildReceipt(indexes, {
+    ledger: reader,
+    verifierKey,
+    anchors,
+    keyRecords: () => keyRecords,
+    cosigned: () => (cosigned === undefined ? undefined : parseSignedCheckpoint(cosigned)),
+  })
 }
 
 /** The receipt with the exchange's bodies in it. */

@@ -36,7 +36,7 @@ const audit = receiptOf(reader, [1n], anchored)
 const exchange = withBodies(receiptOf(reader, [EXCHANGE], anchored))
 const batch = withBodies(receiptOf(reader, [0n, EXCHANGE, 5n], anchored))
 const expectedKey = oldKey.verifierKey
-const held = { size: checkpoint.size, root: checkpoint.root.toString('hex') }
+const held = { size: checkpoint.size, root: checkpoint.root.toString('hex'), block: 8 }
 
 const told = (findings: readonly Finding[]) => findings.map(({ check, result }) => `${check}: ${result}`)
 const found = (findings: readonly Finding[], check: string) => findings.find((f) => f.check === check)
@@ -51,7 +51,7 @@ t.test('a receipt of an anchored record proves signature, inclusion and anchor',
     askChain: async () => ({ ...held, finality: 'finalized', saidBy: 'rpc.example' }),
   })
   t.same(told(findings), ['record: proved', 'signature: proved', 'inclusion: proved', 'anchor test: proved'])
-  t.match(findings[3]?.detail, /chain 1, block 7, .*; finality: finalized, says rpc\.example/)
+  t.match(findings[3]?.detail, /chain 1, block 8, .*; finality: finalized, says rpc\.example/)
   t.same(indexes, [1n])
   t.equal(records[0]?.kind, 'audit')
   t.equal(verdictOn(findings), 'verified')
@@ -63,7 +63,7 @@ t.test('what the development chain is worth stands beside its anchor', async (t)
   const findings = await findingsOf(receipt, { expectedKey, askChain: async () => held })
   t.match(
     found(findings, 'anchor test')?.detail,
-    /development chain: no independent evidence.*finality: not told/,
+    /labelled "development chain: no independent evidence".*finality: not told/,
   )
 })
 
@@ -168,6 +168,44 @@ t.test('witnesses are those whom the verifier trusts, and a quorum is theirs', a
     result: 'not-checked',
     detail: /2 more signature\(s\), by the names of witness\.example\/north, witness\.example\/south/,
   })
+})
+
+t.test('a later checkpoint that witnesses cosigned speaks for an earlier one that it extends', async (t) => {
+  const dir = t.testdir()
+  const log = await makeLog(dir)
+  const early = anchorsOf('rpc', log)
+  const grown = await makeLog(dir, [7, 8].map(auditLeaf))
+  const { note } = grown.checkpoint()!
+  const text = note.slice(0, note.lastIndexOf('\n\n') + 1)
+  const keys = witnesses.map(({ verifierKey }) => verifierKey)
+  const seen = `${note}${witnesses.map((one) => one.cosign(text, 1n)).join('')}`
+  const options = { expectedKey, witnesses: { keys } }
+  const receipt = asSent(receiptOf(grown, [1n], early, expectedKey, [], seen))
+  t.match(found(await findingsOf(receipt, options), 'witnesses'), {
+    result: 'proved',
+    detail: /cosigned by 3 of the 3 .*, in a tree of 8 leaves that extends this one$/,
+  })
+  t.match(found(await findingsOf(receipt), 'witnesses'), {
+    result: 'not-checked',
+    detail: /3 more signature/,
+  })
+  const { witnessed } = receipt
+  for (const changed of [
+    { ...witnessed!, consistency: witnessed!.consistency.slice(1) },
+    { ...witnessed!, consistency: ['AAAA'] },
+    { ...witnessed!, checkpoint: witnessed!.checkpoint.replace('\n8\n', '\n9\n') },
+    { ...witnessed!, checkpoint: 'none' },
+  ]) {
+    const findings = await findingsOf({ ...receipt, witnessed: changed }, options)
+    t.equal(found(findings, 'witnesses')?.result, 'failed')
+  }
+  const unanchored = receiptOf(grown, [1n], undefined, expectedKey, [], seen)
+  t.equal(
+    unanchored.witnessed,
+    undefined,
+    'where nothing is anchored the cosigned checkpoint is the receipt’s own',
+  )
+  t.equal(found(await findingsOf(unanchored, options), 'witnesses')?.result, 'proved')
 })
 
 t.test('a receipt of several records has one proof for all', async (t) => {

@@ -10,6 +10,7 @@ import {
   type SupervisorState,
   writeState,
 } from '../../daemon/supervisor/state-file.ts'
+import { NOTHING } from '../../daemon/supervisor/traffic.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'supervisor-'))
 
@@ -61,6 +62,7 @@ const state: SupervisorState = {
   missingAccounts: [],
   sensor: { blind: [], drops: 0 },
   served: [],
+  traffic: NOTHING,
   children: [],
 }
 

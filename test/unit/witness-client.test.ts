@@ -3,10 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Cosigning } from '../../daemon/http/messages.ts'
 import { cosigner } from '../../daemon/ledger/cosignature.ts'
-import { newestCosigned, writeCosigned } from '../../daemon/ledger/cosigned-file.ts'
+import { newestCosigned } from '../../daemon/ledger/cosigned-file.ts'
 import { noteText } from '../../daemon/ledger/note.ts'
 import { openReader } from '../../daemon/ledger/reader.ts'
-import { followWitnessed } from '../../daemon/recorder/anchoring/witnessed.ts'
 import { parseAddCheckpoint } from '../../daemon/witness/add-checkpoint.ts'
 import { witness } from '../../daemon/witness/witness.ts'
 import { type Outcome, witnessAt } from '../../daemon/witness-client/ask.ts'
@@ -148,30 +147,6 @@ t.test('keeps a checkpoint as soon as enough have cosigned, whatever the others 
   await grow(dir, 5, 20)
   while (newestCosigned(dir, signer.verifierKey, keys, 2)?.checkpoint.size !== 20n) await sleep(20)
   t.pass('and the next one')
-})
-
-t.test('the recorder hears of it by the file, and believes only what verifies', async (t) => {
-  const dir = temporaryDirectory(t)
-  await grow(dir, 0, 5)
-  const { note } = openReader(dir).checkpoint()!
-  const lines: string[] = []
-  const heard = Promise.withResolvers<bigint>()
-  const end = followWitnessed({
-    ledger: dir,
-    verifierKey: signer.verifierKey,
-    keys,
-    atLeast: 2,
-    log: (line) => void lines.push(line),
-    grew: (size) => heard.resolve(size),
-  })
-  t.teardown(end)
-  const cosigned = [0, 1].map((i) => cosignerOf(i).cosign(noteText(note), 1n))
-  await writeCosigned(dir, `${note}${cosigned[0]}`)
-  await writeCosigned(dir, `${note.replace('\n5\n', '\n6\n')}${cosigned.join('')}`)
-  while (lines.length === 0) await sleep(20)
-  t.match(lines[0], /does not fit the note/)
-  await writeCosigned(dir, `${note}${cosigned.join('')}`)
-  t.equal(await heard.promise, 5n)
 })
 
 t.test('with too few nothing is kept, and it is said who failed', async (t) => {

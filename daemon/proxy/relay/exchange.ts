@@ -162,7 +162,6 @@ export class Exchange
 
   head(head: ResponseHead): void {
     this.#recording?.responseHead(head)
-    if (head.status >= 200) this.#hold()
   }
 
   /** From here on nothing goes to the agent before the record of it is anchored, where the settings say so. */
@@ -184,6 +183,7 @@ export class Exchange
 
   forward(raw: Buffer): void {
     if (raw.length === 0) return
+    if (!this.#held && this.#answer.head) this.#hold()
     if (this.#held) this.#held.push(raw)
     else if (!this.#upgrade?.holds) this.#write(raw)
   }

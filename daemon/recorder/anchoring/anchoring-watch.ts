@@ -59,6 +59,7 @@ export class AnchoringWatch {
   constructor(options: WatchOptions) {
     this.#options = options
     this.#local = options.size
+    if (options.settings.witnesses) this.#witnessed = 0n
     this.#ages = new LeafAges(options.size)
     this.#started = options.now()
     this.look()
@@ -147,7 +148,9 @@ export class AnchoringWatch {
   }
 
   #situation(): Situation {
-    return { lag: this.#lag(), failing: this.#failing }
+    const { settings } = this.#options
+    const reached = reachedSize(this.#standing, settings.acknowledge, settings.quorum)
+    return { lag: this.#lag(), waitedMs: this.#ageOf(reached), failing: this.#failing }
   }
 
   #lag(): Lag {

@@ -1,14 +1,15 @@
 /** The chain-writer's thread, and the watch over how far anchoring is: either may be absent. */
 import path from 'node:path'
+import { messageOf } from '../../base/errors.ts'
 import type { Health } from '../../base/health.ts'
 import type { ChainWriterState } from '../../chain-writer/chain-writer-state.ts'
+import { newestCosigned } from '../../ledger/cosigned-file.ts'
 import { ChainThread, type Checkpoint } from '../chain-thread.ts'
 import type { RecorderStart } from '../messages.ts'
 import type { Admission } from '../protocol.ts'
 import { type AnchoringState, AnchoringWatch } from './anchoring-watch.ts'
 import type { Holder } from './held-answers.ts'
 import { leafTime } from './leaf-time.ts'
-import { followWitnessed } from './witnessed.ts'
 
 export interface AnchoringEvents {
   log(line: string): void
@@ -17,13 +18,16 @@ export interface AnchoringEvents {
 }
 
 export class Anchoring {
+  readonly #start: RecorderStart
+  readonly #log: (line: string) => void
   readonly #watch: AnchoringWatch | undefined
   readonly #chain: ChainThread | undefined
-  readonly #endWitnessed: () => void
 
   /** @param size leaves of the log */
   constructor(start: RecorderStart, size: bigint, events: AnchoringEvents) {
-    const { anchoring: settings, chain, stateDir, witnesses, verifierKey } = start
+    this.#start = start
+    this.#log = events.log
+    const { anchoring: settings, chain, stateDir } = start
     const ledger = path.join(stateDir, 'ledger')
     this.#watch =
       settings &&
@@ -34,13 +38,6 @@ export class Anchoring {
         now: Date.now,
         admission: events.admission,
       })
-    this.#endWitnessed =
-      witnesses === undefined
-        ? () => {}
-        : followWitnessed({
-            ...{ ledger, verifierKey, ...witnesses, log: events.log },
-            grew: (cosigned) => this.#watch?.witnessed(cosigned),
-          })
     this.#chain = chain && new ChainThread(chain, events.log, () => this.#chainsChanged())
   }
 
@@ -67,8 +64,24 @@ export class Anchoring {
     this.#watch?.answers.gone(holder)
   }
 
+  /** With time alone things change, and witnesses say theirs by a file. */
   look(): void {
-    this.#watch?.look()
+    const size = this.#cosigned()
+    if (size === undefined) this.#watch?.look()
+    else this.#watch?.witnessed(size)
+  }
+
+  /** Leaves of the newest tree that enough witnesses cosigned. */
+  #cosigned(): bigint | undefined {
+    const { anchoring, stateDir, verifierKey } = this.#start
+    if (!anchoring?.witnesses) return undefined
+    const { keys, atLeast } = anchoring.witnesses
+    try {
+      return newestCosigned(path.join(stateDir, 'ledger'), verifierKey, keys, atLeast)?.checkpoint.size
+    } catch (error) {
+      this.#log(`the cosigned checkpoint is not believed: ${messageOf(error)}`)
+      return undefined
+    }
   }
 
   state(): { readonly chain: ChainWriterState | undefined; readonly anchoring: AnchoringState | undefined } {
@@ -80,7 +93,6 @@ export class Anchoring {
   }
 
   async stop(): Promise<void> {
-    this.#endWitnessed()
     await this.#chain?.stop()
   }
 

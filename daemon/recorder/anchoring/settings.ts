@@ -12,6 +12,8 @@ export const AnchoringStart = z.object({
   maxLagMs: z.number().positive(),
   /** Names of the chains that the quorum counts. */
   counted: z.array(z.string()),
+  /** Verifier keys of the witnesses, and how many must cosign; absent where there are none. */
+  witnesses: z.object({ keys: z.array(z.string()), atLeast: z.int().positive() }).optional(),
   /** The chains that count are no independent evidence: for trying out. */
   trial: z.boolean(),
 })

@@ -49,7 +49,10 @@ const calls = {
       stream.on('data', (part) => parts.push(part))
       stream.on('end', () => {
         session.close()
-        resolve(JSON.parse(Buffer.concat(parts).toString()).choices[0].message.content)
+        const body = Buffer.concat(parts).toString()
+        const { choices } = JSON.parse(body)
+        if (choices) resolve(choices[0].message.content)
+        else reject(new Error(body))
       })
       stream.end(JSON.stringify({ model, messages }))
     }),
