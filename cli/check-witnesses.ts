@@ -6,6 +6,7 @@ import { messageOf } from '../daemon/base/errors.ts'
 import { cosigner } from '../daemon/ledger/cosignature.ts'
 import { checkCosigned } from '../daemon/ledger/cosigned-file.ts'
 import type { Damage } from '../daemon/ledger/damage.ts'
+import { readHistory } from '../daemon/vault/history.ts'
 import type { Vault } from '../daemon/vault/vault.ts'
 import { readWitnessKey } from '../daemon/vault/witness-key.ts'
 import { CosignedState } from '../daemon/witness/cosigned-state.ts'
@@ -28,7 +29,11 @@ export async function* checkWitnesses(
     what,
   })
   const keys = witnesses?.of.map(({ key }) => key) ?? []
-  for (const damage of checkCosigned(paths.ledger, verifierKey, keys)) yield inside('recorder/ledger', damage)
+  // A history that can't be read is told of elsewhere.
+  const changes = await readHistory(paths.keysDirectory).catch(() => [])
+  const logKeys = changes.filter(({ key }) => key === 'log').map(({ to }) => to)
+  for (const damage of checkCosigned(paths.ledger, [verifierKey, ...logKeys], keys))
+    yield inside('recorder/ledger', damage)
   if (existsSync(paths.witnessState)) {
     const state = new CosignedState(paths.witnessState)
     for (const damage of state.check(knownLogs(witness?.logs ?? []))) yield inside('witness', damage)

@@ -12,6 +12,8 @@ export interface Lag {
 
 export interface Situation {
   readonly lag: Lag
+  /** How long the oldest leaf waits for the level that answers wait for, in milliseconds. */
+  readonly waitedMs: number
   /** Why too few chains can be anchored on now; undefined where enough can. */
   readonly failing: string | undefined
 }
@@ -34,8 +36,8 @@ function blockAfter({ acknowledge, onFailure, maxHoldMs, maxLagMs }: Knobs): num
 }
 
 /** Answers go out without their evidence: they may, and holding them would only be to wait in vain. */
-export const letsGo = ({ onFailure, maxHoldMs }: Knobs, { lag }: Situation): boolean =>
-  onFailure === 'queue' && lag.ms > maxHoldMs
+export const letsGo = ({ onFailure, maxHoldMs }: Knobs, { waitedMs }: Situation): boolean =>
+  onFailure === 'queue' && waitedMs > maxHoldMs
 
 export function anchoringHealth(knobs: Knobs, situation: Situation): Health[] {
   const { lag } = situation

@@ -6,11 +6,12 @@ import { join } from 'node:path'
 import { type FileSystem, writeFileAtomic } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import { parseSignedCheckpoint, type SignedCheckpoint } from './checkpoint.ts'
-import { type Cosignature, verifyCosigned } from './cosignature.ts'
+import { type Cosignature, verifyCosignatures, verifyCosigned } from './cosignature.ts'
 import type { Damage } from './damage.ts'
 import { decodeUtf8 } from './encoding.ts'
 import { COSIGNED_FILE, readIfPresent } from './files.ts'
 import { treeRoot } from './merkle-path.ts'
+import { verifyNote } from './note.ts'
 import { openReader } from './reader.ts'
 import { storedNodes } from './tile-store.ts'
 
@@ -43,16 +44,22 @@ export function newestCosigned(
   return found.cosignatures.length >= atLeast ? found : undefined
 }
 
-/** What is wrong with the file, where there is one. Parameters as of {@link newestCosigned}. */
+/**
+ * What is wrong with the file, where there is one.
+ * @param verifierKeys those that the log has had: it may have been cosigned before the last rotation
+ * @param witnesses as of {@link newestCosigned}
+ */
 export function* checkCosigned(
   dir: string,
-  verifierKey: string,
+  verifierKeys: readonly string[],
   witnesses: readonly string[],
 ): Generator<Damage> {
   try {
     const stored = readCosigned(dir)
     if (stored === undefined) return
-    const { size, root } = verifyCosigned(stored.note, verifierKey, witnesses).checkpoint
+    verifyNote(stored.note, verifierKeys)
+    verifyCosignatures(stored.note, witnesses)
+    const { size, root } = stored
     const newest = openReader(dir).checkpoint()?.size ?? 0n
     if (size > newest)
       yield { file: COSIGNED_FILE, what: `${size} leaves were cosigned, and ${newest} are signed` }

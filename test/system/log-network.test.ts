@@ -162,3 +162,17 @@ t.test('verify holds, and names what was changed of all this', async (t) => {
   }
   t.same(await failed(), [])
 })
+
+t.test('an answer may wait for its witnesses, and a receipt holds their cosignatures', async (t) => {
+  const witnessKey = (await readFile(gateway.paths.witnessKey, 'utf8')).trim()
+  const witnesses = `witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:8481/', key: '${witnessKey}'}]}`
+  await restart(`anchoring: {acknowledge: witnessed}\nledger: {${await witnessSettings()}, ${witnesses}}\n`)
+  for (let i = 0; i < 3; i++) {
+    t.match(await call(), { code: 0, stdout: /./ })
+    const { records } = (await gateway.json('records', '--kind', 'exchange')) as { records: { id: string }[] }
+    const exported = await gateway.cli('export', records[0]!.id, '-o', '/root/receipt.json')
+    t.equal(exported.code, 0, exported.stderr)
+    const receipt = await readFile('/root/receipt.json', 'utf8')
+    t.match(receipt, /\\n— w\.example\/self /, 'cosigned when the agent had its answer')
+  }
+})

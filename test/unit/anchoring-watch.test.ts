@@ -95,6 +95,31 @@ t.test('two of three: the third may be dead', async (t) => {
   t.same(admissions[1], {})
 })
 
+t.test('an answer that waits for witnesses is not let go because the chains are late', async (t) => {
+  const witnesses = { atLeast: 1, keys: ['unused here'] }
+  const { watch, holder, reached, chains, pass } = watched({
+    acknowledge: 'witnessed',
+    onFailure: 'queue',
+    witnesses,
+  })
+  watch.recorded(['before'], 1n)
+  watch.checkpoint(1n)
+  watch.witnessed(1n)
+  chains(0)
+  pass(50_000)
+  watch.answers.hold('a', holder, 1, 1_050_000)
+  watch.recorded(['a'], 2n)
+  watch.checkpoint(2n)
+  t.same(reached, [], 'the first leaf is on no chain, but the witnesses have it')
+  watch.witnessed(2n)
+  t.same(reached, [1])
+  watch.answers.hold('b', holder, 2, 1_050_000)
+  watch.recorded(['b'], 3n)
+  watch.checkpoint(3n)
+  pass(10_001)
+  t.same(reached, [1, 2], 'let go where the witnesses themselves are late')
+})
+
 t.test('a proxy that is gone is told nothing', async (t) => {
   const { watch, holder, reached, chains } = watched()
   watch.answers.hold('a', holder, 1, 1_000_000)

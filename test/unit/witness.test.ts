@@ -233,7 +233,7 @@ t.test('a cosigned checkpoint is checked against the tree and the signatures', a
   const good = `${note}${COSIGNER.cosign(noteText(note), 1n)}`
   const check = async (text: string, keys = [COSIGNER.verifierKey]) => {
     await writeCosigned(dir, text)
-    return [...checkCosigned(dir, signer.verifierKey, keys)].map(({ what }) => what)
+    return [...checkCosigned(dir, [signer.verifierKey], keys)].map(({ what }) => what)
   }
   t.same(await check(good), [])
   t.match(await check(good.replace(/.{6}=*\n$/, 'AAAAA=\n')), [/does not fit|base64/])
@@ -242,7 +242,7 @@ t.test('a cosigned checkpoint is checked against the tree and the signatures', a
   t.match(await check(other), ['the 9 leaves that were cosigned are not those stored'])
   t.match(await check('nonsense'), [/not a signed note/])
   rmSync(join(dir, 'cosigned'))
-  t.same([...checkCosigned(dir, signer.verifierKey, [])], [])
+  t.same([...checkCosigned(dir, [signer.verifierKey], [])], [])
 })
 
 t.test('no bytes make the reading of a request fail otherwise than by a LedgerError', async () => {

@@ -148,16 +148,24 @@ export class AnchoringWatch {
   }
 
   #situation(): Situation {
-    return { lag: this.#lag(), failing: this.#failing }
+    const { settings } = this.#options
+    const reached = reachedSize(this.#standing, settings.acknowledge, settings.quorum)
+    return { lag: this.#lag(), waitedMs: this.#ageOf(reached), failing: this.#failing }
   }
 
   #lag(): Lag {
     const anchored = this.#anchored
     const leaves = this.#local - anchored
     if (leaves <= 0n) return { ms: 0, leaves: 0n }
+    const ms = this.#ageOf(anchored)
     this.#ages.forget(anchored)
-    const since = this.#ages.since(anchored) ?? this.#timeOf(anchored)
-    return { ms: Math.max(0, this.#options.now() - since), leaves }
+    return { ms, leaves }
+  }
+
+  /** Milliseconds since this leaf came; 0 where the log isn't that large. */
+  #ageOf(leaf: bigint): number {
+    if (leaf >= this.#local) return 0
+    return Math.max(0, this.#options.now() - (this.#ages.since(leaf) ?? this.#timeOf(leaf)))
   }
 
   #timeOf(leaf: bigint): number {
