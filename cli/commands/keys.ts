@@ -116,6 +116,7 @@ export const keys: Register = (program, act) => {
         if (options.json) printJson(done)
         else {
           print(`sealed by ${done.description}: ${[...done.moved, ...done.stayed].join(', ')}`)
+          print('A gateway that runs seals as before until it is started again.')
           const { provider } = config.vault
           if (provider !== 'auto' && provider !== to)
             print(`Set vault.provider: ${to} in gateway.yaml before the next start.`)

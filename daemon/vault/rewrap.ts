@@ -4,6 +4,7 @@
  */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { alone } from './alone.ts'
 import { openOrMake, openVault, type VaultPlace } from './open-vault.ts'
 import { envelopeOf, openSealed, sealTo } from './sealed-file.ts'
 import type { ProviderName } from './wrapping-key.ts'
@@ -17,7 +18,10 @@ export interface Rewrapped {
 }
 
 /** @throws VaultError before the first file is touched, or in the middle: then run it again */
-export async function rewrap(place: VaultPlace, to: ProviderName): Promise<Rewrapped> {
+export const rewrap = (place: VaultPlace, to: ProviderName): Promise<Rewrapped> =>
+  alone(place.keysDirectory, () => move(place, to))
+
+async function move(place: VaultPlace, to: ProviderName): Promise<Rewrapped> {
   const { keysDirectory, ownership } = place
   // Whatever the configuration says by now: what sealed them opens them.
   const from = await openVault({ ...place, settings: { ...place.settings, provider: 'auto' } })

@@ -9,6 +9,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import { join } from 'node:path'
 import { removeFile } from '../base/durable.ts'
+import { alone } from './alone.ts'
 import { type Change, readHistory, writeHistory } from './history.ts'
 import type { Ownership } from './key-file.ts'
 import { isValid, type KeyName, keyId, nextFile, purposeOf, randomKey, sealedFile } from './key-kinds.ts'
@@ -28,7 +29,10 @@ export interface KeyPlace {
 }
 
 /** Names the log's first key, once: the first record of a new log. @param secret the log key */
-export async function nameFirstKey({ dir, origin }: KeyPlace, secret: Buffer): Promise<void> {
+export const nameFirstKey = (place: KeyPlace, secret: Buffer): Promise<void> =>
+  alone(place.dir, () => nameFirst(place, secret))
+
+async function nameFirst({ dir, origin }: KeyPlace, secret: Buffer): Promise<void> {
   const changes = await readHistory(dir)
   if (changes.some(({ key }) => key === 'log')) return
   const to = { id: await keyId('log', secret, origin), secret }
@@ -42,7 +46,10 @@ export async function nameFirstKey({ dir, origin }: KeyPlace, secret: Buffer): P
  * @param secret the new key, the caller's to wipe; a random one where absent
  * @throws VaultError `rotation-under-way`, `import-invalid`, `keys-incomplete`
  */
-export async function stageRotation(place: KeyPlace, name: KeyName, secret?: Buffer): Promise<Change> {
+export const stageRotation = (place: KeyPlace, name: KeyName, secret?: Buffer): Promise<Change> =>
+  alone(place.dir, () => stage(place, name, secret))
+
+async function stage(place: KeyPlace, name: KeyName, secret?: Buffer): Promise<Change> {
   const { vault, dir, origin, ownership } = place
   const changes = await readHistory(dir)
   if (changes.some(({ key, pending }) => key === name && pending)) {
@@ -120,7 +127,10 @@ export async function beginRotations(
 }
 
 /** The record of a change is in the log: its key takes the old one's place. Done twice it does nothing more. */
-export async function settleRotation(place: KeyPlace, change: Change): Promise<void> {
+export const settleRotation = (place: KeyPlace, change: Change): Promise<void> =>
+  alone(place.dir, () => settle(place, change))
+
+async function settle(place: KeyPlace, change: Change): Promise<void> {
   const { vault, dir, ownership } = place
   const { key: name } = change
   const changes = await readHistory(dir)

@@ -9,6 +9,7 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import t from 'tap'
 import { readAnchors } from '../../daemon/chain-writer/anchors.ts'
+import { formatVerifierKey } from '../../daemon/ledger/note.ts'
 import { PROXY_ACCOUNT, RECORDER_ACCOUNT } from '../../daemon/supervisor/accounts.ts'
 import { vaultPlace } from '../../daemon/supervisor/vault-place.ts'
 import { openVault } from '../../daemon/vault/open-vault.ts'
@@ -239,6 +240,30 @@ t.test(
       (receipt.findings as { check: string; detail: string }[]).find(({ check }) => check === 'key'),
       { result: 'proved', detail: /spoke for trees of/ },
     )
+  },
+)
+
+t.test(
+  'a receipt of before verifies after it, for who has the old key and for who has the new one',
+  async (t) => {
+    const file = '/tmp/receipt-across-keys.json'
+    const rows = (await gateway.json('records', '--kind', 'exchange', '--limit', '1000')).records as {
+      id: string
+    }[]
+    const exported = await gateway.cli('export', rows.at(-1)?.id ?? '', '--output', file)
+    t.equal(exported.code, 0, exported.stderr)
+    const { history } = (await gateway.json('keys', 'export-public')) as {
+      history: { key: string; from?: string; to: string }[]
+    }
+    const change = history.find(({ key, from }) => key === 'log' && from !== undefined)
+    for (const key of [change?.from, change?.to]) {
+      const verified = await gateway.cli('verify', '--receipt', file, '--offline', '--key', key ?? '')
+      t.match(verified.stdout, /proved +signature/, verified.stdout + verified.stderr)
+      t.notMatch(verified.stdout, /failed/)
+    }
+    const foreign = formatVerifierKey(String(change?.to).split('+')[0] ?? '', randomBytes(32))
+    const refused = await gateway.cli('verify', '--receipt', file, '--offline', '--key', foreign)
+    t.match(refused.stdout, /failed/, 'and not for who has neither')
   },
 )
 

@@ -6,56 +6,18 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { readSuccession } from '../../daemon/ledger/key-history.ts'
 import { type GatewayKeys, openGatewayKeys } from '../../daemon/vault/gateway-keys.ts'
-import { hostKeyVault } from '../../daemon/vault/host-key.ts'
 import { KEY_NAMES, type KeyName, keyId } from '../../daemon/vault/key-kinds.ts'
 import { openBodyKey } from '../../daemon/vault/keys.ts'
-import { openVault, type VaultPlace } from '../../daemon/vault/open-vault.ts'
+import { openVault } from '../../daemon/vault/open-vault.ts'
 import { passphraseProvider } from '../../daemon/vault/passphrase.ts'
 import { rewrap } from '../../daemon/vault/rewrap.ts'
 import { type KeyPlace, stageRotation } from '../../daemon/vault/rotation.ts'
 import { secretSource } from '../../daemon/vault/secret-source.ts'
-import { publishVerifierKey } from '../../daemon/vault/verifier-key.ts'
+import { open, origin, ownership, placeIn, secrets, vaultIn } from './vault-fixture.ts'
 
 t.setTimeout(240_000)
-const origin = 'log.example/one'
-const ownership = { owner: process.getuid?.() ?? 0 }
-const RIGHT = 'six random words would do nicely'
-const secrets = secretSource({ prompt: async () => Buffer.from(RIGHT) })
-
-const placeIn = async (base: string): Promise<KeyPlace> => ({
-  vault: await hostKeyVault(join(base, 'host.key'), ownership),
-  dir: join(base, 'keys'),
-  origin,
-  ownership,
-})
-const vaultIn = (base: string): VaultPlace => ({
-  settings: { provider: 'auto', hostKeyFile: join(base, 'host.key') },
-  keysDirectory: join(base, 'keys'),
-  secrets,
-  ownership,
-})
-
-/** As the supervisor opens them. */
-async function open(place: KeyPlace): Promise<GatewayKeys> {
-  const keys = await openGatewayKeys(place)
-  const published = keys.predecessor?.logKey ? keys.predecessor.verifierKey : await logId(keys)
-  await publishVerifierKey(place.dir, published)
-  return keys
-}
-const logId = (keys: GatewayKeys) => keyId('log', keys.keys.log.privateKey, origin)
 const secretOf = ({ keys }: GatewayKeys, name: KeyName) => (name === 'log' ? keys.log.privateKey : keys[name])
 const vkey = (place: KeyPlace) => readFileSync(join(place.dir, 'log.vkey'), 'utf8').trim()
-
-if (process.argv[3] === 'crash') {
-  const [, , , , what, base = ''] = process.argv
-  if (what === 'rewrap') await rewrap(vaultIn(base), 'passphrase')
-  else {
-    const place = await placeIn(base)
-    const change = await stageRotation(place, what as KeyName)
-    await (await open(place)).settle(change.id)
-  }
-  process.exit(0)
-}
 
 t.test("a new log's first change names its first key, and is told at each start", async (t) => {
   const place = await placeIn(t.testdir())
@@ -111,6 +73,20 @@ for (const name of KEY_NAMES) {
   )
 }
 
+t.test('rotations at the same time: one is prepared of each key, and all of them settle', async (t) => {
+  const place = await placeIn(t.testdir())
+  await open(place)
+  const asked = [...KEY_NAMES, ...KEY_NAMES].map((name) => stageRotation(place, name))
+  const settled = await Promise.allSettled(asked)
+  const codes = settled.map((each) => (each.status === 'fulfilled' ? 'staged' : each.reason.code))
+  t.same(codes.sort(), [...Array(4).fill('rotation-under-way'), ...Array(4).fill('staged')])
+  const keys = await open(place)
+  await Promise.all(keys.changes.map(({ id }) => keys.settle(id)))
+  const after = await open(place)
+  t.equal(after.changes.length, 5)
+  t.notOk(after.changes.some(({ pending }) => pending))
+})
+
 t.test('a key that this gateway has used does not come back', async (t) => {
   const place = await placeIn(t.testdir())
   const before = await open(place)
@@ -120,11 +96,12 @@ t.test('a key that this gateway has used does not come back', async (t) => {
   await t.rejects(stageRotation(place, 'gateway', Buffer.alloc(32)), { code: 'import-invalid' })
 })
 
-/** Runs this file as a process that dies before its Nth change; false once it got through. */
+/** Runs it in a process that dies before its Nth change; false once it got through. */
 function diesAt(step: number, what: string, base: string): boolean {
-  const script = fileURLToPath(import.meta.url)
-  const preload = fileURLToPath(new URL('./vault-crash-preload.mjs', import.meta.url))
-  const args = ['--import', preload, script, String(step), 'crash', what, base]
+  const [preload, script] = ['./vault-crash-preload.mjs', './vault-crasher.ts'].map((file) =>
+    fileURLToPath(new URL(file, import.meta.url)),
+  )
+  const args = ['--import', preload ?? '', script ?? '', String(step), what, base]
   const { signal, status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   if (signal === 'SIGKILL') return true
   if (status !== 0) throw new Error(stderr)
