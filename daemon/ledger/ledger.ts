@@ -4,13 +4,14 @@
  * Memory is constant in the log's size: the right edge of the tree, and the leaves acknowledged since the last
  * integration (bounded). Nothing is signed that was not proved to extend the last signed checkpoint.
  */
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import {
   DurableError,
   type FileSystem,
   makeDirectory,
   type Release,
   realFileSystem,
+  syncDirectory,
 } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import type { SignedCheckpoint } from './checkpoint.ts'
@@ -58,6 +59,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   }
   for (const path of [dir, join(dir, WAL_DIRECTORY), join(dir, TILE_DIRECTORY)])
     await makeDirectory(path, { fs })
+  // One that is there may have been made by a start that was killed before it was durable.
+  await syncDirectory(dirname(resolve(dir)), fs)
   const release = await lockLedger(dir, fs)
   try {
     const log = { dir, origin, fs }

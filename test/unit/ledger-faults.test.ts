@@ -15,6 +15,7 @@ import {
   type Survival,
 } from './crash-disk.ts'
 import { comeback, complaints, type Heard, heardNow, life, unheard } from './ledger-faults.ts'
+import { leaf, open } from './ledger-fixture.ts'
 
 const deep = process.env.LEDGER_DEPTH === 'deep'
 const seed = Number(process.env.LEDGER_SEED ?? Math.floor(Math.random() * 2 ** 32))
@@ -119,6 +120,16 @@ t.test(
     })
   },
 )
+
+t.test('a directory that a killed start had made is made durable by the next start', async (t) => {
+  const disk = diskOf(t)
+  const killed = disk.boot()
+  for (const name of ['log', 'log/wal', 'log/tile']) await killed.mkdir(join(disk.dir, name), 0o700)
+  const ledger = await open(join(disk.dir, 'log'), { fs: disk.boot() })
+  const index = await ledger.append(leaf(1))
+  const heard: Heard = { ...unheard(), acknowledged: new Map([[index, leaf(1)]]) }
+  t.same(await complaints(disk.image(nothing), heard), [])
+})
 
 /** Runs a life in which calls fail as planned; what is left then, after a restart and after a power loss. */
 async function failing(

@@ -20,15 +20,18 @@ export interface Heard {
   readonly acknowledged: Map<bigint, Buffer>
   /** Texts that were signed, whether or not the signature then reached a file. */
   readonly signed: string[]
+  /** Indexes that were given to a second leaf: what was acknowledged before was lost. */
+  readonly twice: bigint[]
   appended: number
 }
 
-export const unheard = (): Heard => ({ acknowledged: new Map(), signed: [], appended: 0 })
+export const unheard = (): Heard => ({ acknowledged: new Map(), signed: [], twice: [], appended: 0 })
 
 /** What was heard up to now. */
-export const heardNow = ({ acknowledged, signed, appended }: Heard): Heard => ({
+export const heardNow = ({ acknowledged, signed, twice, appended }: Heard): Heard => ({
   acknowledged: new Map(acknowledged),
   signed: [...signed],
+  twice: [...twice],
   appended,
 })
 
@@ -49,7 +52,9 @@ async function append(ledger: Ledger, heard: Heard, count: number): Promise<void
     Array.from({ length: count }, async () => {
       const bytes = leaf(heard.appended++)
       const index = await ledger.append(bytes).catch(() => undefined)
-      if (index !== undefined) heard.acknowledged.set(index, bytes)
+      if (index === undefined) return
+      if (heard.acknowledged.has(index)) heard.twice.push(index)
+      heard.acknowledged.set(index, bytes)
     }),
   )
 }
@@ -145,6 +150,8 @@ async function complaintsOf(dir: string, heard: Heard, strict: boolean): Promise
   } catch (error) {
     return [...found, `it does not open: ${error}`]
   }
+  for (const index of after.twice)
+    found.push(`leaf ${index} was acknowledged, and its index given to another`)
   for (const { file, what } of await fsck(log)) found.push(`after a start: ${file}: ${what}`)
   const reader = openReader(log)
   const { size } = verifyCheckpoint(reader.checkpoint()!.note, signer.verifierKey)
