@@ -28,6 +28,7 @@ export const LIMITS = {
   replaceMs: 800,
   maxBackOffMs: 200,
 }
+export const VERIFIER_KEY = 'test.invalid/log+00000000+AQ=='
 /** An endpoint that is silent for so long is dead. */
 const TIMEOUT_MS = 300
 const GIVEN = '0x8ac7230489e80000'
@@ -75,6 +76,7 @@ export async function startLane(
         name: 'lab',
         kind: 'rpc',
         chainId: DEVELOPMENT_CHAIN_ID,
+        policy: 'head',
         rpc: options.endpoints.map(({ url }) => url),
         ...(options.fees ? { fees: options.fees } : {}),
       },
@@ -82,6 +84,7 @@ export async function startLane(
     key: options.key ?? freshKey(),
     stateDir: directory,
     origin: 'test.invalid/log',
+    verifierKey: VERIFIER_KEY,
     anchoring: { maxDelayMs: 100, maxLeaves: 1000 },
   })
   const writer = await startChainWriter({

@@ -31,6 +31,7 @@ t.test(
         key: Buffer.alloc(32, 9),
         stateDir: join(directory, 'chain'),
         origin: start.origin,
+        verifierKey: start.verifierKey,
         ledger: join(directory, 'recorder', 'ledger'),
         anchoring: { maxDelayMs: 500, maxLeaves: 10 },
       },
