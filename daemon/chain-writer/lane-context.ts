@@ -9,7 +9,7 @@ import type { Endpoints } from './endpoints.ts'
 import type { FeeCaps } from './fees.ts'
 import type { Journal } from './journal.ts'
 import type { FeeModel } from './networks.ts'
-import type { LogPolicy } from './registry.ts'
+import type { Head, LogPolicy, Registration } from './registry.ts'
 import type { Signer } from './signer.ts'
 
 export interface LaneLimits {
@@ -95,6 +95,8 @@ export interface LaneContext {
   readonly consistencyProof: ConsistencyProof | undefined
   /** Newest checkpoint and when the first one that the chain lacks came. */
   readonly newest: () => { readonly checkpoint: AnchorCheckpoint; readonly since: number } | undefined
+  /** Told of what the contract holds of our log, whatever the round comes to then. */
+  readonly saw: (seen: { readonly head: Head; readonly registration: Registration }) => void
   readonly doubts: Doubts
   readonly now: () => number
 }

@@ -29,7 +29,7 @@ export interface Lane {
 }
 
 /** What a lane is started with: all of its context but what it makes itself. */
-export type LaneOptions = Omit<LaneContext, 'newest' | 'doubts'> & {
+export type LaneOptions = Omit<LaneContext, 'newest' | 'saw' | 'doubts'> & {
   /** Found when the state was read. */
   readonly health?: readonly Health[]
   /** Called when anything that can be shown has changed. */
@@ -56,6 +56,9 @@ export function startLane(options: LaneOptions): Lane {
   const lane: LaneContext = {
     ...options,
     newest: () => newest,
+    saw: (seen) => {
+      ;({ head, registration } = seen)
+    },
     doubts: { nonce: newDoubt(), inFlight: newDoubt(), loss: newDoubt() },
   }
 
@@ -82,8 +85,6 @@ export function startLane(options: LaneOptions): Lane {
       failure = undefined
       if (result.hindrance === undefined) hindered = undefined
       else hindered = { what: result.hindrance, since: hindered?.since ?? now() }
-      if (result.head) head = result.head
-      if (result.registration) registration = result.registration
       lostAnchors += result.lost ?? 0
       await lookAtBalance()
       return result.wait

@@ -13,14 +13,7 @@ import { verdictOn } from './head-verdict.ts'
 import { follow } from './in-flight.ts'
 import type { InFlight } from './journal.ts'
 import type { LaneContext } from './lane-context.ts'
-import {
-  anchoredEvent,
-  anchoredTopics,
-  decodeHead,
-  encode,
-  type Head,
-  type Registration,
-} from './registry.ts'
+import { anchoredEvent, anchoredTopics, decodeHead, encode, type Head } from './registry.ts'
 import { refuseContradicted, secondOpinion, unconfirmed } from './second-opinion.ts'
 import { keep } from './settle.ts'
 import { transact } from './transact.ts'
@@ -28,10 +21,6 @@ import { transact } from './transact.ts'
 export interface Round {
   /** Milliseconds until the next one is worth making. */
   readonly wait: number
-  /** The chain's head, where the round came that far. */
-  readonly head?: Head
-  /** What the contract says of our log's rights. */
-  readonly registration?: Registration
   /** Anchors that the chain no longer has. */
   readonly lost?: number
   /** What keeps an anchor from being final that one endpoint calls final. */
@@ -52,7 +41,8 @@ export async function makeRound(lane: LaneContext): Promise<Round> {
   if (lane.journal.deployments) await lane.journal.put({ deployments: 0 })
   const head = await headOf(lane, lane.chain, contract)
   const lost = await forgetLost(lane, contract, head)
-  return { ...(await towards(lane, ready, head, replacing)), head, registration, lost }
+  lane.saw({ head, registration })
+  return { ...(await towards(lane, ready, head, replacing)), lost }
 }
 
 const headOf = async (lane: LaneContext, chain: Chain, contract: string) =>

@@ -45,6 +45,8 @@ const commands = [
   'chain',
   'ledger',
   'policy',
+  'keys',
+  'metrics',
   'records',
   'show',
   'verify',
