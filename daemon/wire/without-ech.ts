@@ -66,12 +66,30 @@ function movedPointers(
   for (const { at, to } of pointersOf(bytes, records)) {
     const place = translate(changes, to)
     if (place === undefined || translate(changes, at) === undefined) return undefined
+    if (!staysWhole(bytes, changes, to)) return undefined
     if (place === to) continue
     const pointer = Buffer.alloc(2)
     pointer.writeUInt16BE(0xc000 | place)
     moved.push({ start: at, end: at + 2, bytes: pointer })
   }
   return moved
+}
+
+/** Whether the name at a place, which may be read out of anything, lies and leads outside of what is changed. */
+function staysWhole(bytes: Buffer, changes: readonly Change[], name: number): boolean {
+  let at = name
+  let length = bytes[at] ?? 0
+  while (length > 0 && length < 0xc0) {
+    at += 1 + length
+    length = bytes[at] ?? 0
+  }
+  const isPointer = length >= 0xc0 && at + 2 <= bytes.length
+  const end = at + (isPointer ? 2 : 1)
+  if (changes.some((change) => change.start < end && change.end > name)) return false
+  if (!isPointer) return true
+  const next = bytes.readUInt16BE(at) & 0x3fff
+  // Forward, or round in a circle: no reader takes it (RFC 1035 section 4.1.4).
+  return next < name && staysWhole(bytes, changes, next)
 }
 
 /** Where a place of the old message lies in the new one; `undefined` within what is changed. */

@@ -335,6 +335,20 @@ t.test('refusals say why to clients that know EDNS', async (t) => {
   t.ok(reply.includes(Buffer.concat([u16(15), u16(5), u16(15), Buffer.from('why')])))
 })
 
+t.test(
+  'an answer with a name that is read across the keys is refused: without them it would be another',
+  (t) => {
+    // The second answer's name points before the first answer, whose length octets then count as labels.
+    const hex =
+      '000181a0000100020001000103617069076578616d706c6503636f6d0000410001c00c004100010000003c004a0001037376' +
+      '63076578616d706c65036e6574000001000302683200040004c000020700050010616e20454348436f6e6669674c69737400' +
+      '06001020010db8000000000000000000000007c020000500010000003c00070465646765c010c083000600010000003c001a' +
+      '026e73c08300000000000000000000000000000000000000000000002904d0000080000000'
+    t.equal(withoutEch(readMessage(Buffer.from(hex, 'hex'))!), undefined)
+    t.end()
+  },
+)
+
 t.test('no bytes make the readers throw, and what passes without ech has none', async (t) => {
   const seeds = [
     withEch([ALPN, HINT4, ECH, HINT6]),

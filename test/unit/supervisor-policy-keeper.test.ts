@@ -21,6 +21,7 @@ async function rig(t: Test, settings = '') {
     policiesDir: dir,
     policy: 'mine',
     chains: [],
+    ledger: {},
     bridges: [],
     listen: { ports: { dns: 53 } },
   } as unknown as Config
