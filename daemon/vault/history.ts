@@ -1,5 +1,5 @@
 /**
- * `history.json`: the successions of this gateway's keys as they go into the log, and which are under way. Public; what
+ * `history.json`: the successions of this gateway's keys as they go into the log, and which are under way. Nothing in it is secret; what
  * counts is what the log holds. It is written whole and durably: each write is a step of a rotation.
  */
 import { readFile } from 'node:fs/promises'
@@ -47,7 +47,7 @@ export async function readHistory(dir: string): Promise<readonly Change[]> {
 }
 
 export function writeHistory(dir: string, changes: readonly Change[]): Promise<void> {
-  return writeFileAtomic(historyFile(dir), encode(changes), { mode: 0o644 })
+  return writeFileAtomic(historyFile(dir), encode(changes), { mode: 0o600 })
 }
 
 /** One content has one form, so that a change anywhere is noticed. */
