@@ -1,6 +1,6 @@
 /**
- * `history.json`: the successions of this gateway's keys as they go into the log, and which are under way. Nothing in it is secret; what
- * counts is what the log holds. It is written whole and durably: each write is a step of a rotation.
+ * `history.json`: the successions of this gateway's keys as they go into the log, and which are under way. Nothing in
+ * it is secret; what counts is what the log holds. It is written whole and durably: each write is a step of a rotation.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
