@@ -28,6 +28,7 @@ export interface Check {
 /** The kernel's uid for nobody in particular: no account of the gateway's or of a person's. */
 const NOBODY = 65_534
 const RECORD_MS = 5000
+const LOOK_UP_MS = 15_000
 
 /** Yields each check as it ends. @param evidence of the gateway that runs on this machine */
 export async function* examine(evidence: Evidence): AsyncGenerator<Check> {
@@ -49,7 +50,7 @@ export async function* examine(evidence: Evidence): AsyncGenerator<Check> {
     }
     return
   }
-  const known = (await readStored(paths.addresses).catch(() => [])).map(([address]) => address)
+  const known = await knownAddresses(paths.addresses)
   const ground: Ground = {
     addresses4: known.filter((address) => !address.includes(':')),
     addresses6: known.filter((address) => address.includes(':')),
@@ -125,4 +126,13 @@ function runAs(uid: number, attempt: Attempt): Promise<Outcome> {
       else resolve(JSON.parse(stdout) as Outcome)
     })
   })
+}
+
+/** Waits where there is none yet: a gateway that just started may still be at its first look-up. */
+async function knownAddresses(file: string): Promise<string[]> {
+  for (const end = Date.now() + LOOK_UP_MS; ; ) {
+    const known = (await readStored(file).catch(() => [])).map(([address]) => address)
+    if (known.length > 0 || Date.now() > end) return known
+    await new Promise((go) => setTimeout(go, 250))
+  }
 }
