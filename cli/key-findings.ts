@@ -2,7 +2,9 @@
 
 import { said } from '../daemon/base/errors.ts'
 import { keyHistory, type RecordedSuccession } from '../daemon/ledger/key-history.ts'
+import type { LedgerReader } from '../daemon/ledger/reader.ts'
 import type { Finding } from '../daemon/receipt/findings.ts'
+import { openIndex, type RecordIndex } from '../daemon/recorder/index-reader.ts'
 import { type Change, changeDetail, historyFile, readHistory } from '../daemon/vault/history.ts'
 import type { Evidence } from './evidence.ts'
 
@@ -14,11 +16,7 @@ export async function keyFindings(evidence: Evidence): Promise<Finding[]> {
   try {
     const changes = await readHistory(evidence.paths.keysDirectory)
     if (changes.length === 0 && namesItsKey(evidence)) throw new Error(`${file}: it is missing or empty`)
-    const recorded: RecordedSuccession[] = []
-    for (const change of changes) {
-      const index = recordedAt(evidence, change, file)
-      if (index !== undefined && change.key === 'log') recorded.push({ index, note: change.note })
-    }
+    const recorded = recordedSuccessions(evidence, changes, file)
     if (recorded.length === 0) return []
     const spans = keyHistory(recorded, evidence.verifierKey)
     const leaves = recorded.map(({ index }) => `leaf ${index}`).join(', ')
@@ -29,11 +27,39 @@ export async function keyFindings(evidence: Evidence): Promise<Finding[]> {
   }
 }
 
-/** The leaf that holds a change; undefined while it is on its way there. @throws Error where it is another one */
-function recordedAt({ index, ledger }: Evidence, change: Change, file: string): bigint | undefined {
+/** By an index of its own, closed again: one that stays open keeps SQLite from looking at the files anew. */
+function recordedSuccessions(
+  { paths, ledger }: Evidence,
+  changes: readonly Change[],
+  file: string,
+): RecordedSuccession[] {
+  const index = openIndex(paths.recorderState)
+  try {
+    const recorded: RecordedSuccession[] = []
+    for (const change of changes) {
+      const leaf = recordedAt(index, ledger, change, file)
+      if (leaf !== undefined && change.key === 'log') recorded.push({ index: leaf, note: change.note })
+    }
+    return recorded
+  } finally {
+    index.close()
+  }
+}
+
+/**
+ * The leaf that holds a change; undefined while it is on its way there, or to an index that a power loss cut short.
+ * @throws Error where it is another one
+ */
+function recordedAt(
+  index: RecordIndex,
+  ledger: LedgerReader,
+  change: Change,
+  file: string,
+): bigint | undefined {
   const row = index.get(change.id)
   if (row === undefined) {
-    if (change.pending || ledger.checkpoint()?.size === 0n) return undefined
+    const behind = BigInt(index.stats().records) < (ledger.checkpoint()?.size ?? 0n)
+    if (change.pending || behind || ledger.checkpoint()?.size === 0n) return undefined
     throw new Error(`${file}: the log has no record ${change.id}`)
   }
   // What counts is the leaf; the file only says where to look.

@@ -20,7 +20,12 @@ export async function startServer(
   told: (state: Cosigning) => void = () => {},
 ): Promise<Server> {
   const child = fork(`${programRoot}/daemon/${name}/main.ts`, [], {
+    // The test runner's NODE_OPTIONS load what the permission model forbids; they come back into any environment.
+    execPath: '/usr/bin/env',
     execArgv: [
+      '-u',
+      'NODE_OPTIONS',
+      process.execPath,
       '--disable-warning=ExperimentalWarning',
       '--permission',
       `--allow-fs-read=${programRoot}/`,

@@ -210,7 +210,10 @@ t.test('its findings can be copied as the command prints them', async (t) => {
     const button = document.getElementById('copy')
     button.click()
     while (button.textContent === 'Copy as text') await new Promise((resolve) => setTimeout(resolve, 10))
-    return button.textContent === 'Copied' ? navigator.clipboard.readText() : button.textContent
+    const said = button.textContent
+    const copied = said === 'Copied' ? await navigator.clipboard.readText() : said
+    while (button.textContent === said) await new Promise((resolve) => setTimeout(resolve, 10))
+    return copied
   })()`)
   const { findings } = await verifyReceipt(parseReceipt(Buffer.from(files[1]!)), { expectedKey })
   t.equal(copied, `${findingsText(findings)}\n`)
