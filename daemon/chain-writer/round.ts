@@ -41,8 +41,12 @@ export async function makeRound(lane: LaneContext): Promise<Round> {
   if (lane.journal.deployments) await lane.journal.put({ deployments: 0 })
   const head = await headOf(lane, lane.chain, contract)
   const lost = await forgetLost(lane, contract, head)
-  lane.saw({ head, registration })
-  return { ...(await towards(lane, ready, head, replacing)), lost }
+  try {
+    return { ...(await towards(lane, ready, head, replacing)), lost }
+  } finally {
+    // Behind what is kept of it, also where the round ends in an error.
+    lane.saw({ head, registration })
+  }
 }
 
 const headOf = async (lane: LaneContext, chain: Chain, contract: string) =>
