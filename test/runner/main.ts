@@ -49,7 +49,7 @@ async function test(suite: Suite, pattern: string): Promise<void> {
     .sort()
   if (files.length === 0) return fail(`no ${suite} test is called anything like ${JSON.stringify(pattern)}`)
   const first = await runFiles(files, limits[suite], tell)
-  const { results, bypasses, unstable } = suite === 'system' ? await lookAgain(first) : unchanged(first)
+  const { results, bypasses, unstable } = await lookAgain(first, limits[suite].timeout)
   for (const { passed, failures } of results) count(passed, failures.length)
   for (const problem of first.problems) fail(problem)
   const failed = first.problems.length > 0 || results.some(({ failures }) => failures.length > 0)
@@ -62,11 +62,11 @@ async function test(suite: Suite, pattern: string): Promise<void> {
 
 const unchanged = ({ results, bypasses }: SuiteRun): Settled => ({ results, bypasses, unstable: [] })
 
-async function lookAgain(first: SuiteRun): Promise<Settled> {
+async function lookAgain(first: SuiteRun, timeout: number): Promise<Settled> {
   const files = worthASecondLook(first)
   if (files.length === 0) return unchanged(first)
   console.log('once more, alone')
-  return settle(first, await runFiles(files, limits.system, tell))
+  return settle(first, await runFiles(files, { jobs: 1, timeout }, tell))
 }
 
 const bypassTests = (): string[] => globSync('test/system/bypass-*.test.ts')

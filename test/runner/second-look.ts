@@ -1,5 +1,5 @@
 /**
- * System tests share two processors with a kernel, a browser and an EVM node, and a bound that holds a hundred times
+ * Tests share two processors with a kernel, a browser and an EVM node, and a bound that holds a hundred times
  * may be missed once. So the few files that failed in a run are run once more, alone: what passes then is counted as
  * passed and named as unstable. Where more fail, it is no accident, and nothing is looked at again
  * (docs/decisions/015-second-look.md).
