@@ -88,7 +88,7 @@ async function link(manifest: OpenManifest): Promise<void> {
 async function trust(manifest: OpenManifest, certificatePem: string, certificateFile: string): Promise<void> {
   const store = machineTrustStore()
   await manifest.add({ kind: 'trust-store', name: store.name })
-  if ((await store.check(certificatePem)) !== 'trusted') await store.install(certificatePem)
+  if ((await store.check([certificatePem])) !== 'trusted') await store.install([certificatePem])
   say('trust', `CA in the ${store.name} store`)
   for (const sink of environmentSinks(certificateFile)) {
     await manifest.add({ kind: 'environment', name: sink.name })
