@@ -8,5 +8,6 @@ export type InstallErrorCode =
   | 'CANARY_FAILED'
   | 'UNSUPPORTED_TRUST_STORE'
   | 'INTERRUPTED'
+  | 'CONFIGURATION_STANDS'
 
 export class InstallError extends AnchorError<InstallErrorCode> {}

@@ -13,7 +13,7 @@ import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
-import { writeConfiguration } from './configuration.ts'
+import { type WantedSettings, writeConfiguration } from './configuration.ts'
 import { keptFiles } from './kept-files.ts'
 import type { ManifestEntry, OpenManifest } from './manifest.ts'
 import { putProgramBack } from './program-tree.ts'
@@ -30,6 +30,7 @@ const say = (what: string, text: string) => process.stdout.write(`${what.padEnd(
 export interface InstallOptions {
   /** What the daemon runs is another program than before. */
   readonly programChanged: boolean
+  readonly settings: WantedSettings
   readonly signal: AbortSignal
 }
 
@@ -45,6 +46,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
   /** Paths that were here before, though no manifest says why: a failed install must not purge them. */
   const foreign = new Set<string>()
   let config: Config
+  let reconfigured = false
   let paths: Layout
   let identity: Identity
   let daemon: Service | undefined
@@ -79,7 +81,9 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'configuration',
       async do() {
-        config = await writeConfiguration(manifest)
+        const written = await writeConfiguration(manifest, options.settings)
+        config = written.config
+        reconfigured = written.changed
         paths = layout(config)
         say('config', defaultConfigFile)
       },
@@ -156,7 +160,10 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       async do() {
         await manifest.add({ kind: 'fence' })
         daemon = service(manifest, config)
-        const lines = await daemon.start(options.programChanged || identity.renewed, options.signal)
+        const lines = await daemon.start(
+          options.programChanged || reconfigured || identity.renewed,
+          options.signal,
+        )
         for (const [index, line] of lines.entries()) say(index === 0 ? 'service' : '', line)
       },
     },
