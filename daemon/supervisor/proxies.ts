@@ -70,7 +70,7 @@ export function startProxies(options: ProxyOptions): Proxies {
   const count = wanted === 'auto' ? Math.min(availableParallelism(), AUTOMATIC_WORKERS) : wanted
   const traffic = new Traffic(() => options.changed())
   const workers = Array.from({ length: count }, (_, i) => {
-    const name = `proxy-${i + 1}`
+    const name = `proxy-${i + 1}` as const
     return startWorker({
       name,
       account: options.account,
