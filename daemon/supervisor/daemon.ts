@@ -3,8 +3,8 @@
  * from the network.
  *
  * Order of start: fence, sensor, keys, sockets, recorder, chain, DNS guard, proxies, owned tables: nothing is
- * redirected before it can be recorded, and LLM addresses are refused in the meantime. Order of stop: the reverse;
- * the fence stays.
+ * redirected before it can be recorded, and LLM addresses are refused in the meantime. Order of stop: what is under
+ * way ends while new calls are served (docs/decisions/050), then the reverse; the fence stays.
  */
 import { isIPv6 } from 'node:net'
 import { systemRootsWithout } from '../../ca/system-roots.ts'
@@ -44,8 +44,11 @@ import { startWatching } from './watching.ts'
 export interface Daemon {
   /** Takes what the policy's files say now, without dropping a connection; where they are bad, all stays as it is. */
   reload(): Promise<void>
-  /** Ordered stop; resolves when every child has ended. */
-  stop(reason: string): Promise<void>
+  /**
+   * Ordered stop; resolves when every child has ended.
+   * @param hurry what is under way is not waited for any longer
+   */
+  stop(reason: string, hurry: AbortSignal): Promise<void>
 }
 
 /** How long the first look-up of the catalogue may hold up the start: without DNS there is nothing to learn. */
@@ -55,6 +58,8 @@ const DNS_GRACE_MS = 3000
 const LEASE_MS = 10_000
 const RECORDER_GRACE_MS = 30_000
 const CHAIN_GRACE_MS = 5000
+/** For everything to end in order, once nothing is waited for any more: the graces above, those of the other rooms, and slow disks. */
+const STOP_MS = 60_000
 
 /**
  * Starts everything; resolves when governed traffic is captured.
@@ -300,13 +305,15 @@ async function start(
       await keys.reload()
       await inForce.reload()
     },
-    async stop(reason) {
+    async stop(reason, hurry) {
       running.phase = 'stopping'
       log.info(`stopping: ${reason}`)
+      report.changed()
+      const { drainMs } = config.shutdown
+      notify(`STOPPING=1\nEXTEND_TIMEOUT_USEC=${(drainMs + STOP_MS) * 1000}`)
+      await capturing.drain(drainMs, hurry)
       trail.write('stop', { reason })
       await coverage.stopping()
-      report.changed()
-      notify('STOPPING=1')
       await stack.disposeAsync()
       await report.written()
     },
