@@ -49,6 +49,7 @@ const FromWorker = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('beat') }),
   z.object({ type: z.literal('resolved') }),
+  z.object({ type: z.literal('drained') }),
   WorkerCounters.extend({ type: z.literal('state') }),
 ])
 
@@ -96,6 +97,8 @@ export interface WorkerOptions {
   readonly traffic: Traffic
   /** The worker has been through the whole catalogue once. */
   readonly resolved: () => void
+  /** What was under way when it was told to drain is over. */
+  readonly drained: () => void
   readonly changed: (state: ChildState) => void
   readonly died: (how: string) => void
 }
@@ -149,6 +152,7 @@ export function startWorker(options: WorkerOptions): Child {
         Promise.all(answers).then((all) => child.send({ type: 'owner', answers: all }, () => {}))
       }
       if (message.type === 'resolved') options.resolved()
+      if (message.type === 'drained') options.drained()
       if (message.type === 'state') {
         options.traffic.says(name, message)
         if (message.unrecorded > unrecorded) options.unrecorded(message.unrecorded - unrecorded, looked)
