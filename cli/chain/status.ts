@@ -1,6 +1,7 @@
 /** How the log stands on each chain, for a terminal; pure. */
-import { chainRows } from '../chain-rows.ts'
-import type { ChainStatus } from '../live-state.ts'
+
+import type { ChainStatus } from '../recorder-status.ts'
+import { chainRows } from '../status/chain-rows.ts'
 import { table } from '../terminal.ts'
 
 export function chainsText(chains: readonly ChainStatus[], now: Date): string {

@@ -3,7 +3,7 @@ import { loadConfig } from '../../daemon/config/config.ts'
 import { print, printJson, type Register } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { type LiveState, readLiveState } from '../live-state.ts'
-import { statusText } from '../status-text.ts'
+import { statusText } from '../status/text.ts'
 
 /** 0 healthy, 3 not running, 4 degraded: anything above `info` degrades. */
 export function statusCode({ supervisor, health }: LiveState): ExitCode {

@@ -1,11 +1,12 @@
 /** The status for a terminal; pure. */
-import type { Health } from '../daemon/base/health.ts'
-import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
-import { ago } from './ago.ts'
+import type { Health } from '../../daemon/base/health.ts'
+import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
+import { ago } from '../ago.ts'
+import type { LiveState } from '../live-state.ts'
+import type { AnchoringStatus, RecorderStatus } from '../recorder-status.ts'
+import { table } from '../terminal.ts'
 import { chainRows } from './chain-rows.ts'
-import type { AnchoringStatus, LiveState, RecorderStatus } from './live-state.ts'
-import { servedRows } from './served-text.ts'
-import { table } from './terminal.ts'
+import { servedRows } from './served-rows.ts'
 
 const MARK: Record<Health['severity'], string> = { info: 'note', warning: 'WARNING', error: 'ERROR' }
 

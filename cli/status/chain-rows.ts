@@ -1,8 +1,8 @@
 /** A chain in the status: where its newest anchor stands, how certain that is, and what there is to pay with; pure. */
-import { inCoins } from '../daemon/chain-writer/fees.ts'
-import { explorerLink } from '../daemon/chain-writer/networks.ts'
-import { ago } from './ago.ts'
-import type { ChainStatus } from './live-state.ts'
+import { inCoins } from '../../daemon/chain-writer/fees.ts'
+import { explorerLink } from '../../daemon/chain-writer/networks.ts'
+import { ago } from '../ago.ts'
+import type { ChainStatus } from '../recorder-status.ts'
 
 export function chainRows(chain: ChainStatus, now: Date): string[][] {
   const { anchored, explorer } = chain
