@@ -7,36 +7,10 @@ import type { LiveState } from '../../cli/live-state.ts'
 import { chainRows } from '../../cli/status/chain-rows.ts'
 import { statusText } from '../../cli/status/text.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
-import { NOTHING } from '../../daemon/supervisor/traffic.ts'
+import { healthySupervisor } from './status-fixture.ts'
 
 const now = new Date('2026-01-01T00:10:00Z')
-const supervisor: SupervisorState = {
-  v: 1,
-  version: '1.2.3',
-  pid: 42,
-  pidStart: '1',
-  phase: 'running',
-  since: '2026-01-01T00:00:00Z',
-  policy: { name: 'standard', hash: 'abcdef0123456789', reloads: 0 },
-  vault: 'host key',
-  outgrown: [],
-  caTooWide: false,
-  enforcement: {
-    fence: true,
-    redirect: true,
-    addresses: 9,
-    addressesKnown: true,
-    uplinks: ['eth0'],
-    watched: true,
-    openQueues: [],
-    egress: true,
-  },
-  missingAccounts: [],
-  sensor: { blind: [], drops: 0 },
-  served: [],
-  traffic: NOTHING,
-  children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
-}
+const supervisor = healthySupervisor
 const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
 
 t.test('healthy is 0, degraded 4, not running 3', async (t) => {
