@@ -1,42 +1,59 @@
-/** What a running gateway says of itself: the supervisor's file and the recorder's socket. */
+/** What a running gateway says of itself: the supervisor's file, the recorder's socket, the CA's certificate. */
+import { X509Certificate } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import type { Health } from '../daemon/base/health.ts'
 import type { Config } from '../daemon/config/config.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
-import { readState, type SupervisorState } from '../daemon/supervisor/state-file.ts'
+import { findState, type SupervisorState } from '../daemon/supervisor/state-file.ts'
+import { absenceHealth, silenceHealth } from './health/absent.ts'
+import { bySeverity } from './health/by-severity.ts'
 import { supervisorHealth } from './health/supervisor.ts'
 import { askRecorder, type RecorderStatus } from './recorder-status.ts'
 
 export interface LiveState {
-  /** Absent: no daemon runs with this configuration. */
+  /** Absent: no daemon runs with this configuration, or it can't be told. */
   readonly supervisor?: SupervisorState
   /** Absent: the recorder doesn't answer. */
   readonly recorder?: RecorderStatus
-  /** The rooms' own health states, and what follows from what is absent. */
+  /** When the CA's certificate ends, RFC 3339. Absent: it can't be read. */
+  readonly authorityUntil?: string
+  /** Whether one runs, as far as it can be told. */
+  readonly running: 'yes' | 'no' | 'unknown'
+  /** The rooms' own health states, and what follows from what is absent; the gravest first. */
   readonly health: readonly Health[]
 }
 
 export async function readLiveState(config: Config): Promise<LiveState> {
   const paths = layout(config)
-  const supervisor = await readState(paths.supervisorState)
-  if (supervisor === undefined) return { health: [NOT_RUNNING] }
-  const recorder = await askRecorder(paths.statusSocket)
+  const found = await findState(paths.supervisorState)
+  const absent = absenceHealth(found, paths.supervisorState, config.logDir)
+  if (found.kind !== 'running') {
+    return { running: found.kind === 'absent' || found.kind === 'ended' ? 'no' : 'unknown', health: absent }
+  }
+  const { state: supervisor } = found
+  const [answer, authorityUntil] = await Promise.all([
+    askRecorder(paths.statusSocket),
+    endOf(paths.caCertificate),
+  ])
+  const recorder = typeof answer === 'string' ? undefined : answer
   return {
     supervisor,
-    ...(recorder === undefined ? {} : { recorder }),
-    health: [...supervisorHealth(supervisor), ...(recorder?.health ?? [RECORDER_SILENT])],
+    ...(recorder && { recorder }),
+    ...(authorityUntil && { authorityUntil }),
+    running: 'yes',
+    health: bySeverity([
+      ...absent,
+      ...supervisorHealth(supervisor),
+      ...(typeof answer === 'string' ? [silenceHealth(answer, supervisor)] : answer.health),
+    ]),
   }
 }
 
-const NOT_RUNNING: Health = {
-  code: 'daemon.not-running',
-  severity: 'error',
-  title: 'The gateway does not run: calls to LLM providers are refused as long as its fence stands',
-  remedy: 'Start it: systemctl start agent-anchor, or `agent-anchor daemon` where there is no systemd.',
-}
-
-const RECORDER_SILENT: Health = {
-  code: 'recorder.silent',
-  severity: 'error',
-  title: 'The recorder does not answer: governed calls are refused with 503',
-  remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
+/** Of the certificate that clients trust, which every user may read. */
+async function endOf(certificate: string): Promise<string | undefined> {
+  try {
+    return new X509Certificate(await readFile(certificate)).validToDate.toISOString()
+  } catch {
+    return undefined
+  }
 }

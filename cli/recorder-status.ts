@@ -64,39 +64,60 @@ const RecorderStatus = z.object({
   pending: z.number(),
   treeSize: z.string(),
   checkpointTime: z.string().optional(),
+  captured: z
+    .object({
+      total: z.number(),
+      lately: z.number(),
+      agents: z.number(),
+      counting: z.boolean(),
+      last: z.object({ time: z.string(), provider: z.string() }).optional(),
+    })
+    .optional(),
+  bodyBytes: z.number().optional(),
+  disk: z
+    .object({ free: z.number(), total: z.number(), reserve: z.number(), fullAt: z.string().optional() })
+    .optional(),
   chain: z.object({ chains: z.array(ChainStatus) }).optional(),
   anchoring: AnchoringStatus.optional(),
   health: z.array(HealthItem),
 })
 export type RecorderStatus = z.infer<typeof RecorderStatus>
 
-const ANSWER_MS = 3000
+/** Long enough for a busy one; nobody wants to wait for one that hangs. */
+const ANSWER_MS = 1500
 const MAX_BYTES = 1 << 20
 
-/** The recorder's status document, or undefined where it can't be had in time or isn't one. */
-export function askRecorder(socketPath: string): Promise<RecorderStatus | undefined> {
+/** Why there is no answer: nobody listens, none came in time, the system forbids to ask, or it isn't understood. */
+export type Silence = 'gone' | 'late' | 'forbidden' | 'unknown'
+
+/** The recorder's status document, or why it can't be had. */
+export function askRecorder(socketPath: string): Promise<RecorderStatus | Silence> {
   return new Promise((resolve) => {
     const pieces: Buffer[] = []
     let length = 0
     const socket = connect(socketPath)
-    const give = (status: RecorderStatus | undefined) => {
+    const give = (answer: RecorderStatus | Silence) => {
       clearTimeout(timer)
       socket.destroy()
-      resolve(status)
+      resolve(answer)
     }
-    const timer = setTimeout(() => give(undefined), ANSWER_MS)
-    socket.on('error', () => give(undefined))
+    const timer = setTimeout(() => give('late'), ANSWER_MS)
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      give(code === 'EACCES' || code === 'EPERM' ? 'forbidden' : 'gone'),
+    )
     socket.on('data', (piece: Buffer) => {
       length += piece.length
-      if (length > MAX_BYTES) give(undefined)
+      if (length > MAX_BYTES) give('unknown')
       else pieces.push(piece)
     })
-    socket.on('end', () => {
-      try {
-        give(RecorderStatus.safeParse(JSON.parse(Buffer.concat(pieces).toString('utf8'))).data)
-      } catch {
-        give(undefined)
-      }
-    })
+    socket.on('end', () => give(parsed(Buffer.concat(pieces).toString('utf8')) ?? 'unknown'))
   })
+}
+
+function parsed(text: string): RecorderStatus | undefined {
+  try {
+    return RecorderStatus.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
 }

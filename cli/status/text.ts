@@ -1,89 +1,60 @@
-/** The status for a terminal; pure. */
+/** The status on one screen: the verdict, a row for each room, and what needs attention; pure. */
 import type { Health } from '../../daemon/base/health.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 import { ago } from '../ago.ts'
 import type { LiveState } from '../live-state.ts'
-import type { AnchoringStatus, RecorderStatus } from '../recorder-status.ts'
-import { table } from '../terminal.ts'
-import { chainRows } from './chain-rows.ts'
+import { type Look, PLAIN } from '../terminal.ts'
+import { anchorRows } from './anchor-rows.ts'
+import { captureRows } from './capture-rows.ts'
+import { diskRows } from './disk-rows.ts'
+import { enforcementRows } from './enforcement-rows.ts'
+import { keysRows } from './keys-rows.ts'
+import { ledgerRows } from './ledger-rows.ts'
+import { counted } from './numbers.ts'
+import { rowsText } from './rows-text.ts'
 import { servedRows } from './served-rows.ts'
+import { verdictOf, verdictText } from './verdict.ts'
 
 const MARK: Record<Health['severity'], string> = { info: 'note', warning: 'WARNING', error: 'ERROR' }
 
-export function statusText(state: LiveState, now: Date): string {
+export function statusText(state: LiveState, now: Date, look: Look = PLAIN): string {
   const { supervisor, recorder, health } = state
-  const parts: string[] = []
-  if (supervisor === undefined) parts.push('agent-anchor is not running')
-  else {
-    const { enforcement, policy, children } = supervisor
-    const restarts = children.reduce((total, child) => total + child.restarts, 0)
-    parts.push(
-      `agent-anchor ${supervisor.version} is ${supervisor.phase} for ${ago(supervisor.since, now)}, pid ${supervisor.pid}`,
-      table([
-        ['capture', captureText(enforcement)],
-        ['watch', watchText(supervisor)],
-        ['policy', `${policy.name}, ${policy.hash.slice(0, 12)}`],
-        ['processes', `${children.map(({ name }) => name).join(', ')}; ${restarts} restarts`],
-        ...recorderRows(recorder, now),
-        ...servedRows(supervisor, now),
-        ['keys', supervisor.vault],
-      ]),
-    )
-  }
-  parts.push(
-    health.length === 0
-      ? 'healthy'
-      : health
-          .map(({ severity, title, remedy }) =>
-            table([
-              [MARK[severity], title],
-              ['', remedy],
-            ]),
-          )
-          .join('\n'),
+  const verdict = rowsText([[verdictText(state)]], look, () => verdictOf(state))
+  const rows =
+    supervisor === undefined
+      ? []
+      : [
+          ...enforcementRows(supervisor, now),
+          ...captureRows(supervisor, recorder, now),
+          ...(recorder ? ledgerRows(recorder, now) : []),
+          ...(recorder ? anchorRows(recorder, now) : []),
+          ...servedRows(supervisor, now),
+          ...keysRows(state, now),
+          ...(recorder ? diskRows(recorder, now) : []),
+          ...processRows(supervisor, now),
+        ]
+  const states = health.map((one) =>
+    rowsText(
+      [
+        [MARK[one.severity], one.title],
+        ['', one.remedy],
+      ],
+      look,
+      () => one.severity,
+    ),
   )
-  return parts.join('\n\n')
-}
-
-function captureText(enforcement: { fence: boolean; redirect: boolean; addresses: number }): string {
-  const stands = (yes: boolean) => (yes ? 'stands' : 'MISSING')
-  return `redirect ${stands(enforcement.redirect)}, fence ${stands(enforcement.fence)}, ${enforcement.addresses} provider addresses`
-}
-
-function watchText({ enforcement, sensor }: SupervisorState): string {
-  const rules = enforcement.watched ? 'rules watched' : 'rules NOT WATCHED'
-  const blind = sensor.blind.length
-  const eyes =
-    blind > 0 ? `sensor BLIND in ${blind} place${blind === 1 ? '' : 's'}` : 'sensor sees refusals and uplinks'
-  const drops = sensor.drops > 0 ? `, ${sensor.drops} packets missed` : ''
-  return `${rules}, ${eyes}${enforcement.uplinks.length > 0 ? ` (${enforcement.uplinks.join(', ')})` : ''}${drops}`
-}
-
-function recorderRows(recorder: RecorderStatus | undefined, now: Date): string[][] {
-  if (recorder === undefined) return []
-  const signed = recorder.checkpointTime
   return [
-    ['records', `${recorder.records} in the log, ${recorder.pending} on their way`],
-    [
-      'checkpoint',
-      signed === undefined
-        ? leavesText(recorder.treeSize)
-        : `${recorder.treeSize} leaves, signed ${ago(signed, now)} ago`,
-    ],
-    ...(recorder.anchoring ? [['anchoring', anchoringText(recorder.anchoring)]] : []),
-    ...(recorder.chain?.chains ?? []).flatMap((chain) => chainRows(chain, now)),
+    verdict,
+    ...(rows.length > 0 ? [rowsText(rows, look)] : []),
+    ...(states.length > 0 ? [states.join('\n')] : []),
+  ].join('\n\n')
+}
+
+function processRows({ version, pid, phase, since, children }: SupervisorState, now: Date): string[][] {
+  const restarts = children.reduce((total, child) => total + child.restarts, 0)
+  const names = children.map(({ name }) => name).join(', ')
+  return [
+    ['processes', `agent-anchor ${version} is ${phase} for ${ago(since, now)}, pid ${pid}`],
+    ['', `${names}; ${counted(restarts, 'restart')}`],
   ]
 }
-
-function anchoringText(state: AnchoringStatus): string {
-  const { preset, acknowledge, trial, lagSeconds, lagLeaves, holding, blocked } = state
-  const lag =
-    lagLeaves === '0' ? 'all anchored' : `${lagLeaves} records not anchored, the oldest for ${lagSeconds} s`
-  const held = acknowledge === 'local' ? '' : `, answers wait for ${acknowledge}, holding ${holding}`
-  const worth = trial ? ' (on the development chain: no independent evidence)' : ''
-  return `${preset}${held}: ${lag}${blocked === undefined ? '' : ', NEW CALLS ARE REFUSED'}${worth}`
-}
-
-/** Before this start's first checkpoint, the one of an earlier start stands. */
-const leavesText = (treeSize: string) =>
-  treeSize === '0' ? 'none yet' : `${treeSize} leaves, signed before this start`

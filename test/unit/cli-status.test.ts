@@ -4,14 +4,18 @@ import { chainsText } from '../../cli/chain/status.ts'
 import { statusCode } from '../../cli/commands/status.ts'
 import { supervisorHealth } from '../../cli/health/supervisor.ts'
 import type { LiveState } from '../../cli/live-state.ts'
-import { chainRows } from '../../cli/status/chain-rows.ts'
+import { chainLines } from '../../cli/status/chain-lines.ts'
 import { statusText } from '../../cli/status/text.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 import { healthySupervisor } from './status-fixture.ts'
 
 const now = new Date('2026-01-01T00:10:00Z')
 const supervisor = healthySupervisor
-const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
+const live = (state: SupervisorState): LiveState => ({
+  supervisor: state,
+  running: 'yes',
+  health: supervisorHealth(state),
+})
 
 t.test('healthy is 0, degraded 4, not running 3', async (t) => {
   t.equal(statusCode(live(supervisor)), 0)
@@ -42,15 +46,15 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     t.equal(statusCode(live(state)), 4)
     t.match(statusText(live(state), now), /ERROR|WARNING/)
   }
-  t.equal(statusCode({ health: [] }), 3)
+  t.equal(statusCode({ running: 'no', health: [] }), 3)
 })
 
 t.test('the status is one screen that says what runs and since when', async (t) => {
   const text = statusText(live(supervisor), now)
+  t.match(text, /^OK: calls to LLM providers are captured and recorded, or refused\n/)
   t.match(text, /agent-anchor 1\.2\.3 is running for 10 min, pid 42/)
-  t.match(text, /redirect stands, fence stands, 9 provider addresses/)
-  t.match(text, /rules watched, sensor sees refusals and uplinks \(eth0\)/)
-  t.match(text, /healthy$/)
+  t.match(text, /redirect stands \(owned\), fence stands\n +9 provider addresses/)
+  t.match(text, /rules watched, sensor sees refusals, eth0/)
 })
 
 t.test('rules that somebody changed and that were restored are a note, not an alarm', async (t) => {
@@ -173,18 +177,18 @@ t.test('a public chain shows its finality, its explorer, and for how long its mo
     gatewayAddress: '0x01',
   }
   const money = { balance: '31200000000000000', spentToday: '400000000000000', lastAnchor: '3000000000000' }
-  const rows = (chain: Parameters<typeof chainRows>[0]) => chainRows(chain, now).map((row) => row.join(' '))
+  const rows = (chain: Parameters<typeof chainLines>[0]) => chainLines(chain, now)
   t.same(rows({ ...base, funds: { ...money, budget: '10000000000000000' } }), [
-    'anchor base: 1234 leaves in block 7, finalized, 3 min ago',
-    ' https://basescan.org/tx/0xabcd',
-    ' 0.0312 ETH, enough for about 10,000 anchors; 0.0004 of 0.01 ETH spent today',
+    'base: 1234 leaves in block 7, finalized, 3 min ago',
+    'https://basescan.org/tx/0xabcd',
+    '0.0312 ETH, enough for about 10,000 anchors; 0.0004 of 0.01 ETH spent today',
   ])
   t.same(rows({ name: 'base', funds: { spentToday: '0' }, waitingSince: '2026-01-01T00:09:30Z' }), [
-    'anchor base: none yet; newer ones wait for 30 s',
-    ' the account was not asked for yet; 0 coins spent today',
+    'base: none yet; newer ones wait for 30 s',
+    'the account was not asked for yet; 0 coins spent today',
   ])
   const label = 'development chain: no independent evidence'
   t.same(rows({ name: 'development', anchored, label, waitingSince: '2026-01-01T00:09:30Z' }), [
-    `anchor development: 1234 leaves in block 7, 3 min ago (${label})`,
+    `development: 1234 leaves in block 7, 3 min ago (${label})`,
   ])
 })

@@ -4,12 +4,12 @@ import { explorerLink } from '../../daemon/chain-writer/networks.ts'
 import { ago } from '../ago.ts'
 import type { ChainStatus } from '../recorder-status.ts'
 
-export function chainRows(chain: ChainStatus, now: Date): string[][] {
+export function chainLines(chain: ChainStatus, now: Date): string[] {
   const { anchored, explorer } = chain
   return [
-    ['anchor', anchorText(chain, now)],
-    ...(anchored && explorer !== undefined ? [['', explorerLink(explorer, 'tx', anchored.transaction)]] : []),
-    ...(chain.funds === undefined ? [] : [['', fundsText(chain, chain.funds)]]),
+    anchorText(chain, now),
+    ...(anchored && explorer !== undefined ? [explorerLink(explorer, 'tx', anchored.transaction)] : []),
+    ...(chain.funds === undefined ? [] : [fundsText(chain, chain.funds)]),
   ]
 }
 
