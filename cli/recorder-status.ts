@@ -1,13 +1,7 @@
 /** The recorder's status document, as far as the commands read it, and how it is had. */
 import { connect } from 'node:net'
 import { z } from 'zod'
-
-const HealthItem = z.object({
-  code: z.string(),
-  severity: z.enum(['info', 'warning', 'error']),
-  title: z.string(),
-  remedy: z.string(),
-})
+import { Health } from '../daemon/base/health.ts'
 
 const Point = z.object({ size: z.string(), root: z.string() })
 
@@ -43,7 +37,7 @@ const ChainStatus = z.object({
       lastAnchor: z.string().optional(),
     })
     .optional(),
-  health: z.array(HealthItem).optional(),
+  health: z.array(Health).optional(),
 })
 export type ChainStatus = z.infer<typeof ChainStatus>
 
@@ -79,7 +73,7 @@ const RecorderStatus = z.object({
     .optional(),
   chain: z.object({ chains: z.array(ChainStatus) }).optional(),
   anchoring: AnchoringStatus.optional(),
-  health: z.array(HealthItem),
+  health: z.array(Health),
 })
 export type RecorderStatus = z.infer<typeof RecorderStatus>
 

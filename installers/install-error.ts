@@ -7,5 +7,6 @@ export type InstallErrorCode =
   | 'DAEMON_DID_NOT_START'
   | 'CANARY_FAILED'
   | 'UNSUPPORTED_TRUST_STORE'
+  | 'INTERRUPTED'
 
 export class InstallError extends AnchorError<InstallErrorCode> {}

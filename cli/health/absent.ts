@@ -9,7 +9,7 @@ const HANGS_MS = 6 * BEAT_MS
 export function absenceHealth(found: StateFound, file: string, logDir: string): Health[] {
   switch (found.kind) {
     case 'running':
-      return found.age < HANGS_MS ? [] : [hangs(found.state, found.age)]
+      return found.stopped || found.age >= HANGS_MS ? [hangs(found)] : []
     case 'absent':
       return [notRunning('The gateway does not run', START)]
     case 'ended':
@@ -52,11 +52,13 @@ function ended({ phase, pid }: SupervisorState, logDir: string): Health {
   )
 }
 
-const hangs = ({ pid }: SupervisorState, age: number): Health => ({
+const hangs = ({ state: { pid }, age, stopped }: Extract<StateFound, { kind: 'running' }>): Health => ({
   code: 'daemon.hangs',
   severity: 'error',
-  title: `The gateway's main process (pid ${pid}) has said nothing for ${Math.round(age / 1000)} s: it hangs, or was stopped`,
-  remedy: `See whether it was stopped (ps -o stat= -p ${pid} says T; kill -CONT ${pid} wakes it). Else restart it: systemctl restart agent-anchor`,
+  title: stopped
+    ? `The gateway's main process (pid ${pid}) was stopped by a signal`
+    : `The gateway's main process (pid ${pid}) has said nothing for ${Math.round(age / 1000)} s: it hangs`,
+  remedy: stopped ? `Let it go on: kill -CONT ${pid}` : 'Restart it: systemctl restart agent-anchor',
 })
 
 export function silenceHealth(silence: Silence, { children }: SupervisorState): Health {

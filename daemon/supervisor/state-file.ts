@@ -7,10 +7,11 @@ import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import { Cosigning } from '../http/messages.ts'
+import { ChildName } from './child-name.ts'
 import { WorkerCounters } from './traffic.ts'
 
 const Child = z.object({
-  name: z.string(),
+  name: ChildName,
   pid: z.number().optional(),
   state: z.enum(['starting', 'running', 'waiting', 'stopped']),
   restarts: z.number(),
@@ -66,7 +67,11 @@ export const SupervisorState = z.object({
     drops: z.number(),
   }),
   /** What strangers are served, by whom, and why not where its port can't be had. */
-  served: z.array(z.object({ name: z.string(), listen: z.string(), why: z.string().optional() })).default([]),
+  served: z
+    .array(
+      z.object({ name: z.enum(['log-server', 'witness']), listen: z.string(), why: z.string().optional() }),
+    )
+    .default([]),
   /** Where this log has witnesses. */
   cosigning: Cosigning.optional(),
   /** What the workers count, together. */
@@ -81,8 +86,14 @@ export const writeState = (file: string, state: SupervisorState): Promise<void> 
 
 /** What the file shows of the supervisor. */
 export type StateFound =
-  /** `age`: milliseconds since it was written, which it is at least every {@link BEAT_MS}. */
-  | { readonly kind: 'running'; readonly state: SupervisorState; readonly age: number }
+  | {
+      readonly kind: 'running'
+      readonly state: SupervisorState
+      /** Milliseconds since it was written, which it is at least every {@link BEAT_MS}. */
+      readonly age: number
+      /** Somebody stopped its process (SIGSTOP). */
+      readonly stopped: boolean
+    }
   | { readonly kind: 'absent' }
   /** It is there, and the system doesn't let us read it. */
   | { readonly kind: 'unreadable'; readonly why: string }
@@ -112,8 +123,9 @@ export async function findState(file: string): Promise<StateFound> {
     const version = Versioned.safeParse(found).data?.version
     return { kind: 'unknown', ...(version === undefined ? {} : { version }) }
   }
-  const alive = (await processStart(state.pid)) === state.pidStart
-  return alive ? { kind: 'running', state, age } : { kind: 'ended', state }
+  const fields = await processFields(state.pid)
+  if (fields?.start !== state.pidStart) return { kind: 'ended', state }
+  return { kind: 'running', state, age, stopped: fields.state === 'T' }
 }
 
 const Versioned = z.object({ version: z.string().max(100) })
@@ -132,9 +144,14 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** When a process started, in clock ticks since boot; undefined where it isn't there. proc(5). */
-export async function processStart(pid: number): Promise<string | undefined> {
+/** When a process started, in clock ticks since boot; undefined where it isn't there. */
+export const processStart = async (pid: number): Promise<string | undefined> =>
+  (await processFields(pid))?.start
+
+/** Of /proc/PID/stat: proc(5). */
+async function processFields(pid: number) {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
   // The name in parentheses may hold spaces and parentheses: count from the last one.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields && { state: fields[0], start: fields[19] }
 }

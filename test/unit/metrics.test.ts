@@ -6,7 +6,7 @@ import t from 'tap'
 import { residentMemory } from '../../daemon/admin/memory.ts'
 import { type Measured, metricsText } from '../../daemon/admin/metrics.ts'
 import { startMetricsServer } from '../../daemon/admin/metrics-server.ts'
-import { processStart, writeState } from '../../daemon/supervisor/state-file.ts'
+import { processStart, type SupervisorState, writeState } from '../../daemon/supervisor/state-file.ts'
 import { NOTHING, Traffic } from '../../daemon/supervisor/traffic.ts'
 import { healthySupervisor } from './status-fixture.ts'
 
@@ -16,8 +16,8 @@ const supervisor = {
   pidStart: (await processStart(process.pid)) ?? '',
   sensor: { blind: [], drops: 3 },
   traffic: { ...NOTHING, exchanges: 12, refused: 2, holding: 1 },
-  children: [{ name: 'recorder', pid: process.pid, state: 'running' as const, restarts: 4 }],
-}
+  children: [{ name: 'recorder', pid: process.pid, state: 'running', restarts: 4 }],
+} satisfies SupervisorState
 const sizes = { submitted: '9', included: '8', safe: '5', finalized: '2' }
 const recorder: Measured['recorder'] = {
   records: 10,
@@ -39,7 +39,7 @@ function samples(text: string): Map<string, number> {
 }
 
 t.test('counts, lag, chains, health and memory, with names and units that say what they are', async (t) => {
-  const health = [{ code: 'x', severity: 'warning', title: 'y', remedy: 'z' }] as const
+  const health = [{ code: 'chain.unfunded', severity: 'warning', title: 'y', remedy: 'z' }] as const
   const memory = [{ name: 'recorder', bytes: 1024 }]
   const text = await metricsText({ supervisor, recorder, health, memory })
   const found = samples(text)
@@ -103,7 +103,7 @@ t.test('is served on a port of this machine, and nothing else is', async (t) => 
 })
 
 t.test('a process that is gone has no memory', async (t) => {
-  const children = [{ name: 'gone', pid: 2 ** 22 + 1, state: 'running' as const, restarts: 0 }]
+  const children = [{ name: 'sensor' as const, pid: 2 ** 22 + 1, state: 'running' as const, restarts: 0 }]
   const found = await residentMemory({ ...supervisor, children })
   t.same(
     found.map(({ name }) => name),
