@@ -30,7 +30,8 @@ import {
   UNITS,
   unitPath,
 } from './services.ts'
-import { environmentSinks, machineTrustStore } from './trust.ts'
+import { environmentSinks, machineTrustStores } from './trust.ts'
+import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { uninstall } from './uninstall.ts'
 
 const CONFIG_FILE = '/etc/agent-anchor/gateway.yaml'
@@ -86,10 +87,9 @@ async function link(manifest: OpenManifest): Promise<void> {
 }
 
 async function trust(manifest: OpenManifest, certificatePem: string, certificateFile: string): Promise<void> {
-  const store = machineTrustStore()
-  await manifest.add({ kind: 'trust-store', name: store.name })
-  if ((await store.check([certificatePem])) !== 'trusted') await store.install([certificatePem])
-  say('trust', `CA in the ${store.name} store`)
+  for (const outcome of await trustEverywhere(await machineTrustStores(), [certificatePem], manifest)) {
+    for (const [i, line] of outcomeLines(outcome).entries()) say(i === 0 ? 'trust' : '', line)
+  }
   for (const sink of environmentSinks(certificateFile)) {
     await manifest.add({ kind: 'environment', name: sink.name })
     const { kept } = await sink.install()
