@@ -16,24 +16,21 @@ export interface TrustOutcome {
   readonly remedy?: string
 }
 
-/**
- * @param stores the operating system's first
- * @throws what the operating system's store throws
- */
+/** @throws what the operating system's store throws */
 export async function trustEverywhere(
   stores: readonly TrustStore[],
   certificates: readonly string[],
   manifest: Pick<OpenManifest, 'add'>,
 ): Promise<TrustOutcome[]> {
   const outcomes: TrustOutcome[] = []
-  for (const [i, store] of stores.entries()) {
+  for (const store of stores) {
     try {
       await manifest.add({ kind: 'trust-store', name: store.name })
       const kept = (await store.check(certificates)) === 'trusted'
       if (!kept) await store.install(certificates)
       outcomes.push({ store, result: kept ? 'kept' : 'installed' })
     } catch (error) {
-      if (i === 0) throw error
+      if (store.system) throw error
       const remedy = error instanceof AnchorError ? { remedy: error.remedy } : {}
       outcomes.push({ store, result: 'failed', error: messageOf(error), ...remedy })
     }

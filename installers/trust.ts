@@ -44,6 +44,16 @@ export async function machineTrustStores(options: StoreOptions = {}): Promise<Tr
   ]
 }
 
+/** Of these stores, those in which an authority of ours stands, this or another. */
+export async function storesOfOurs(
+  stores: readonly TrustStore[],
+  certificates: readonly string[],
+): Promise<TrustStore[]> {
+  // One that can't be looked at may hold it: whoever changes it will hear why it can't be.
+  const states = await Promise.all(stores.map((store) => store.check(certificates).catch(() => 'stale')))
+  return stores.filter((_, i) => states[i] === 'trusted' || states[i] === 'stale')
+}
+
 async function visibleUsers(run: typeof runCommand): Promise<LocalUser[]> {
   const me = process.getuid?.() ?? 0
   const users = await localUsers(run).catch(() => [])

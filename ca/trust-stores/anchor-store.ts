@@ -166,7 +166,7 @@ export function anchorStore(store: AnchorStore, options: StoreOptions = {}): Tru
     )
   }
 
-  return { name: store.name, where: `/${store.anchors}`, check, install, uninstall }
+  return { name: store.name, where: `/${store.anchors}`, system: true, check, install, uninstall }
 }
 
 function isSame(pem: string | undefined, other: string | undefined): boolean {

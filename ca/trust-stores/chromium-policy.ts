@@ -58,6 +58,7 @@ export function chromiumPolicyStore(
   return {
     name: `policy:${browser}`,
     where: `/${managed}/${FILE}`,
+    system: false,
     isThere,
     check,
     async install(certificates) {

@@ -108,6 +108,7 @@ export function javaTrustStore(jdk: string, { root = '/', run = runCommand }: St
   return {
     name: `java:${jdk}`,
     where: `the keystore of ${jdk}`,
+    system: false,
     check,
     async install(certificates) {
       const state = await check(certificates)

@@ -64,6 +64,7 @@ export function macosTrustStore({ root = '/', run = runCommand }: StoreOptions =
   return {
     name: 'macos',
     where: KEYCHAIN,
+    system: true,
     check,
     async install(certificates) {
       const wanted = authorities(certificates)

@@ -28,6 +28,7 @@ export function nixosTrustStore({ root = '/' }: StoreOptions = {}): TrustStore {
   return {
     name: 'nixos',
     where: `/${BUNDLE}`,
+    system: true,
     check,
     async install(certificates) {
       if ((await check(certificates)) === 'trusted') return

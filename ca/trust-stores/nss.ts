@@ -81,6 +81,7 @@ export function nssTrustStore(name: string, { run = runCommand }: NssOptions = {
   return {
     name: `nss:${name}`,
     where: `NSS databases of ${name} (Chromium's and Electron's, Firefox's profiles)`,
+    system: false,
     async check(certificates) {
       const wanted = authorities(certificates)
       const found = await databases()

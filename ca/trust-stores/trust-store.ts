@@ -15,6 +15,8 @@ export interface TrustStore {
   readonly name: string
   /** What it is, for people. */
   readonly where: string
+  /** The operating system's own, which most programs read: without it an install has failed. */
+  readonly system: boolean
   check(certificates: readonly string[]): Promise<TrustState>
   /** Puts these in the place of whatever was ours there. */
   install(certificates: readonly string[]): Promise<void>

@@ -4,7 +4,7 @@ import t from 'tap'
 import { CaError } from '../../ca/ca-error.ts'
 import type { RunCommand } from '../../ca/trust-stores/run-command.ts'
 import type { TrustState, TrustStore } from '../../ca/trust-stores/trust-store.ts'
-import type { Step } from '../../installers/manifest.ts'
+import type { ManifestEntry } from '../../installers/manifest.ts'
 import { systemTrustStore } from '../../installers/system-family.ts'
 import { machineTrustStore, machineTrustStores, trustStore } from '../../installers/trust.ts'
 import { outcomeLines, trustEverywhere } from '../../installers/trust-everywhere.ts'
@@ -78,6 +78,7 @@ function store(name: string, state: TrustState, error?: Error): TrustStore & { i
   const fake = {
     name,
     where: `/where/${name}`,
+    system: name === 'debian',
     installs: 0,
     check: async () => state,
     install: async () => {
@@ -90,8 +91,8 @@ function store(name: string, state: TrustState, error?: Error): TrustStore & { i
 }
 
 t.test('a browser or JDK that can’t be changed is told; all others trust', async (t) => {
-  const steps: Step[] = []
-  const manifest = { add: async (step: Step) => void steps.push(step) }
+  const steps: ManifestEntry[] = []
+  const manifest = { add: async (step: ManifestEntry) => void steps.push(step) }
   const error = new CaError('trust-store-refresh-failed', 'a password', 'Type it.')
   const stores = [store('debian', 'trusted'), store('nss:a', 'absent', error), store('java:/b', 'stale')]
   const outcomes = await trustEverywhere(stores, [OURS], manifest)
