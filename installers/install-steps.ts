@@ -20,7 +20,8 @@ import { putProgramBack } from './program-tree.ts'
 import { type Service, service } from './service-step.ts'
 import { reloadUnits, startFenceUnit } from './services.ts'
 import type { Step } from './step.ts'
-import { environmentSinks, machineTrustStore } from './trust.ts'
+import { environmentSinks, machineTrustStores, storesOfOurs } from './trust.ts'
+import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
 
 const LINK = '/usr/local/bin/agent-anchor'
@@ -132,16 +133,16 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'trust',
       async do() {
-        const store = machineTrustStore()
         const wanted = [identity.authority.certificatePem]
-        await manifest.add({ kind: 'trust-store', name: store.name })
-        if ((await store.check(wanted)) !== 'trusted') await store.install(wanted)
-        say('trust', `CA in the ${store.name} store`)
+        const outcomes = await trustEverywhere(await machineTrustStores(), wanted, manifest)
+        for (const [index, line] of outcomes.flatMap(outcomeLines).entries()) {
+          say(index === 0 ? 'trust' : '', line)
+        }
       },
       async undo() {
         if (!installed || certificateBefore === undefined) return
-        const store = machineTrustStore()
-        if ((await store.check([certificateBefore])) !== 'trusted') await store.install([certificateBefore])
+        const changed = await storesOfOurs(await machineTrustStores(), [certificateBefore])
+        await trustEverywhere(changed, [certificateBefore], manifest)
       },
     },
     {
