@@ -18,6 +18,7 @@ import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { readState } from '../daemon/supervisor/state-file.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { proveCapture } from './canary.ts'
+import { installEnvironment } from './environment.ts'
 import { InstallError } from './install-error.ts'
 import { type OpenManifest, openManifest } from './manifest.ts'
 import { run, succeeds } from './run.ts'
@@ -30,7 +31,7 @@ import {
   UNITS,
   unitPath,
 } from './services.ts'
-import { environmentSinks, machineTrustStore } from './trust.ts'
+import { machineTrustStore } from './trust.ts'
 import { uninstall } from './uninstall.ts'
 
 const CONFIG_FILE = '/etc/agent-anchor/gateway.yaml'
@@ -90,11 +91,8 @@ async function trust(manifest: OpenManifest, certificatePem: string, certificate
   await manifest.add({ kind: 'trust-store', name: store.name })
   if ((await store.check([certificatePem])) !== 'trusted') await store.install([certificatePem])
   say('trust', `CA in the ${store.name} store`)
-  for (const sink of environmentSinks(certificateFile)) {
-    await manifest.add({ kind: 'environment', name: sink.name })
-    const { kept } = await sink.install()
-    say('environment', sink.name)
-    for (const { name, theirs, remedy } of kept) say('', `${name} stays ${theirs}: ${remedy}`)
+  for (const [index, line] of (await installEnvironment(manifest, certificateFile)).entries()) {
+    say(index === 0 ? 'environment' : '', line)
   }
 }
 
