@@ -202,6 +202,8 @@ process.on('message', (raw) => {
   if (message.type === 'addresses')
     running?.then(({ worker }) => worker.setProviderAddresses(message.addresses))
   if (message.type === 'rules') running?.then(({ worker }) => worker.setRules(message.rules))
+  if (message.type === 'drain')
+    running?.then(({ worker }) => worker.drain(message.withinMs)).then(() => say({ type: 'drained' }))
   if (message.type === 'stop')
     (running ? running.then(stop) : Promise.resolve(process.exit(0))).catch(() => process.exit(1))
 })

@@ -71,6 +71,8 @@ export const ToWorker = z.discriminatedUnion('type', [
   z.object({ type: z.literal('addresses'), addresses: z.array(z.string()) }),
   /** Other rules are in force. */
   z.object({ type: z.literal('rules'), rules }),
+  /** What is under way may end, for so long at most; who comes meanwhile is served. Answered by `drained`. */
+  z.object({ type: z.literal('drain'), withinMs: z.number().nonnegative() }),
   z.object({ type: z.literal('stop') }),
 ])
 
@@ -92,6 +94,7 @@ export type FromWorker =
   | { readonly type: 'beat' }
   /** The whole catalogue was looked up once. */
   | { readonly type: 'resolved' }
+  | { readonly type: 'drained' }
   | ({ readonly type: 'state' } & WorkerState)
 
 export interface WorkerState {
