@@ -14,13 +14,14 @@ import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
 import { type WantedSettings, writeConfiguration } from './configuration.ts'
+import { installEnvironment } from './environment.ts'
 import { keptFiles } from './kept-files.ts'
 import type { ManifestEntry, OpenManifest } from './manifest.ts'
 import { putProgramBack } from './program-tree.ts'
 import { type Service, service } from './service-step.ts'
 import { reloadUnits, startFenceUnit } from './services.ts'
 import type { Step } from './step.ts'
-import { environmentSinks, machineTrustStores, storesOfOurs } from './trust.ts'
+import { machineTrustStores, storesOfOurs } from './trust.ts'
 import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
 
@@ -148,12 +149,8 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'environment',
       async do() {
-        for (const sink of environmentSinks(paths.caCertificate)) {
-          await manifest.add({ kind: 'environment', name: sink.name })
-          const { kept: theirs } = await sink.install()
-          say('environment', sink.name)
-          for (const each of theirs) say('', `${each.name} stays ${each.theirs}: ${each.remedy}`)
-        }
+        const lines = await installEnvironment(manifest, paths.caCertificate)
+        for (const [index, line] of lines.entries()) say(index === 0 ? 'environment' : '', line)
       },
     },
     {

@@ -5,10 +5,11 @@ import { readFile, readlink, rm } from 'node:fs/promises'
 import { layout } from '../daemon/supervisor/layout.ts'
 import { removeFence } from '../firewall/fence.ts'
 import { systemNft } from '../firewall/nft.ts'
+import { environmentSink } from './environment.ts'
 import type { ManifestEntry } from './manifest.ts'
 import { run, succeeds } from './run.ts'
 import { removeUnit, stopDaemon } from './services.ts'
-import { environmentSink, trustStore } from './trust.ts'
+import { trustStore } from './trust.ts'
 
 /** Undoes one step. @returns 'kept' where it holds evidence or the administrator's own work. */
 export async function undo(step: ManifestEntry, purge: boolean): Promise<'undone' | 'kept'> {
