@@ -3,22 +3,22 @@
  * update-ca-certificates(8) makes /etc/ssl/certs. curl, git, wget, OpenSSL, GnuTLS, Go, Python, Ruby, PHP
  * and the distribution's Java (by a hook) read it.
  */
-import { X509Certificate } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, lstat, readdir, readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { makeDirectory, removeFile } from '../../daemon/base/durable.ts'
 import { messageOf } from '../../daemon/base/errors.ts'
-import { AUTHORITY_NAME } from '../authority-name.ts'
 import { CaError } from '../ca-error.ts'
 import { writePublicFile } from '../public-file.ts'
-import { certificateBlocks } from '../system-roots.ts'
+import { authorities, base64Of, oursIn } from './authorities.ts'
 import { type RunCommand, runCommand } from './run-command.ts'
 import type { TrustState, TrustStore } from './trust-store.ts'
 
-const ANCHOR = 'usr/local/share/ca-certificates/agent-anchor-gateway.crt'
+const ANCHORS = 'usr/local/share/ca-certificates'
+/** One certificate a file, for the tool hashes only the first of a file; of two, the successor has the second. */
+const NAMES = ['agent-anchor-gateway', 'agent-anchor-gateway-2']
 /** update-ca-certificates links each anchor here as NAME.pem. */
-const LINK = 'etc/ssl/certs/agent-anchor-gateway.pem'
+const LINKS = 'etc/ssl/certs'
 const BUNDLE = 'etc/ssl/certs/ca-certificates.crt'
 const CONFIGURATION = 'etc/ca-certificates.conf'
 /** SUSE and Alpine have other tools of the same name, with other options and other links. */
@@ -33,59 +33,81 @@ export interface DebianTrustStoreOptions {
   readonly run?: RunCommand
 }
 
-/** The certificate of the gateway's own authority is the only anchor that this store touches. */
+/** The certificates of the gateway's own authority are the only anchors that this store touches. */
 export function debianTrustStore(options: DebianTrustStoreOptions = {}): TrustStore {
   const root = options.root ?? '/'
   const run = options.run ?? runCommand
-  const anchor = join(root, ANCHOR)
-  const link = join(root, LINK)
+  const anchors = NAMES.map((name) => join(root, ANCHORS, `${name}.crt`))
+  const links = NAMES.map((name) => join(root, LINKS, `${name}.pem`))
 
-  async function check(certificatePem: string): Promise<TrustState> {
+  async function check(certificates: readonly string[]): Promise<TrustState> {
     for (const path of REQUIRED) if (!(await exists(join(root, path)))) return 'unsupported'
-    const ours = parse(certificatePem)
-    const anchored = await readText(anchor)
-    const linked = await exists(link)
-    const bundled = await inBundle(ours)
-    if (anchored === undefined) return linked || bundled ? 'stale' : 'absent'
-    return sameCertificate(anchored, ours) && linked && bundled ? 'trusted' : 'stale'
+    const wanted = authorities(certificates)
+    const anchored = await Promise.all(anchors.map(readText))
+    const linked = await Promise.all(links.map(exists))
+    const bundled = oursIn((await readText(join(root, BUNDLE))) ?? '')
+    if (anchored.every((text) => text === undefined)) {
+      return linked.includes(true) || bundled.size > 0 ? 'stale' : 'absent'
+    }
+    const whole = NAMES.every((_, i) => linked[i] === i < wanted.length && isSame(anchored[i], wanted[i]))
+    const complete = wanted.every((pem) => bundled.has(base64Of(pem)))
+    return whole && complete && bundled.size === wanted.length ? 'trusted' : 'stale'
   }
 
-  async function install(certificatePem: string): Promise<void> {
-    const ours = parse(certificatePem)
-    const before = await check(certificatePem)
+  async function install(certificates: readonly string[]): Promise<void> {
+    const wanted = authorities(certificates)
+    const before = await check(certificates)
     if (before === 'trusted') return
     if (before === 'unsupported') throw unsupported()
-    const previous = await readText(anchor)
-    await makeDirectory(dirname(anchor), { mode: 0o755 })
-    await writePublicFile(anchor, Buffer.from(ours.toString()), { mode: 0o644 })
+    const previous = await Promise.all(anchors.map(readText))
+    const dropped = await gone(wanted)
+    await makeDirectory(join(root, ANCHORS), { mode: 0o755 })
+    await write(wanted)
+    let failed: CaError | undefined
     try {
+      failed = await tellHooks(dropped)
       // Over an older anchor the link stands already, and only --fresh makes the tool hash it again.
       await refresh(before === 'stale')
-      if ((await check(certificatePem)) !== 'trusted') {
+      if ((await check(certificates)) !== 'trusted') {
         throw refreshFailed(`${BUNDLE} does not hold the certificate afterwards`)
       }
     } catch (error) {
       await restore(previous).catch(() => {})
       throw error
     }
+    if (failed !== undefined) throw failed
   }
 
   async function uninstall(): Promise<void> {
-    const anchored = await exists(anchor)
-    const linked = await exists(link)
-    if (!anchored && !linked && !(await bundleHoldsAnyOfOurs())) return
-    await removeFile(anchor)
+    const dropped = await gone([])
+    if (dropped.length === 0 && oursIn((await readText(join(root, BUNDLE))) ?? '').size === 0) return
+    await write([])
     // Before the tool runs: after a crash the link is still there and says that this isn't done.
-    const failed = await tellHooks()
+    const failed = await tellHooks(dropped.length === 0 ? links.slice(0, 1) : dropped)
     // Without --fresh the tool leaves dead links behind.
     await refresh(true)
     if (failed !== undefined) throw failed
   }
 
+  /** The links of what is there and isn't wanted any more. */
+  async function gone(wanted: readonly string[]): Promise<string[]> {
+    const there = await Promise.all(
+      NAMES.map(async (_, i) => (await exists(anchors[i]!)) || (await exists(links[i]!))),
+    )
+    return links.filter((_, i) => there[i] && i >= wanted.length)
+  }
+
+  async function write(wanted: readonly (string | undefined)[]): Promise<void> {
+    for (const [i, anchor] of anchors.entries()) {
+      const pem = wanted[i]
+      if (pem === undefined) await removeFile(anchor)
+      else await writePublicFile(anchor, Buffer.from(pem, 'latin1'), { mode: 0o644 })
+    }
+  }
+
   /** A failed install leaves what was there before; what went wrong first is what the caller hears. */
-  async function restore(previous: string | undefined): Promise<void> {
-    if (previous === undefined) await removeFile(anchor)
-    else await writePublicFile(anchor, Buffer.from(previous, 'latin1'), { mode: 0o644 })
+  async function restore(previous: readonly (string | undefined)[]): Promise<void> {
+    await write(previous)
     await refresh(true)
   }
 
@@ -107,33 +129,21 @@ export function debianTrustStore(options: DebianTrustStoreOptions = {}): TrustSt
 
   /**
    * With --fresh the tool tells its hooks what it added anew but not what went, so that Java's keystore
-   * would trust us for ever: we send the line that it omits, in its own form. A hook that fails doesn't
+   * would trust us for ever: we send the lines that it omits, in its own form. A hook that fails doesn't
    * keep the system's own store from being cleaned: its error comes back.
    */
-  async function tellHooks(): Promise<CaError | undefined> {
+  async function tellHooks(dropped: readonly string[]): Promise<CaError | undefined> {
+    if (dropped.length === 0) return undefined
     const directory = join(root, HOOKS)
     let failed: CaError | undefined
     for (const name of (await readNames(directory)).filter((each) => HOOK_NAME.test(each)).sort()) {
       const hook = join(directory, name)
       if (!(await executable(hook))) continue
-      await run(hook, [], `-${link}\n`).catch((cause: unknown) => {
+      await run(hook, [], dropped.map((link) => `-${link}\n`).join('')).catch((cause: unknown) => {
         failed ??= hookFailed(hook, cause)
       })
     }
     return failed
-  }
-
-  async function inBundle(ours: X509Certificate): Promise<boolean> {
-    const bundle = await readText(join(root, BUNDLE))
-    if (bundle === undefined) return false
-    const wanted = base64Of(ours.toString())
-    for (const block of certificateBlocks(bundle)) if (base64Of(block) === wanted) return true
-    return false
-  }
-
-  async function bundleHoldsAnyOfOurs(): Promise<boolean> {
-    const bundle = (await readText(join(root, BUNDLE))) ?? ''
-    return [...certificateBlocks(bundle)].some(isAuthorityOfGateway)
   }
 
   return { name: 'debian', check, install, uninstall }
@@ -150,30 +160,8 @@ function belowRoot(root: string): string[] {
   ].flatMap(([option, path]) => [option!, join(root, path!)])
 }
 
-function parse(certificatePem: string): X509Certificate {
-  try {
-    const certificate = new X509Certificate(certificatePem)
-    if (certificate.ca) return certificate
-  } catch (cause) {
-    throw unsuitable('does not parse', cause)
-  }
-  throw unsuitable('is not an authority')
-}
-
-function isAuthorityOfGateway(pem: string): boolean {
-  try {
-    return new X509Certificate(pem).subject.includes(AUTHORITY_NAME)
-  } catch {
-    return false
-  }
-}
-
-function sameCertificate(pem: string, ours: X509Certificate): boolean {
-  return base64Of(pem) === base64Of(ours.toString())
-}
-
-function base64Of(pem: string): string {
-  return pem.replace(/-----(?:BEGIN|END) CERTIFICATE-----|\s/g, '')
+function isSame(pem: string | undefined, other: string | undefined): boolean {
+  return pem === undefined || other === undefined ? pem === other : base64Of(pem) === base64Of(other)
 }
 
 async function readText(path: string): Promise<string | undefined> {
@@ -212,15 +200,6 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
-function unsuitable(what: string, cause?: unknown): CaError {
-  return new CaError(
-    'certificate-unsuitable',
-    `the certificate to trust ${what}`,
-    'Restore ca/ca.crt from a backup or install again to make a new authority.',
-    cause,
-  )
-}
-
 function unsupported(): CaError {
   return new CaError(
     'trust-store-unsupported',
@@ -233,7 +212,7 @@ function hookFailed(hook: string, cause: unknown): CaError {
   return new CaError(
     'trust-store-hook-failed',
     `the system no longer trusts the gateway, but the hook ${hook} failed: ${messageOf(cause)}`,
-    'Remove it from Java by hand: keytool -delete -cacerts -alias debian:agent-anchor-gateway.pem',
+    'Remove it from Java by hand: keytool -delete -cacerts -alias debian:agent-anchor-gateway.pem (and …-gateway-2.pem, if it is there)',
     cause,
   )
 }

@@ -1,15 +1,19 @@
 /**
- * - `trusted`: exactly this certificate is anchored and in what programs read
+ * - `trusted`: exactly these certificates are anchored and in what programs read
  * - `absent`: nothing of ours is there
- * - `stale`: another certificate of ours, or half of an install or uninstall; `install` mends it
+ * - `stale`: other certificates of ours, or half of an install or uninstall; `install` mends it
  * - `unsupported`: this machine has no such store
  */
 export type TrustState = 'trusted' | 'absent' | 'stale' | 'unsupported'
 
-/** One place where programs look for roots. Both changes are idempotent, and each undoes the other. */
+/**
+ * One place where programs look for roots. Both changes are idempotent, and each undoes the other. The certificates
+ * (PEM) are the authority's one, or two while it is changed for another: the one in use and its successor.
+ */
 export interface TrustStore {
   readonly name: string
-  check(certificatePem: string): Promise<TrustState>
-  install(certificatePem: string): Promise<void>
+  check(certificates: readonly string[]): Promise<TrustState>
+  /** Puts these in the place of whatever was ours there. */
+  install(certificates: readonly string[]): Promise<void>
   uninstall(): Promise<void>
 }

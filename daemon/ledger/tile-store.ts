@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { type BundleEntry, decodeBundle } from './entry-bundle.ts'
 import { LedgerError, RESTORE } from './errors.ts'
 import { isAbsent, readIfPresent } from './files.ts'
-import { HASH_SIZE, rootOf } from './merkle.ts'
+import { HASH_SIZE } from './merkle.ts'
 import type { NodeSource } from './merkle-path.ts'
+import { perfectRoot } from './perfect-root.ts'
 import { splitHashes } from './right-edge.ts'
 import {
   parseTilePath,
@@ -59,7 +60,10 @@ export function partialWidths(dir: string, { level, index }: TileAddress): numbe
  * The first `address.width` hashes of a tile.
  * @throws LedgerError TILE_MISSING, TILE_DAMAGED (of another length than its name says)
  */
-export function readTile(dir: string, address: TileAddress): Buffer[] {
+export const readTile = (dir: string, address: TileAddress): Buffer[] => splitHashes(readHashes(dir, address))
+
+/** The same, one after the other. */
+function readHashes(dir: string, address: TileAddress): Buffer {
   const { path, bytes } = present(dir, address)
   const { width } = parseTilePath(path)
   if (bytes.length !== width * HASH_SIZE) {
@@ -69,7 +73,7 @@ export function readTile(dir: string, address: TileAddress): Buffer[] {
       RESTORE,
     )
   }
-  return splitHashes(bytes).slice(0, address.width)
+  return bytes.subarray(0, address.width * HASH_SIZE)
 }
 
 /** The first `width` entries of bundle `index`. @throws LedgerError TILE_MISSING, TILE_DAMAGED */
@@ -88,7 +92,7 @@ const KEPT = 32
 
 /** Subtree hashes out of the tiles of a tree of (at least) `size` leaves; made for one proof, then dropped. */
 export function storedNodes(dir: string, size: bigint): NodeSource {
-  const kept = new Map<string, Buffer[]>()
+  const kept = new Map<string, Buffer>()
   return (level, index) => {
     const height = level % TILE_HEIGHT
     const tileLevel = (level - height) / TILE_HEIGHT
@@ -96,9 +100,9 @@ export function storedNodes(dir: string, size: bigint): NodeSource {
     const tileIndex = first / BigInt(TILE_WIDTH)
     const address = { level: tileLevel, index: tileIndex, width: widthAt(tileLevel, tileIndex, size) }
     const path = tilePath(address)
-    const hashes = kept.get(path) ?? readTile(dir, address)
+    const hashes = kept.get(path) ?? readHashes(dir, address)
     if (kept.size < KEPT) kept.set(path, hashes)
-    const start = Number(first % BigInt(TILE_WIDTH))
-    return rootOf(hashes.slice(start, start + (1 << height)))
+    const start = Number(first % BigInt(TILE_WIDTH)) * HASH_SIZE
+    return perfectRoot(hashes.subarray(start, start + (HASH_SIZE << height)))
   }
 }

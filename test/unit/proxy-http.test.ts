@@ -13,6 +13,7 @@ import {
 } from '../../daemon/proxy/http/framing.ts'
 import { HeadReader, parseRequestHead, parseResponseHead } from '../../daemon/proxy/http/head.ts'
 import { ProxyError } from '../../daemon/proxy/proxy-error.ts'
+import { cpuMsOf } from './cpu-time.ts'
 
 const code = (run: () => unknown): string => {
   try {
@@ -255,13 +256,14 @@ t.test('never throws anything but its own errors, and takes no time over hostile
     }),
     { numRuns: 1000 },
   )
-  const started = performance.now()
-  for (const filler of [' ', '\t', 'a', ':', ',', ';']) {
-    code(() => request(`GET / HTTP/1.1\r\na:${filler.repeat(60_000)}\x01`))
-    code(() => readTarget(request(`GET / HTTP/1.1\r\nHost: ${`${filler}x`.repeat(30_000)}`)))
-    code(() => persists(request(`GET / HTTP/1.1\r\nConnection: ${`${filler}x`.repeat(30_000)}`)))
-  }
-  t.ok(performance.now() - started < 1000)
+  const spent = cpuMsOf(() => {
+    for (const filler of [' ', '\t', 'a', ':', ',', ';']) {
+      code(() => request(`GET / HTTP/1.1\r\na:${filler.repeat(60_000)}\x01`))
+      code(() => readTarget(request(`GET / HTTP/1.1\r\nHost: ${`${filler}x`.repeat(30_000)}`)))
+      code(() => persists(request(`GET / HTTP/1.1\r\nConnection: ${`${filler}x`.repeat(30_000)}`)))
+    }
+  })
+  t.ok(spent < 1000, `${spent} ms`)
 })
 
 t.test('knows where a message ends (RFC 9112 section 6.3)', async (t) => {

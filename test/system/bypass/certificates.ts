@@ -37,7 +37,7 @@ export async function restartWithOldAuthority(
   const vault = await openHostKeyVault(config.vault.hostKeyFile)
   const domains = permittedDomains(loadRules(config).catalogue)
   const { certificatePem } = await makeAuthority(paths, vault, domains, born)
-  await machineTrustStore().install(certificatePem)
+  await machineTrustStore().install([certificatePem])
   await meanwhile()
   await gateway.start()
   // To the second, as certificates have it.
@@ -49,7 +49,7 @@ export async function installAgain({ gateway }: World): Promise<boolean> {
   await gateway.stop()
   const { config, paths } = gateway
   const identity = await openIdentity(config, paths, loadRules(config), { renewAuthority: true })
-  await machineTrustStore().install(identity.authority.certificatePem)
+  await machineTrustStore().install([identity.authority.certificatePem])
   await gateway.start()
   return identity.renewed
 }
