@@ -8,7 +8,6 @@ import { type Identity, openIdentity } from '../daemon/supervisor/identity.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { programRoot } from '../daemon/supervisor/program.ts'
 import { loadRules } from '../daemon/supervisor/rules.ts'
-import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
@@ -19,7 +18,7 @@ import { keptFiles } from './kept-files.ts'
 import type { ManifestEntry, OpenManifest } from './manifest.ts'
 import { putProgramBack } from './program-tree.ts'
 import { type Service, service } from './service-step.ts'
-import { reloadUnits, startFenceUnit } from './services.ts'
+import { serviceManager } from './services/find.ts'
 import type { Step } from './step.ts'
 import { machineTrustStores, storesOfOurs } from './trust.ts'
 import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
@@ -77,7 +76,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       },
       async undo() {
         await kept.putBack()
-        if (systemdRuns()) await reloadUnits()
+        if (config) await serviceManager(config).reread()
       },
     },
     {
@@ -170,7 +169,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       name: 'fence',
       async do() {
         // Last: what it loads is then what the daemon has long raised itself.
-        if (systemdRuns()) await startFenceUnit()
+        await serviceManager(config).startFence()
       },
     },
   ]
