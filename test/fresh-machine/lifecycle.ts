@@ -9,7 +9,7 @@ import t, { type Test } from 'tap'
 import { EXAMPLE, OPENAI } from '../lab/addresses.ts'
 import { compareDisks, listDisk } from './disk.ts'
 import { INSTALL, SOURCE, said, startFreshDebian } from './fresh-debian.ts'
-import type { Suite } from './root-file-system.ts'
+import type { Suite } from './layers.ts'
 
 const UNITS = ['agent-anchor.service', 'agent-anchor-fence.service']
 const CURL = 'curl --silent --show-error --max-time 20'

@@ -81,7 +81,8 @@ async function issueLeaf(
   const keys = await newKeys()
   const certificate = await x509.X509CertificateGenerator.create({
     ...(await leafFields(name, keys, from)),
-    issuer: issuer.certificate.subject,
+    // As it is encoded: a name in another kind of string is another name.
+    issuer: issuer.certificate.subjectName,
     signingKey: issuer.privateKey,
     extensions: [
       ...(await leafExtensions(name, keys, addresses)),
@@ -91,6 +92,17 @@ async function issueLeaf(
   const isRoot = issuer.certificate.subject === issuer.certificate.issuer
   const chain = isRoot ? [certificate] : [certificate, issuer.certificate]
   return { cert: chain.map((each) => each.toString('pem')).join('\n'), key: await keyPem(keys) }
+}
+
+/**
+ * A certificate for any name by an authority that isn't this internet's own.
+ * @param authority its certificate and its P-256 key (PKCS#8), both PEM
+ */
+export async function issueBelow(authority: Credentials, name: string): Promise<Credentials> {
+  const certificate = new x509.X509Certificate(authority.cert)
+  const der = x509.PemConverter.decodeFirst(authority.key)
+  const privateKey = await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign'])
+  return issueLeaf(name, { certificate, privateKey }, new Date())
 }
 
 async function selfSign(name: string, now: Date): Promise<Credentials> {
