@@ -86,12 +86,19 @@ async function issueLeaf(
     signingKey: issuer.privateKey,
     extensions: [
       ...(await leafExtensions(name, keys, addresses)),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer.certificate.publicKey),
+      new x509.AuthorityKeyIdentifierExtension(identifierOf(issuer.certificate)),
     ],
   })
   const isRoot = issuer.certificate.subject === issuer.certificate.issuer
   const chain = isRoot ? [certificate] : [certificate, issuer.certificate]
   return { cert: chain.map((each) => each.toString('pem')).join('\n'), key: await keyPem(keys) }
+}
+
+/** As it calls itself: there is more than one way to make an identifier of a key. */
+function identifierOf(certificate: x509.X509Certificate): string {
+  const extension = certificate.getExtension(x509.SubjectKeyIdentifierExtension)
+  if (extension === null) throw new Error(`${certificate.subject} has no key identifier`)
+  return extension.keyId
 }
 
 /**
