@@ -8,7 +8,6 @@ import { type Identity, openIdentity } from '../daemon/supervisor/identity.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { programRoot } from '../daemon/supervisor/program.ts'
 import { loadRules } from '../daemon/supervisor/rules.ts'
-import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
@@ -19,9 +18,10 @@ import { keptFiles } from './kept-files.ts'
 import type { ManifestEntry, OpenManifest } from './manifest.ts'
 import { putProgramBack } from './program-tree.ts'
 import { type Service, service } from './service-step.ts'
-import { reloadUnits, startFenceUnit } from './services.ts'
+import { serviceManager } from './services/find.ts'
 import type { Step } from './step.ts'
-import { machineTrustStore } from './trust.ts'
+import { machineTrustStores, storesOfOurs } from './trust.ts'
+import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
 
 const LINK = '/usr/local/bin/agent-anchor'
@@ -76,7 +76,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       },
       async undo() {
         await kept.putBack()
-        if (systemdRuns()) await reloadUnits()
+        if (config) await serviceManager(config).reread()
       },
     },
     {
@@ -133,16 +133,16 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'trust',
       async do() {
-        const store = machineTrustStore()
         const wanted = [identity.authority.certificatePem]
-        await manifest.add({ kind: 'trust-store', name: store.name })
-        if ((await store.check(wanted)) !== 'trusted') await store.install(wanted)
-        say('trust', `CA in the ${store.name} store`)
+        const outcomes = await trustEverywhere(await machineTrustStores(), wanted, manifest)
+        for (const [index, line] of outcomes.flatMap(outcomeLines).entries()) {
+          say(index === 0 ? 'trust' : '', line)
+        }
       },
       async undo() {
         if (!installed || certificateBefore === undefined) return
-        const store = machineTrustStore()
-        if ((await store.check([certificateBefore])) !== 'trusted') await store.install([certificateBefore])
+        const changed = await storesOfOurs(await machineTrustStores(), [certificateBefore])
+        await trustEverywhere(changed, [certificateBefore], manifest)
       },
     },
     {
@@ -169,7 +169,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       name: 'fence',
       async do() {
         // Last: what it loads is then what the daemon has long raised itself.
-        if (systemdRuns()) await startFenceUnit()
+        await serviceManager(config).startFence()
       },
     },
   ]
