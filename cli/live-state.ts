@@ -5,6 +5,7 @@ import type { Health } from '../daemon/base/health.ts'
 import type { Config } from '../daemon/config/config.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
 import { readState, type SupervisorState } from '../daemon/supervisor/state-file.ts'
+import { caHealth } from './ca-health.ts'
 import { servedHealth, witnessHealth } from './served-health.ts'
 
 const HealthItem = z.object({
@@ -122,8 +123,8 @@ const WITHOUT_WHICH_IT_CAPTURES = new Set([
 ])
 
 /** What the supervisor's own state means for health. */
-export function supervisorHealth(state: SupervisorState): Health[] {
-  const { enforcement, children, outgrown, caTooWide, phase, sensor, missingAccounts } = state
+export function supervisorHealth(state: SupervisorState, now = new Date()): Health[] {
+  const { enforcement, children, phase, sensor, missingAccounts } = state
   const found: Health[] = []
   if (phase !== 'running') {
     found.push({
@@ -219,23 +220,7 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       remedy: 'Make the account and restart the gateway, or take it out of the policy.',
     })
   }
-  if (outgrown.length > 0) {
-    found.push({
-      code: 'ca.outgrown',
-      severity: 'error',
-      title: `The CA may not speak for ${outgrown.join(', ')}: calls there fail`,
-      remedy:
-        'Catalogue or policy have grown since the install: run installers/install.sh again, it makes a CA that fits.',
-    })
-  }
-  if (caTooWide) {
-    found.push({
-      code: 'ca.too-wide',
-      severity: 'warning',
-      title: 'The CA may speak for every site, which the policy no longer needs',
-      remedy: 'Run installers/install.sh again: it makes a CA for the governed domains only.',
-    })
-  }
+  found.push(...caHealth(state.ca, now))
   found.push(...servedHealth(state.served), ...witnessHealth(state.cosigning))
   for (const child of children) {
     if (child.state === 'running') continue

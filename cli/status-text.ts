@@ -2,6 +2,7 @@
 import type { Health } from '../daemon/base/health.ts'
 import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
 import { ago } from './ago.ts'
+import { caRow } from './ca-health.ts'
 import { chainRows } from './chain-rows.ts'
 import type { AnchoringStatus, LiveState, RecorderStatus } from './live-state.ts'
 import { servedRows } from './served-text.ts'
@@ -26,6 +27,7 @@ export function statusText(state: LiveState, now: Date): string {
         ...recorderRows(recorder, now),
         ...servedRows(supervisor, now),
         ['keys', supervisor.vault],
+        caRow(supervisor.ca),
       ]),
     )
   }

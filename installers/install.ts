@@ -9,6 +9,7 @@ import { copyFile, lstat, mkdir, readFile, rm, symlink } from 'node:fs/promises'
 import { AnchorError, messageOf } from '../daemon/base/errors.ts'
 import { type Config, loadConfig } from '../daemon/config/config.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from '../daemon/supervisor/accounts.ts'
+import { askToReload } from '../daemon/supervisor/ask-to-reload.ts'
 import { makeDirectories } from '../daemon/supervisor/directories.ts'
 import { openIdentity } from '../daemon/supervisor/identity.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
@@ -85,10 +86,14 @@ async function link(manifest: OpenManifest): Promise<void> {
   say('command', LINK)
 }
 
-async function trust(manifest: OpenManifest, certificatePem: string, certificateFile: string): Promise<void> {
+async function trust(
+  manifest: OpenManifest,
+  certificates: readonly string[],
+  certificateFile: string,
+): Promise<void> {
   const store = machineTrustStore()
   await manifest.add({ kind: 'trust-store', name: store.name })
-  if ((await store.check([certificatePem])) !== 'trusted') await store.install([certificatePem])
+  if ((await store.check(certificates)) !== 'trusted') await store.install(certificates)
   say('trust', `CA in the ${store.name} store`)
   for (const sink of environmentSinks(certificateFile)) {
     await manifest.add({ kind: 'environment', name: sink.name })
@@ -99,11 +104,10 @@ async function trust(manifest: OpenManifest, certificatePem: string, certificate
 }
 
 /** Starts the daemon, or restarts it where the program or its unit changed. */
-/** @param renewed the CA is new: a daemon that runs still speaks with the old one */
-async function service(manifest: OpenManifest, config: Config, renewed: boolean): Promise<void> {
+async function service(manifest: OpenManifest, config: Config): Promise<void> {
   const stateFile = layout(config).supervisorState
   let hasEnded = () => false
-  const programChanged = process.env.AGENT_ANCHOR_PROGRAM_CHANGED !== '0' || renewed
+  const programChanged = process.env.AGENT_ANCHOR_PROGRAM_CHANGED !== '0'
   if (systemdRuns()) {
     let changed = programChanged
     for (const name of UNITS) {
@@ -150,13 +154,21 @@ async function install(manifest: OpenManifest): Promise<void> {
     proxy: await account(PROXY_ACCOUNT),
     recorder: await account(RECORDER_ACCOUNT),
   })
-  const identity = await openIdentity(config, paths, loadRules(config), { renewAuthority: true })
+  const identity = await openIdentity(config, paths, loadRules(config), { renew: true })
   say('keys', identity.vaultLevel)
   await link(manifest)
-  await trust(manifest, identity.authority.certificatePem, paths.caCertificate)
+  const authorities = identity.authority.found.inOrder
+  await trust(
+    manifest,
+    authorities.map(({ certificatePem }) => certificatePem),
+    paths.caCertificate,
+  )
+  await identity.authority.distributed()
   await manifest.add({ kind: 'fence' })
-  await service(manifest, config, identity.renewed)
-  await proveCapture(config, identity.authority)
+  await service(manifest, config)
+  // One that ran on takes up a successor of the CA without a restart.
+  await askToReload(paths.supervisorState)
+  await proveCapture(config, authorities)
   // Last: what it loads is then what the daemon has long raised itself.
   if (systemdRuns()) await startFenceUnit()
 }

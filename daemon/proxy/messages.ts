@@ -71,6 +71,8 @@ export const ToWorker = z.discriminatedUnion('type', [
   z.object({ type: z.literal('addresses'), addresses: z.array(z.string()) }),
   /** Other rules are in force. */
   z.object({ type: z.literal('rules'), rules }),
+  /** The CA is another: leaves are to be asked for again. @field staticRoots the roots of static hosts, which follow it */
+  z.object({ type: z.literal('authorities'), staticRoots: z.record(z.string(), z.string()) }),
   z.object({ type: z.literal('stop') }),
 ])
 

@@ -20,6 +20,8 @@ import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './acco
 import { openAddressBook, type Sighted } from './address-book.ts'
 import { startAttribution } from './attribution/attribution.ts'
 import { auditTrail } from './audit-trail.ts'
+import { authorityKeeper } from './authority/keeper.ts'
+import { governedDomains } from './authority/misfit.ts'
 import { CANARY_LINK } from './canary.ts'
 import type { Child } from './child.ts'
 import { counterRecords } from './counter-records.ts'
@@ -33,7 +35,6 @@ import { openEvidenceJournal } from './evidence-journal.ts'
 import { openIdentity } from './identity.ts'
 import { keyChanges } from './key-changes.ts'
 import { layout } from './layout.ts'
-import { leafService } from './leaf-service.ts'
 import { openListeners } from './listeners.ts'
 import { openLog } from './log.ts'
 import { policyKeeper, preparePolicy } from './policy-keeper.ts'
@@ -125,8 +126,7 @@ async function start(
     since,
     policy: inForce.state(),
     vault: identity.vaultLevel,
-    outgrown: [...identity.misfit.outgrown],
-    caTooWide: identity.misfit.tooWide,
+    ca: authority.state(),
     missingAccounts: inForce.current.missing.map(({ kind, name }) => `${kind} ${name}`),
     enforcement: { ...enforcement.state(), addressesKnown },
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
@@ -167,6 +167,7 @@ async function start(
     apply(next) {
       enforcement.change(next.enforcement)
       proxies?.rules(next.rules)
+      sight?.child.send({ type: 'catalogue', catalogue: next.rules.catalogue })
       guard?.send({ type: 'rules', rules: next.rules })
       recording.send({ type: 'policy', policy: next.rules.policy })
     },
@@ -221,6 +222,19 @@ async function start(
     await enforcement.addressesChanged()
   }
 
+  const authority = authorityKeeper({
+    source: identity.authority,
+    overlapMs: config.ca.overlap,
+    domains: () => governedDomains(inForce.current.rules),
+    trail,
+    log,
+    changed() {
+      report.changed()
+      proxies?.authorities(authority.certificates())
+    },
+  })
+  stack.defer(() => authority.stop())
+
   const recording = startRecording({
     config,
     paths,
@@ -230,6 +244,7 @@ async function start(
     recorded(ids) {
       trail.recorded(ids)
       keys.recorded(ids)
+      authority.recorded(ids)
     },
     log,
     changed: report.changed,
@@ -296,7 +311,7 @@ async function start(
       ...(dnsSockets ? {} : { dnsLogGroup: policy.enforcement.dnsLogGroup }),
       uplinks,
       bridges: config.bridges,
-      catalogue,
+      catalogue: inForce.current.rules.catalogue,
       providerAddresses: [...book.addresses4, ...book.addresses6],
       proxyUid: accounts.proxy.uid,
       governed: { subjects: initial.enforcement.subjects, exempt: initial.enforcement.exempt },
@@ -349,10 +364,10 @@ async function start(
     account: accounts.proxy,
     listeners: listeners.sockets,
     log,
-    leaf: leafService(identity.authority),
+    leaf: authority.leaf,
     fingerprintKey: identity.gateway.keys.fingerprint,
-    authorityPem: identity.authority.certificatePem,
-    systemRoots: systemRootsWithout(identity.authority.certificatePem),
+    authorities: authority.certificates,
+    systemRoots: systemRootsWithout(authority.certificates()),
     rules: () => inForce.current.rules,
     providerAddresses: () => [...book.addresses4, ...book.addresses6],
     learned: (entries) => void learn(entries),
@@ -389,6 +404,7 @@ async function start(
   return {
     async reload() {
       await keys.reload()
+      await authority.reload()
       await inForce.reload()
     },
     async stop(reason) {

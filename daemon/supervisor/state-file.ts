@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
 import { Cosigning } from '../http/messages.ts'
+import { AuthorityState } from './authority/authority-state.ts'
 import { WorkerCounters } from './traffic.ts'
 
 const Child = z.object({
@@ -34,10 +35,7 @@ export const SupervisorState = z.object({
     rejected: z.string().optional(),
   }),
   vault: z.string(),
-  /** Domains of the catalogue that the CA may not speak for. */
-  outgrown: z.array(z.string()),
-  /** The CA may speak for every site, though the policy doesn't intercept all. */
-  caTooWide: z.boolean(),
+  ca: AuthorityState,
   enforcement: z.object({
     fence: z.boolean(),
     redirect: z.boolean(),

@@ -18,8 +18,17 @@ const supervisor: SupervisorState = {
   since: '2026-01-01T00:00:00Z',
   policy: { name: 'standard', hash: 'abcdef0123456789', reloads: 0 },
   vault: 'host key',
-  outgrown: [],
-  caTooWide: false,
+  ca: {
+    certificates: [
+      {
+        sha256: 'ab'.repeat(32),
+        notBefore: '2026-01-01T00:00:00.000Z',
+        notAfter: '2096-01-01T00:00:00.000Z',
+      },
+    ],
+    outgrown: [],
+    tooWide: false,
+  },
   enforcement: {
     fence: true,
     redirect: true,
@@ -42,7 +51,7 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
   t.equal(statusCode(live(supervisor)), 0)
   const broken = [
     { ...supervisor, phase: 'starting' as const },
-    { ...supervisor, outgrown: ['llm.example'] },
+    { ...supervisor, ca: { ...supervisor.ca, outgrown: ['llm.example'] } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, redirect: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, fence: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, addresses: 0 } },
@@ -57,7 +66,7 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     },
     { ...supervisor, sensor: { blind: [{ device: 'nflog:71', reason: 'no pcap' }], drops: 0 } },
     { ...supervisor, missingAccounts: ['user ghost'] },
-    { ...supervisor, caTooWide: true },
+    { ...supervisor, ca: { ...supervisor.ca, tooWide: true } },
     {
       ...supervisor,
       children: [{ name: 'recorder', state: 'waiting' as const, restarts: 3, lastExit: 'SIGKILL' }],

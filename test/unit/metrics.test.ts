@@ -18,8 +18,17 @@ const supervisor = {
   since: '2026-01-01T00:00:00Z',
   policy: { name: 'standard', hash: 'ab', reloads: 0 },
   vault: 'host key',
-  outgrown: [],
-  caTooWide: false,
+  ca: {
+    certificates: [
+      {
+        sha256: 'ab'.repeat(32),
+        notBefore: '2026-01-01T00:00:00.000Z',
+        notAfter: '2096-01-01T00:00:00.000Z',
+      },
+    ],
+    outgrown: [],
+    tooWide: false,
+  },
   enforcement: {
     fence: true,
     redirect: true,
