@@ -1,19 +1,13 @@
 /** What a running gateway says of itself: the supervisor's file and the recorder's socket. */
 import { connect } from 'node:net'
 import { z } from 'zod'
-import type { Health } from '../daemon/base/health.ts'
+import { Health } from '../daemon/base/health.ts'
 import type { Config } from '../daemon/config/config.ts'
+import { type ChildName, kindOf } from '../daemon/supervisor/child-name.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
 import { readState, type SupervisorState } from '../daemon/supervisor/state-file.ts'
 import { caHealth } from './ca-health.ts'
 import { servedHealth, witnessHealth } from './served-health.ts'
-
-const HealthItem = z.object({
-  code: z.string(),
-  severity: z.enum(['info', 'warning', 'error']),
-  title: z.string(),
-  remedy: z.string(),
-})
 
 const Point = z.object({ size: z.string(), root: z.string() })
 
@@ -49,7 +43,7 @@ const ChainStatus = z.object({
       lastAnchor: z.string().optional(),
     })
     .optional(),
-  health: z.array(HealthItem).optional(),
+  health: z.array(Health).optional(),
 })
 export type ChainStatus = z.infer<typeof ChainStatus>
 
@@ -72,7 +66,7 @@ const RecorderStatus = z.object({
   checkpointTime: z.string().optional(),
   chain: z.object({ chains: z.array(ChainStatus) }).optional(),
   anchoring: AnchoringStatus.optional(),
-  health: z.array(HealthItem),
+  health: z.array(Health),
 })
 export type RecorderStatus = z.infer<typeof RecorderStatus>
 
@@ -114,7 +108,7 @@ const RECORDER_SILENT: Health = {
   remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
 }
 
-const WITHOUT_WHICH_IT_CAPTURES = new Set([
+const WITHOUT_WHICH_IT_CAPTURES = new Set<ChildName>([
   'development-chain',
   'sensor',
   'log-server',
@@ -225,7 +219,7 @@ export function supervisorHealth(state: SupervisorState, now = new Date()): Heal
   for (const child of children) {
     if (child.state === 'running') continue
     found.push({
-      code: `process.${child.name}`,
+      code: `process.${kindOf(child.name)}`,
       severity: WITHOUT_WHICH_IT_CAPTURES.has(child.name) ? 'warning' : 'error',
       title: `${child.name} is ${child.state}${child.lastExit === undefined ? '' : ` (${child.lastExit})`}`,
       remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',

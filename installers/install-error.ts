@@ -7,5 +7,7 @@ export type InstallErrorCode =
   | 'DAEMON_DID_NOT_START'
   | 'CANARY_FAILED'
   | 'UNSUPPORTED_TRUST_STORE'
+  | 'INTERRUPTED'
+  | 'CONFIGURATION_STANDS'
 
 export class InstallError extends AnchorError<InstallErrorCode> {}

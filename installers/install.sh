@@ -4,73 +4,52 @@
 set -eu
 
 TARGET=/opt/agent-anchor
-# What the product consists of; tests and their tools stay behind, the laboratory comes along for `demo`.
-PARTS='package.json package-lock.json LICENSE README.md daemon firewall ca policies cli dashboard installers docs test/lab'
-
-# One hash over every file of the product, so that an install which changes nothing copies nothing.
-fingerprint() {
-  (
-    cd "$1"
-    # shellcheck disable=SC2086 # the parts are words
-    find $PARTS -type f ! -path '*/node_modules/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1
-  )
-}
-
-# Takes a staging that did not come to its end back, also one of an earlier run.
-restore() {
-  if [ -e "$TARGET.old" ] && [ ! -e "$TARGET" ]; then mv "$TARGET.old" "$TARGET"; fi
-  rm -rf "$TARGET.new" "$TARGET.old"
-}
-
-# Copies the product and its pinned packages beside the installed tree, then swaps: the old one stays until the
-# new one is whole.
-stage() {
-  source=$1
-  wanted=$(fingerprint "$source")
-  if [ -f "$TARGET/.fingerprint" ] && [ "$(cat "$TARGET/.fingerprint")" = "$wanted" ]; then
-    echo "program     $TARGET is up to date"
-    AGENT_ANCHOR_PROGRAM_CHANGED=0
-    return
-  fi
-  echo "program     copying to $TARGET"
-  # What fails or is interrupted leaves nothing but what was there before.
-  trap 'restore' EXIT
-  trap 'exit 1' HUP INT TERM
-  restore
-  mkdir -p "$TARGET.new"
-  chmod 755 "$TARGET.new"
-  # shellcheck disable=SC2086 # the parts are words
-  (cd "$source" && tar --exclude=node_modules -cf "$TARGET.new/.parts.tar" $PARTS)
-  tar --no-same-owner -xf "$TARGET.new/.parts.tar" -C "$TARGET.new"
-  rm "$TARGET.new/.parts.tar"
-  need_node "$TARGET.new"
-  need_modules "$TARGET.new" prod
-  need_pcap "$TARGET.new"
-  need_pkcs11 "$TARGET.new"
-  # The daemon's children run under accounts of their own and must be able to read the program.
-  chmod -R u=rwX,go=rX "$TARGET.new"
-  chown -R 0:0 "$TARGET.new"
-  echo "$wanted" >"$TARGET.new/.fingerprint"
-  if [ -e "$TARGET" ]; then mv "$TARGET" "$TARGET.old"; fi
-  mv "$TARGET.new" "$TARGET"
-  restore
-  trap - EXIT HUP INT TERM
-}
 
 main() {
   here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
-  # shellcheck source=installers/prepare.sh
-  . "$here/prepare.sh"
-  need_root "$here/install.sh" "$@"
+  for room in prepare program options dry-run offline; do
+    # shellcheck source=/dev/null
+    . "$here/$room.sh"
+  done
   source=${here%/installers}
+  options_parse "$@"
+  need_libc
+  if [ -n "$option_dry_run" ]; then
+    dry_run
+    return
+  fi
+  need_root "$here/install.sh" "$@"
   umask 022
+  # What fails or is interrupted leaves nothing but what was there before.
+  trap install_end EXIT
+  trap 'exit 1' HUP INT TERM
+  program_settle
+  if [ -n "$option_offline" ]; then offline_open "$option_offline"; fi
+  offline_check
   need_packages
-  # Told to the second half: an install that changes nothing restarts nothing.
-  AGENT_ANCHOR_PROGRAM_CHANGED=1
-  if [ "$source" = "$TARGET" ]; then AGENT_ANCHOR_PROGRAM_CHANGED=0; else stage "$source"; fi
-  export AGENT_ANCHOR_PROGRAM_CHANGED
+  # An install that changes nothing of what the daemon runs restarts nothing.
+  set -- --same-program
+  if [ "$source" = "$TARGET" ] || program_same "$source" "$PROGRAM_PARTS"; then
+    echo "program     $TARGET is up to date"
+  else
+    if ! program_same "$source" "$DAEMON_PARTS"; then set --; fi
+    echo "program     copying to $TARGET"
+    program_stage "$source" "$TARGET.new"
+    program_swap
+  fi
+  if [ -n "$option_policy" ]; then set -- "$@" --policy "$option_policy"; fi
+  if [ -n "$option_chain" ]; then set -- "$@" --chain "$option_chain"; fi
+  for url in $option_rpc; do set -- "$@" --rpc "$url"; done
   node=$(node_of "$TARGET")
-  exec "$node" --disable-warning=ExperimentalWarning "$TARGET/installers/install.ts" "$@"
+  # From here on it is the second half that hears of an interruption, and takes everything back.
+  trap '' HUP INT TERM
+  "$node" --disable-warning=ExperimentalWarning "$TARGET/installers/install.ts" "$@"
+  program_proven
+}
+
+install_end() {
+  program_settle
+  offline_close
 }
 
 main "$@"

@@ -48,9 +48,14 @@ function credentialLine(directories: Pick<Config, 'stateDir' | 'runtimeDir'>): s
 /** Writes the daemon's unit anew where it is installed, after what it hands to the daemon has changed. */
 export async function renewUnit(directories: Parameters<typeof installUnit>[1]): Promise<boolean> {
   if (!systemdRuns() || !existsSync(unitPath(DAEMON_UNIT))) return false
-  if (await installUnit(DAEMON_UNIT, directories)) await run('systemctl', 'daemon-reload')
+  if (await installUnit(DAEMON_UNIT, directories)) await reloadUnits()
   return true
 }
+
+/** systemd reads its unit files again. */
+export const reloadUnits = (): Promise<string> => run('systemctl', 'daemon-reload')
+
+export const enableUnits = (): Promise<string> => run('systemctl', 'enable', '--quiet', ...UNITS)
 
 /**
  * Starts the daemon's unit, or restarts it; resolves when the daemon has said that it is ready.
@@ -67,6 +72,8 @@ export async function startService(how: 'start' | 'restart'): Promise<void> {
     `Mend what it says and run the installer again; more of it: journalctl --unit ${DAEMON_UNIT}`,
   )
 }
+
+export const stopService = (): Promise<boolean> => succeeds('systemctl', 'stop', DAEMON_UNIT)
 
 /** The fence's unit counts as started too, for those who look: the daemon has raised what it would load. */
 export const startFenceUnit = (): Promise<string> => run('systemctl', 'start', FENCE_UNIT)

@@ -1,17 +1,17 @@
-/** The inverse of each install step; idempotent, and each independent of the others. */
+/** The inverse of each entry of the manifest; idempotent, and each independent of the others. */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile, readlink, rm } from 'node:fs/promises'
 import { layout } from '../daemon/supervisor/layout.ts'
 import { removeFence } from '../firewall/fence.ts'
 import { systemNft } from '../firewall/nft.ts'
-import type { Step } from './manifest.ts'
+import type { ManifestEntry } from './manifest.ts'
 import { run, succeeds } from './run.ts'
 import { removeUnit, stopDaemon } from './services.ts'
 import { environmentSink, trustStore } from './trust.ts'
 
 /** Undoes one step. @returns 'kept' where it holds evidence or the administrator's own work. */
-export async function undo(step: Step, purge: boolean): Promise<'undone' | 'kept'> {
+export async function undo(step: ManifestEntry, purge: boolean): Promise<'undone' | 'kept'> {
   switch (step.kind) {
     case 'detached':
       await stopDaemon(layout({ stateDir: '/', runtimeDir: step.runtimeDir }).supervisorState)

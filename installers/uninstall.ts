@@ -2,15 +2,13 @@
  * Takes the gateway off this machine by its manifest: redirect off, variables, trust stores, units, files. Logs
  * and keys stay unless purged: they are evidence.
  */
-import { rm, rmdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { messageOf } from '../daemon/base/errors.ts'
 import { InstallError } from './install-error.ts'
-import { MANIFEST_FILE, openManifest, type Step } from './manifest.ts'
+import { MANIFEST_FILE, type ManifestEntry, openManifest } from './manifest.ts'
 import { undo } from './undo.ts'
 
 /** Services first, so that nothing runs on what is taken away next; accounts and program last. */
-const ORDER: readonly Step['kind'][] = [
+const ORDER: readonly ManifestEntry['kind'][] = [
   'unit',
   'detached',
   'fence',
@@ -25,7 +23,7 @@ const ORDER: readonly Step['kind'][] = [
 ]
 
 export interface UndoneStep {
-  readonly step: Step
+  readonly step: ManifestEntry
   readonly result: 'undone' | 'kept' | 'failed'
   readonly error?: string
 }
@@ -34,11 +32,7 @@ export interface UndoneStep {
  * @throws InstallError NOT_INSTALLED where there is no manifest. A step that fails stays in the manifest and
  * doesn't stop the others.
  */
-export async function uninstall(options: {
-  readonly purge: boolean
-  /** Steps that stay: they were taken before, by another install. */
-  readonly except?: readonly Step[]
-}): Promise<UndoneStep[]> {
+export async function uninstall(options: { readonly purge: boolean }): Promise<UndoneStep[]> {
   const manifest = await openManifest()
   if (manifest.steps.length === 0) {
     throw new InstallError(
@@ -48,9 +42,7 @@ export async function uninstall(options: {
     )
   }
   // Units in reverse of their start: the service before its fence.
-  const stays = new Set(options.except?.map((step) => JSON.stringify(step)))
-  const undone = manifest.steps.filter((step) => !stays.has(JSON.stringify(step)))
-  const steps = undone.reverse().sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))
+  const steps = [...manifest.steps].reverse().sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))
   const results: UndoneStep[] = []
   for (const step of steps) {
     try {
@@ -61,14 +53,6 @@ export async function uninstall(options: {
     } catch (error) {
       results.push({ step, result: 'failed', error: messageOf(error) })
     }
-  }
-  // Evidence that was kept before stays root's own: its owners of a moment are gone again.
-  if (undone.some(({ kind }) => kind === 'account')) {
-    for (const step of options.except ?? []) if (step.kind === 'state') await undo(step, false)
-  }
-  if (manifest.steps.length === 0) {
-    await rm(MANIFEST_FILE, { force: true })
-    await rmdir(dirname(MANIFEST_FILE)).catch(() => {})
   }
   return results
 }

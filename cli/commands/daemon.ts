@@ -20,10 +20,17 @@ export const daemon: Register = (program, act) =>
         process.on('SIGHUP', () => void running?.reload())
         running = await startDaemon(config, secretsOf(options))
         if (json) printJson({ state: 'running', pid: process.pid })
+        const hurry = new AbortController()
         const reason = await new Promise<string>((resolve) => {
-          for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
+          for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+            process.once(signal, () => {
+              resolve(signal)
+              // Whoever asks twice doesn't want to wait.
+              process.on(signal, () => hurry.abort())
+            })
+          }
         })
-        await running.stop(reason)
+        await running.stop(reason, hurry.signal)
         return ExitCode.healthy
       }),
     )

@@ -1,5 +1,6 @@
 /** How much of the log a chain has, and whether it takes more: what the recorder decides by. Pure. */
 import type { Health } from '../base/health.ts'
+import type { HealthCode } from '../base/health-codes.ts'
 import { type Anchor, FINALITIES, type Finality } from './anchors.ts'
 
 export interface ChainStanding {
@@ -10,7 +11,7 @@ export interface ChainStanding {
 }
 
 /** What went wrong once, and doesn't keep the next anchor from the chain; and what only says that it is late. */
-const BESIDE_THE_POINT = new Set([
+const BESIDE_THE_POINT = new Set<HealthCode>([
   'chain.lost-anchors',
   'chain.state-damaged',
   'chain.behind',
@@ -18,7 +19,7 @@ const BESIDE_THE_POINT = new Set([
   'chain.not-final',
 ])
 /** The chain contradicts the log: nothing that it has is evidence for it. */
-const CONTRADICTIONS = new Set(['chain.equivocation', 'chain.checkpoint-conflict'])
+const CONTRADICTIONS = new Set<HealthCode>(['chain.equivocation', 'chain.checkpoint-conflict'])
 
 export function standingOf(of: {
   readonly anchors: readonly Pick<Anchor, 'size' | 'finality'>[]

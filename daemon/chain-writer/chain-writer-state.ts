@@ -1,5 +1,6 @@
 /** What the chain-writer is given and what it says of itself: the messages of its thread, as schemas. */
 import { z } from 'zod'
+import { Health } from '../base/health.ts'
 import { ChainName, Decimal, FINALITIES, Root } from './anchors.ts'
 import { FEE_MODELS } from './networks.ts'
 import { POLICIES } from './registry.ts'
@@ -85,13 +86,6 @@ export const ChainWriterInput = z.discriminatedUnion('type', [
   z.object({ type: z.literal('stop') }),
 ])
 export type ChainWriterInput = z.infer<typeof ChainWriterInput>
-
-const Health = z.object({
-  code: z.string(),
-  severity: z.enum(['info', 'warning', 'error']),
-  title: z.string(),
-  remedy: z.string(),
-})
 
 const ChainState = z.object({
   name: ChainName,

@@ -1,8 +1,9 @@
 /** How a lane stands, as health states: pure. */
 import { AnchorError, messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
+import type { HealthCode } from '../base/health-codes.ts'
 import { authorizationHealth } from './authorized.ts'
-import { ChainError } from './chain-error.ts'
+import { ChainError, type ChainErrorCode } from './chain-error.ts'
 import type { LaneContext } from './lane-context.ts'
 import type { Registration } from './registry.ts'
 import { EQUIVOCATION_REMEDY } from './round.ts'
@@ -29,6 +30,9 @@ export interface LaneTroubles {
   readonly waitingSince: number | undefined
 }
 
+const CONFLICT_REMEDY =
+  'Only the first is anchored. Keep the ledger as it is, find out with `agent-anchor ledger fsck`, then begin a new log ' +
+  '(another `ledger.origin`).'
 /** At an anchor a minute this is little; who anchors once a day has time. */
 const FEW_ANCHORS = 20n
 /** A chain that starts with the gateway isn't up at once: no state of health before this. */
@@ -38,7 +42,7 @@ export function laneHealth(lane: LaneContext, troubles: LaneTroubles): Health[] 
   const { name, kind, limits, now, anchoring, alarm, endpoints, journal, signer, chainId } = lane
   const { registration, failure, conflict, hindered, lostAnchors, balance, waitingSince } = troubles
   const list: Health[] = [...troubles.found]
-  const add = (code: string, severity: Health['severity'], title: string, remedy: string) =>
+  const add = (code: HealthCode, severity: Health['severity'], title: string, remedy: string) =>
     list.push({ code, severity, title: `${name}: ${title}`, remedy })
   if (alarm.alarm) {
     const { title, since } = alarm.alarm
@@ -50,7 +54,7 @@ export function laneHealth(lane: LaneContext, troubles: LaneTroubles): Health[] 
     )
   }
   if (registration) list.push(...authorizationHealth(lane, registration))
-  if (conflict) add('chain.checkpoint-conflict', 'error', conflict, EQUIVOCATION_REMEDY)
+  if (conflict) add('chain.checkpoint-conflict', 'error', conflict, CONFLICT_REMEDY)
   if (failure && !isSettling(failure, now())) {
     const { code, remedy } = describeFailure(failure.error)
     if (code !== 'chain.equivocation') {
@@ -97,8 +101,8 @@ export function laneHealth(lane: LaneContext, troubles: LaneTroubles): Health[] 
       kind === 'development' ? 'info' : 'error',
       `the chain no longer had ${lostAnchors} anchor(s); the newest checkpoint is anchored again`,
       kind === 'development'
-        ? 'Nothing to do: the development chain started anew.'
-        : 'A deep reorganisation or another chain behind the same endpoint: check `rpc` of this chain.',
+        ? 'Nothing to do: the development chain started anew. The next restart takes this away.'
+        : 'A deep reorganisation or another chain behind the same endpoint: check `rpc` of this chain, then restart the gateway.',
     )
   }
   return list
@@ -107,10 +111,31 @@ export function laneHealth(lane: LaneContext, troubles: LaneTroubles): Health[] 
 const isSettling = ({ error, since }: Failure, now: number) =>
   error instanceof ChainError && error.code === 'RPC_UNREACHABLE' && now - since < SETTLING_MS
 
-function describeFailure(error: unknown): { code: string; remedy: string } {
-  if (error instanceof ChainError) {
-    return { code: `chain.${error.code.toLowerCase().replaceAll('_', '-')}`, remedy: error.remedy }
-  }
+const FAILURES: Readonly<Record<ChainErrorCode, HealthCode>> = {
+  RPC_UNREACHABLE: 'chain.rpc-unreachable',
+  RPC_REFUSED: 'chain.rpc-refused',
+  RPC_GARBAGE: 'chain.rpc-garbage',
+  WRONG_CHAIN: 'chain.wrong-chain',
+  WRONG_CONTRACT: 'chain.wrong-contract',
+  REVERTED: 'chain.reverted',
+  NOT_AUTHORIZED: 'chain.not-authorized',
+  UNFUNDED: 'chain.unfunded',
+  FEES_TOO_HIGH: 'chain.fees-too-high',
+  OVER_BUDGET: 'chain.over-budget',
+  STALLED: 'chain.stalled',
+  UNCONFIRMED: 'chain.unconfirmed',
+  EQUIVOCATION: 'chain.equivocation',
+  LEDGER_BEHIND: 'chain.ledger-behind',
+  NO_CONSISTENCY_PROOF: 'chain.no-consistency-proof',
+  STATE_DAMAGED: 'chain.state-damaged',
+  // No round of a lane ends with these.
+  NOT_ANCHORED: 'chain.failed',
+  BAD_MESSAGE: 'chain.failed',
+  NO_ANVIL: 'chain.failed',
+}
+
+function describeFailure(error: unknown): { code: HealthCode; remedy: string } {
+  if (error instanceof ChainError) return { code: FAILURES[error.code], remedy: error.remedy }
   if (error instanceof AnchorError) return { code: 'chain.state', remedy: error.remedy }
   return { code: 'chain.failed', remedy: 'This is a fault of the gateway: report it with this message.' }
 }

@@ -177,6 +177,12 @@ export const ConfigSchema = z
         upstreams: z.array(server).max(8).default([]),
       })
       .prefault({}),
+    shutdown: z
+      .strictObject({
+        /** How long a stop waits for exchanges that are under way; they are cut then. */
+        drainMs: z.int().min(0).max(600_000).default(20_000),
+      })
+      .prefault({}),
     recording: z
       .strictObject({ durability: z.enum(['before-forward', 'async']).default('before-forward') })
       .prefault({}),

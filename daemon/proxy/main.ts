@@ -208,6 +208,8 @@ process.on('message', (raw) => {
     })
   if (message.type === 'authorities')
     running?.then(({ worker }) => worker.setAuthorities(message.staticRoots))
+  if (message.type === 'drain')
+    running?.then(({ worker }) => worker.drain(message.withinMs)).then(() => say({ type: 'drained' }))
   if (message.type === 'stop')
     (running ? running.then(stop) : Promise.resolve(process.exit(0))).catch(() => process.exit(1))
 })

@@ -17,6 +17,7 @@ import { type HoldSettings, Holds } from './holding/holds.ts'
 import { KEEP_ALIVE_MS } from './keep-alive.ts'
 import { type AskForLeaf, Leaves } from './leaves.ts'
 import type { WorkerState } from './messages.ts'
+import { movement } from './movement.ts'
 import { canonicalAddress } from './names/addresses.ts'
 import { Directory } from './names/directory.ts'
 import type { Dns } from './names/dns.ts'
@@ -99,8 +100,10 @@ export class Worker {
     tunnels: 0,
     unrecorded: 0,
   }
-  readonly #intercepted = new Set<Intercepted>()
-  readonly #sockets = new Set<Socket>()
+  /** Open connections; with what became of those that are intercepted. */
+  readonly #sockets = new Map<Socket, Intercepted | undefined>()
+  /** Had their time to come to an end. */
+  readonly #drained = new Set<Intercepted>()
   readonly #owners: Owners
   #rules: RulesInForce
   #providerAddresses: Set<string>
@@ -215,7 +218,7 @@ export class Worker {
       this.#sockets.size < MAX_CONNECTIONS && !this.#stopping ? this.#identify(socket, family) : undefined
     if (!found) return void socket.destroy()
     socket.setKeepAlive(true, KEEP_ALIVE_MS)
-    this.#sockets.add(socket)
+    this.#sockets.set(socket, undefined)
     this.#counters.connections = this.#sockets.size
     const { sniffTimeoutMs } = this.#options
     new Arrival(
@@ -227,11 +230,10 @@ export class Worker {
         isProvider: (address) => isAmong(this.#providerAddresses, address),
         isOwn: (address) => this.#options.isOwn?.(address) ?? false,
         intercepted: (connection) => {
-          this.#intercepted.add(connection)
+          if (this.#sockets.has(socket)) this.#sockets.set(socket, connection)
           if (this.#stopping) connection.stop()
         },
-        closed: (connection) => {
-          if (connection) this.#intercepted.delete(connection)
+        closed: () => {
           this.#sockets.delete(socket)
           this.#counters.connections = this.#sockets.size
         },
@@ -270,12 +272,32 @@ export class Worker {
     }
   }
 
-  /** Lets exchanges under way finish, for 5 s at most, then closes everything. */
+  get #intercepted(): Intercepted[] {
+    return [...this.#sockets.values()].filter((connection) => connection !== undefined)
+  }
+
+  /**
+   * Lets what is under way come to its end, for so long at most, and goes on serving whoever comes meanwhile: exchanges
+   * finish and their connections close. Of what is passed on unread, what still moves is waited for.
+   */
+  async drain(withinMs: number): Promise<void> {
+    const under = this.#intercepted
+    const passed = [...this.#sockets].flatMap(([socket, connection]) => (connection ? [] : [socket]))
+    const moves = movement(passed)
+    for (const connection of under) {
+      this.#drained.add(connection)
+      connection.stop()
+    }
+    await until(() => under.every((connection) => !connection.busy) && !moves(), withinMs)
+  }
+
+  /** Lets exchanges under way finish, for 5 s at most unless they had their time, then closes everything. */
   async stop(): Promise<void> {
     this.#stopping = true
     for (const connection of this.#intercepted) connection.stop()
-    await until(() => [...this.#intercepted].every((connection) => !connection.busy), STOP_MS)
-    for (const socket of this.#sockets) socket.destroy()
+    const over = (connection: Intercepted) => !connection.busy || this.#drained.has(connection)
+    await until(() => this.#intercepted.every(over), STOP_MS)
+    for (const socket of this.#sockets.keys()) socket.destroy()
     this.#owners.stop()
     // What ended with its connection is told before the recorder's is closed.
     await until(() => this.#sockets.size === 0, CLOSE_MS)

@@ -4,13 +4,14 @@
 import type { ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { backOff } from './back-off.ts'
+import type { ChildName } from './child-name.ts'
 import type { Log } from './log.ts'
 
 /** Looks in one `beatMs`. */
 const BEAT_LOOKS = 10
 
 export interface ChildState {
-  readonly name: string
+  readonly name: ChildName
   readonly pid: number | undefined
   readonly state: 'starting' | 'running' | 'waiting' | 'stopped'
   readonly restarts: number
@@ -31,7 +32,7 @@ export interface Child {
 }
 
 export interface ChildOptions {
-  readonly name: string
+  readonly name: ChildName
   readonly log: Log
   readonly spawn: () => ChildProcess
   /** Called after each spawn, e.g. to send the start message. */

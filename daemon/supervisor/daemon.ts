@@ -3,61 +3,53 @@
  * from the network.
  *
  * Order of start: fence, sensor, keys, sockets, recorder, chain, DNS guard, proxies, owned tables: nothing is
- * redirected before it can be recorded, and LLM addresses are refused in the meantime. Order of stop: the reverse;
- * the fence stays.
+ * redirected before it can be recorded, and LLM addresses are refused in the meantime. Order of stop: what is under
+ * way ends while new calls are served (docs/decisions/050), then the reverse; the fence stays.
  */
 import { isIPv6 } from 'node:net'
 import { systemRootsWithout } from '../../ca/system-roots.ts'
 import type { Enforcement } from '../../firewall/enforcement.ts'
-import { fencePresent } from '../../firewall/fence.ts'
 import { systemNft } from '../../firewall/nft.ts'
 import { keepMemoryPrivate } from '../base/private-memory.ts'
 import { steadyNow } from '../base/steady-clock.ts'
 import type { Config } from '../config/config.ts'
-import { upstreamSource } from '../dns-guard/upstreams.ts'
 import type { SecretSource } from '../vault/secret-source.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './accounts.ts'
 import { openAddressBook, type Sighted } from './address-book.ts'
-import { startAttribution } from './attribution/attribution.ts'
-import { auditTrail } from './audit-trail.ts'
 import { authorityKeeper } from './authority/keeper.ts'
 import { governedDomains } from './authority/misfit.ts'
 import { CANARY_LINK } from './canary.ts'
-import type { Child } from './child.ts'
-import { counterRecords } from './counter-records.ts'
-import { lastAlive, openCoverage } from './coverage.ts'
 import { cutBook } from './cut-book.ts'
 import { startDevelopmentChain } from './development-chain-process.ts'
 import { makeDirectories } from './directories.ts'
 import { openDnsSockets, startDnsGuard } from './dns-guard-process.ts'
 import { enforcer } from './enforcer.ts'
-import { openEvidenceJournal } from './evidence-journal.ts'
+import { openEvidence } from './evidence.ts'
 import { openIdentity } from './identity.ts'
-import { keyChanges } from './key-changes.ts'
 import { layout } from './layout.ts'
 import { openListeners } from './listeners.ts'
 import { openLog } from './log.ts'
 import { policyKeeper, preparePolicy } from './policy-keeper.ts'
-import { programVersion } from './program.ts'
 import { startProxies } from './proxies.ts'
 import { startRecording } from './recording.ts'
 import { refuseToStart } from './refuse-to-start.ts'
 import { stateReport } from './report.ts'
-import { startSensor } from './sensor-process.ts'
+import { nothingRuns } from './running.ts'
 import { keepAlive, notify } from './service-manager.ts'
-import { type Serving, startServing } from './serving.ts'
-import { type Sight, startSight } from './sight.ts'
-import { sightings } from './sightings.ts'
-import { socketGroup } from './socket-group.ts'
+import { startServing } from './serving.ts'
 import { startDetail } from './start-record.ts'
-import { processStart, type SupervisorState } from './state-file.ts'
-import { NOTHING } from './traffic.ts'
+import { processStart } from './state-file.ts'
+import { supervisorState } from './supervisor-state.ts'
+import { startWatching } from './watching.ts'
 
 export interface Daemon {
   /** Takes what the policy's files say now, without dropping a connection; where they are bad, all stays as it is. */
   reload(): Promise<void>
-  /** Ordered stop; resolves when every child has ended. */
-  stop(reason: string): Promise<void>
+  /**
+   * Ordered stop; resolves when every child has ended.
+   * @param hurry what is under way is not waited for any longer
+   */
+  stop(reason: string, hurry: AbortSignal): Promise<void>
 }
 
 /** How long the first look-up of the catalogue may hold up the start: without DNS there is nothing to learn. */
@@ -67,6 +59,8 @@ const DNS_GRACE_MS = 3000
 const LEASE_MS = 10_000
 const RECORDER_GRACE_MS = 30_000
 const CHAIN_GRACE_MS = 5000
+/** For everything to end in order, once nothing is waited for any more: the graces above, those of the other rooms, and slow disks. */
+const STOP_MS = 60_000
 
 /**
  * Starts everything; resolves when governed traffic is captured.
@@ -110,65 +104,20 @@ async function start(
   const identity = await openIdentity(config, paths, rules, { secrets })
   const book = await openAddressBook(paths.addresses, steadyNow())
 
-  const children: Child[] = []
-  let phase: SupervisorState['phase'] = 'starting'
-  let addressesKnown = false
-  let sight: Sight | undefined
-  let serving: Serving | undefined
-  const since = new Date().toISOString()
+  const running = nothingRuns()
   const pidStart = (await processStart(process.pid)) ?? ''
-  const report = stateReport(paths.supervisorState, log, () => ({
-    v: 1,
-    version: programVersion,
-    pid: process.pid,
-    pidStart,
-    phase,
-    since,
-    policy: inForce.state(),
-    vault: identity.vaultLevel,
-    ca: authority.state(),
-    missingAccounts: inForce.current.missing.map(({ kind, name }) => `${kind} ${name}`),
-    enforcement: { ...enforcement.state(), addressesKnown },
-    sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
-    ...(serving?.state() ?? { served: [] }),
-    traffic: proxies?.traffic() ?? NOTHING,
-    children: children.map((child) => child.state()),
-  }))
-
-  let recorder: Child | undefined
-  const journal = openEvidenceJournal({ path: paths.evidence, endedAt: await lastAlive(paths.alive), log })
-  stack.defer(() => journal.close())
-  const trail = auditTrail(
-    // Before it is ready the recorder has no log to write to.
-    (message) => (recorder?.state().state === 'running' && recorder.send(message)) ?? false,
-    { journal },
+  const report = stateReport(paths.supervisorState, log, () =>
+    supervisorState({ running, pidStart, identity, authority, inForce, enforcement }),
   )
-  // The first record of a new log names its key.
-  const keys = keyChanges({
-    identity,
-    trail,
-    log,
-    renew: () => recorder?.renew((child) => child.send({ type: 'stop' }, () => {})),
-  })
-  const coverage = await openCoverage({
-    aliveFile: paths.alive,
-    // Where it is gone, LLM traffic may have been let through.
-    found: { fence: (await fencePresent(systemNft())) ? 'stood' : 'gone' },
-    audit: trail.write,
-    gap: trail.gap,
-    draft: trail.draft,
-  })
-  stack.defer(() => coverage.stopping())
-  let proxies: ReturnType<typeof startProxies> | undefined
-  let guard: Child | undefined
+  const { trail, keys, coverage } = await openEvidence({ paths, identity, running, log, stack })
   const inForce = policyKeeper({
     initial,
     prepare: () => preparePolicy(config),
     apply(next) {
       enforcement.change(next.enforcement)
-      proxies?.rules(next.rules)
-      sight?.child.send({ type: 'catalogue', catalogue: next.rules.catalogue })
-      guard?.send({ type: 'rules', rules: next.rules })
+      running.proxies?.rules(next.rules)
+      running.sight?.child.send({ type: 'catalogue', catalogue: next.rules.catalogue })
+      running.guard?.send({ type: 'rules', rules: next.rules })
       recording.send({ type: 'policy', policy: next.rules.policy })
     },
     audit: trail.write,
@@ -195,12 +144,12 @@ async function start(
     log,
     changed: () => {
       report.changed()
-      sight?.uplinks(watched())
+      running.sight?.uplinks(watched())
     },
     audit: trail.write,
     gap: coverage.gap,
     draft: trail.draft,
-    healthy: () => proxies?.serving() ?? false,
+    healthy: () => running.proxies?.serving() ?? false,
   })
   // Its nft children would keep a start that failed from ending; the second time it does nothing.
   stack.defer(() => enforcement.stop())
@@ -217,8 +166,8 @@ async function start(
     // Known already, but perhaps still on its way into the kernel's sets.
     if (!book.learn(entries, steadyNow())) return enforcement.addressesHeld()
     const addresses = [...book.addresses4, ...book.addresses6]
-    proxies?.addresses(addresses)
-    sight?.child.send({ type: 'addresses', addresses })
+    running.proxies?.addresses(addresses)
+    running.sight?.child.send({ type: 'addresses', addresses })
     await enforcement.addressesChanged()
   }
 
@@ -230,7 +179,7 @@ async function start(
     log,
     changed() {
       report.changed()
-      proxies?.authorities(authority.certificates())
+      running.proxies?.authorities(authority.certificates())
     },
   })
   stack.defer(() => authority.stop())
@@ -251,8 +200,8 @@ async function start(
     trail,
     policy: () => inForce.current.rules.policy,
   })
-  recorder = recording
-  children.push(recording)
+  running.recorder = recording
+  running.children.push(recording)
   stack.defer(() => recording.stop((child) => child.send({ type: 'stop' }, () => {}), RECORDER_GRACE_MS))
 
   if (development) {
@@ -264,11 +213,11 @@ async function start(
       changed: report.changed,
       died: (how) => trail.write('child-died', { child: 'development-chain', how }),
     })
-    children.push(chain)
+    running.children.push(chain)
     stack.defer(() => chain.stop((child) => child.kill('SIGTERM'), CHAIN_GRACE_MS))
   }
   await recording.ready
-  serving = startServing({
+  const serving = startServing({
     config,
     paths,
     account: accounts.recorder,
@@ -277,66 +226,32 @@ async function start(
     changed: report.changed,
     died: (child, how) => trail.write('child-died', { child, how }),
   })
-  children.push(...serving.children)
-  const started = serving
-  stack.defer(() => started.stop())
+  running.serving = serving
+  running.children.push(...serving.children)
+  stack.defer(() => serving.stop())
 
-  const attribution = startAttribution({
-    log,
-    unknown: ({ count, from, to }) => coverage.gap('attribution-unknown', from, to, { connections: count }),
-  })
-  stack.defer(() => attribution.stop())
-  const seen = sightings({
-    policy: () => inForce.current.rules.policy,
-    nameOf: (address) => book.nameOf(address),
-    agent: (flow) => attribution.agent(flow),
-    record: trail.sighting,
-  })
-
-  const counters = counterRecords({
-    read: () => enforcement.counters(),
-    sensorDrops: () => sight?.drops() ?? 0,
-    sensorUnread: () => sight?.unread() ?? 0,
-    audit: trail.write,
-    log,
-  })
-  const eyes = startSight({
-    begin: startSensor,
+  const { attribution, seen, eyes } = startWatching({
+    config,
+    initial,
     account: accounts.sensor,
-    log,
+    proxyUid: accounts.proxy.uid,
+    readsDns: dnsSockets === undefined,
+    inForce,
+    book,
+    cuts,
+    enforcement,
     coverage,
+    trail,
     uplinks: watched(),
-    start: (uplinks) => ({
-      logGroup: policy.enforcement.logGroup,
-      ...(dnsSockets ? {} : { dnsLogGroup: policy.enforcement.dnsLogGroup }),
-      uplinks,
-      bridges: config.bridges,
-      catalogue: inForce.current.rules.catalogue,
-      providerAddresses: [...book.addresses4, ...book.addresses6],
-      proxyUid: accounts.proxy.uid,
-      governed: { subjects: initial.enforcement.subjects, exempt: initial.enforcement.exempt },
-    }),
-    groupOf: (inode) => socketGroup(attribution.ask, inode),
-    resolvers: upstreamSource([]),
     learned: (entries) => void learn(entries),
-    sighting: (sighting) => {
-      seen.sensor(sighting)
-      counters.nudge()
-    },
-    strayed: (stray) => {
-      if (cuts.strayed(stray, steadyNow())) void enforcement.cutsChanged()
-    },
-    stateChanged: report.changed,
+    running,
+    log,
     changed: report.changed,
-    died: (how) => trail.write('child-died', { child: 'sensor', how }),
+    stack,
   })
-  sight = eyes
-  children.push(eyes.child)
-  stack.defer(() => eyes.stop())
-  stack.defer(() => counters.stop())
 
   if (dnsSockets) {
-    guard = startDnsGuard({
+    const guard = startDnsGuard({
       account: accounts.proxy,
       log,
       sockets: dnsSockets,
@@ -352,10 +267,10 @@ async function start(
       changed: report.changed,
       died: (how) => trail.write('child-died', { child: 'dns-guard', how }),
     })
-    children.push(guard)
-    const started = guard
-    stack.defer(() => started.stop((child) => child.send({ type: 'stop' }, () => {}), DNS_GRACE_MS))
-    await started.ready
+    running.guard = guard
+    running.children.push(guard)
+    stack.defer(() => guard.stop((child) => child.send({ type: 'stop' }, () => {}), DNS_GRACE_MS))
+    await guard.ready
   }
 
   const capturing = startProxies({
@@ -377,8 +292,8 @@ async function start(
     changed: report.changed,
     died: (child, how) => trail.write('child-died', { child, how }),
   })
-  proxies = capturing
-  children.push(...capturing.workers)
+  running.proxies = capturing
+  running.children.push(...capturing.workers)
   stack.defer(() => capturing.stop())
   await Promise.all(capturing.workers.map((worker) => worker.ready))
   await enforcement.startRedirect()
@@ -389,10 +304,10 @@ async function start(
     new Promise((resolve) => setTimeout(resolve, FIRST_RESOLUTION_MS).unref()),
   ])
   capturing.resolved.then(() => {
-    addressesKnown = true
+    running.addressesKnown = true
     report.changed()
   })
-  phase = 'running'
+  running.phase = 'running'
   coverage.running()
   report.changed()
   trail.write('start', startDetail(initial))
@@ -407,13 +322,15 @@ async function start(
       await authority.reload()
       await inForce.reload()
     },
-    async stop(reason) {
-      phase = 'stopping'
+    async stop(reason, hurry) {
+      running.phase = 'stopping'
       log.info(`stopping: ${reason}`)
+      report.changed()
+      const { drainMs } = config.shutdown
+      notify(`STOPPING=1\nEXTEND_TIMEOUT_USEC=${(drainMs + STOP_MS) * 1000}`)
+      await capturing.drain(drainMs, hurry)
       trail.write('stop', { reason })
       await coverage.stopping()
-      report.changed()
-      notify('STOPPING=1')
       await stack.disposeAsync()
       await report.written()
     },

@@ -30,6 +30,8 @@ export interface Proxies {
   rules(rules: RulesInForce): void
   /** The CA's certificates are these: leaves of another may sign from now on. */
   authorities(certificates: readonly string[]): void
+  /** Lets what is under way come to its end, for so long at most, while new connections are served. */
+  drain(withinMs: number, hurry: AbortSignal): Promise<void>
   stop(): Promise<void>
 }
 
@@ -56,6 +58,8 @@ export interface ProxyOptions {
 }
 
 const GRACE_MS = 7000
+/** For a worker to say that its time to drain is over. */
+const ANSWER_MS = 1000
 /** More share the load of one machine's agents no better: the recorder is one process. */
 const AUTOMATIC_WORKERS = 2
 
@@ -71,8 +75,10 @@ export function startProxies(options: ProxyOptions): Proxies {
   const wanted = config.proxy.workers
   const count = wanted === 'auto' ? Math.min(availableParallelism(), AUTOMATIC_WORKERS) : wanted
   const traffic = new Traffic(() => options.changed())
+  /** Workers that were told to drain and have not ended that, nor themselves. */
+  const draining = new Map<string, () => void>()
   const workers = Array.from({ length: count }, (_, i) => {
-    const name = `proxy-${i + 1}`
+    const name = `proxy-${i + 1}` as const
     return startWorker({
       name,
       account: options.account,
@@ -80,7 +86,11 @@ export function startProxies(options: ProxyOptions): Proxies {
       log: options.log,
       leaf: options.leaf,
       changed: options.changed,
-      died: (how) => options.died(name, how),
+      died: (how) => {
+        draining.get(name)?.()
+        options.died(name, how)
+      },
+      drained: () => draining.get(name)?.(),
       learned: options.learned,
       owner: options.owner,
       dialled: options.dialled,
@@ -116,6 +126,21 @@ export function startProxies(options: ProxyOptions): Proxies {
     authorities(certificates) {
       const staticRoots = { [CANARY_NAME]: certificates.join('') }
       for (const worker of workers) worker.send({ type: 'authorities', staticRoots })
+    },
+    async drain(withinMs, hurry) {
+      if (withinMs === 0 || hurry.aborted) return
+      const over = workers.map((worker) => {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        draining.set(worker.state().name, resolve)
+        if (!worker.send({ type: 'drain', withinMs })) resolve()
+        return promise
+      })
+      const enough = new Promise<void>((resolve) => {
+        hurry.addEventListener('abort', () => resolve())
+        setTimeout(resolve, withinMs + ANSWER_MS).unref()
+      })
+      await Promise.race([Promise.all(over), enough])
+      draining.clear()
     },
     async stop() {
       await Promise.all(

@@ -5,6 +5,7 @@ import type { Agent } from '../recorder/record.ts'
 import type { Account } from './accounts.ts'
 import type { OwnerFlow } from './attribution/owner.ts'
 import { type Child, type ChildState, supervise } from './child.ts'
+import type { ChildName } from './child-name.ts'
 import type { Log } from './log.ts'
 import { childEnvironment, programRoot } from './program.ts'
 import { type Traffic, WorkerCounters } from './traffic.ts'
@@ -48,6 +49,7 @@ const FromWorker = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('beat') }),
   z.object({ type: z.literal('resolved') }),
+  z.object({ type: z.literal('drained') }),
   WorkerCounters.extend({ type: z.literal('state') }),
 ])
 
@@ -76,7 +78,7 @@ export interface DialledFlow {
 const BEAT_MS = 10_000
 
 export interface WorkerOptions {
-  readonly name: string
+  readonly name: ChildName
   readonly account: Account
   readonly listeners: readonly Listener[]
   readonly log: Log
@@ -95,6 +97,8 @@ export interface WorkerOptions {
   readonly traffic: Traffic
   /** The worker has been through the whole catalogue once. */
   readonly resolved: () => void
+  /** What was under way when it was told to drain is over. */
+  readonly drained: () => void
   readonly changed: (state: ChildState) => void
   readonly died: (how: string) => void
 }
@@ -148,6 +152,7 @@ export function startWorker(options: WorkerOptions): Child {
         Promise.all(answers).then((all) => child.send({ type: 'owner', answers: all }, () => {}))
       }
       if (message.type === 'resolved') options.resolved()
+      if (message.type === 'drained') options.drained()
       if (message.type === 'state') {
         options.traffic.says(name, message)
         if (message.unrecorded > unrecorded) options.unrecorded(message.unrecorded - unrecorded, looked)

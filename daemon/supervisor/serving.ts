@@ -25,6 +25,7 @@ import type { SupervisorState } from './state-file.ts'
 import { unprivileged } from './unprivileged.ts'
 
 type Served = SupervisorState['served'][number]
+type ServerName = Served['name'] | 'witness-client'
 
 export interface Serving {
   readonly children: readonly Child[]
@@ -44,10 +45,10 @@ export function startServing(options: {
   readonly died: (child: string, how: string) => void
 }): Serving {
   const { config, paths, identity } = options
-  const states = new Map<string, Served>()
+  const states = new Map<ServerName, Served>()
   const children: Child[] = []
   let cosigning: Cosigning | undefined
-  const serve = (name: string, allowed: readonly string[], start: object): void => {
+  const serve = (name: ServerName, allowed: readonly string[], start: object): void => {
     children.push(
       supervise({
         name,
@@ -62,7 +63,7 @@ export function startServing(options: {
         message(raw) {
           const message = FromServer.safeParse(raw).data
           if (message === undefined) options.log.error(`${name} sent a message of unknown shape; dropped`)
-          if (message?.type === 'listening') {
+          if (message?.type === 'listening' && name !== 'witness-client') {
             const { listen, why } = message
             states.set(name, { name, listen, ...(why === undefined ? {} : { why }) })
             options.changed()
@@ -113,7 +114,7 @@ export function startServing(options: {
   }
 }
 
-function spawnServer(name: string, account: Account, allowed: readonly string[]) {
+function spawnServer(name: ServerName, account: Account, allowed: readonly string[]) {
   const { execPath, execArgv = [] } = unprivileged(account)
   return fork(`${programRoot}/daemon/${name}/main.ts`, [], {
     execPath: execPath!,

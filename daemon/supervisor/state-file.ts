@@ -7,10 +7,11 @@ import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
 import { Cosigning } from '../http/messages.ts'
 import { AuthorityState } from './authority/authority-state.ts'
+import { ChildName } from './child-name.ts'
 import { WorkerCounters } from './traffic.ts'
 
 const Child = z.object({
-  name: z.string(),
+  name: ChildName,
   pid: z.number().optional(),
   state: z.enum(['starting', 'running', 'waiting', 'stopped']),
   restarts: z.number(),
@@ -61,7 +62,11 @@ export const SupervisorState = z.object({
     drops: z.number(),
   }),
   /** What strangers are served, by whom, and why not where its port can't be had. */
-  served: z.array(z.object({ name: z.string(), listen: z.string(), why: z.string().optional() })).default([]),
+  served: z
+    .array(
+      z.object({ name: z.enum(['log-server', 'witness']), listen: z.string(), why: z.string().optional() }),
+    )
+    .default([]),
   /** Where this log has witnesses. */
   cosigning: Cosigning.optional(),
   /** What the workers count, together. */

@@ -1,24 +1,24 @@
 #!/bin/sh
-# Makes DIRECTORY the root file system of a minimal Debian with systemd and little else. What the installer will ask
-# apt-get for lies in its cache as downloaded, not installed: the machine has no Debian mirror to reach later.
+# Makes DIRECTORY the root file system of a minimal Debian with systemd, sudo and little else. What the installer will
+# ask apt-get for lies in its cache as downloaded, not installed: the machine has no Debian mirror to reach later.
 # Everything happens in a mount namespace of its own, in memory: dpkg syncs every file it writes.
 #
-# usage: root-file-system.sh DIRECTORY   (absolute; its parent exists)
+# usage: root-file-system.sh SUITE DIRECTORY   (absolute; its parent exists)
 set -eu
 
-suite=bookworm
-base=systemd,systemd-sysv,dbus,libpam-systemd
+base=systemd,systemd-sysv,dbus,libpam-systemd,sudo
 wanted='nftables iproute2 util-linux ca-certificates openssl curl npm g++ make python3 libpcap-dev'
 
-if [ "${2:-}" != inside ]; then exec unshare --mount --propagation private -- "$0" "$1" inside; fi
+if [ "${3:-}" != inside ]; then exec unshare --mount --propagation private -- "$0" "$1" "$2" inside; fi
 
-target=$1
+suite=$1
+target=$2
+if [ -e "$target" ]; then exit 0; fi
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
-mkdir -p "$target.new"
-memory=$target.memory
-mkdir -p "$memory"
-mount -t tmpfs -o size=3g,mode=755 fresh-machine "$memory"
-root=$memory/root
+rm -rf "$target.new"
+mkdir -p "$target.new" "$target.memory"
+mount -t tmpfs -o size=3g,mode=755 fresh-machine "$target.memory"
+root=$target.memory/root
 
 echo "fresh machine: debootstrap of $suite (once; it is kept)" >&2
 if ! debootstrap --variant=minbase --include="$base" "$suite" "$root" >"$target.log" 2>&1; then
@@ -41,6 +41,6 @@ printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$root
 printf 'nameserver 203.0.113.53\n' >"$root/etc/resolv.conf"
 
 cp -a "$root/." "$target.new"
-umount "$memory"
-rmdir "$memory"
+umount "$target.memory"
+rmdir "$target.memory"
 mv "$target.new" "$target"

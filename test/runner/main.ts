@@ -2,6 +2,7 @@
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { type BypassEntry, bypassJson, bypassMarkdown, findProblems } from './bypass-report.ts'
 import { runChecks } from './checks.ts'
+import { healthText } from './health-report.ts'
 import { type Settled, settle, worthASecondLook } from './second-look.ts'
 import { runFiles, type SuiteRun } from './suite.ts'
 import type { FileResult } from './tap-report.ts'
@@ -16,6 +17,8 @@ const limits = {
 } as const
 
 const totals = { passed: 0, failed: 0 }
+/** States of health that tests of any suite caused and remedied. */
+const healthCodes = new Set<string>()
 
 async function main(argv: readonly string[]): Promise<number> {
   const [what = 'all', pattern = '', ...rest] = argv
@@ -28,6 +31,7 @@ async function main(argv: readonly string[]): Promise<number> {
   if (what === 'all' || what === 'system') await test('system', pattern)
   // Takes minutes, and a Debian mirror the first time: only where it is asked for.
   if (what === 'fresh-machine') await test('fresh-machine', pattern)
+  if (what === 'all') console.log(healthText(healthCodes))
   console.log('\nCounted are checks and named tests, not the assertions in them.')
   console.log(`${totals.passed} passed, ${totals.failed} failed`)
   return totals.failed === 0 ? 0 : 1
@@ -49,8 +53,9 @@ async function test(suite: Suite, pattern: string): Promise<void> {
     .sort()
   if (files.length === 0) return fail(`no ${suite} test is called anything like ${JSON.stringify(pattern)}`)
   const first = await runFiles(files, limits[suite], tell)
-  const { results, bypasses, unstable } = await lookAgain(first, limits[suite].timeout)
+  const { results, bypasses, healthCodes: codes, unstable } = await lookAgain(first, limits[suite].timeout)
   for (const { passed, failures } of results) count(passed, failures.length)
+  for (const code of codes) healthCodes.add(code)
   for (const problem of first.problems) fail(problem)
   const failed = first.problems.length > 0 || results.some(({ failures }) => failures.length > 0)
   if (failed && first.stderr !== '') console.log(`  stderr\n${indent(first.stderr)}`)
@@ -60,7 +65,10 @@ async function test(suite: Suite, pattern: string): Promise<void> {
   if (suite === 'system') documentBypasses(bypasses)
 }
 
-const unchanged = ({ results, bypasses }: SuiteRun): Settled => ({ results, bypasses, unstable: [] })
+const unchanged = ({ results, bypasses, healthCodes }: SuiteRun): Settled => ({
+  ...{ results, bypasses, healthCodes },
+  unstable: [],
+})
 
 async function lookAgain(first: SuiteRun, timeout: number): Promise<Settled> {
   const files = worthASecondLook(first)

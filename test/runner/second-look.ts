@@ -20,6 +20,7 @@ export function worthASecondLook({ results, problems }: SuiteRun): string[] {
 export interface Settled {
   readonly results: readonly FileResult[]
   readonly bypasses: readonly BypassEntry[]
+  readonly healthCodes: readonly string[]
   /** Passed only when they were run again. */
   readonly unstable: readonly string[]
 }
@@ -31,6 +32,7 @@ export function settle(first: SuiteRun, second: SuiteRun): Settled {
   const again = ({ test }: BypassEntry) => unstable.includes(test)
   return {
     results: first.results.map((result) => passed.find(({ name }) => name === result.name) ?? result),
+    healthCodes: [...first.healthCodes, ...second.healthCodes],
     bypasses: [...first.bypasses.filter((entry) => !again(entry)), ...second.bypasses.filter(again)],
     unstable,
   }

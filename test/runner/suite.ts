@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { type BypassEntry, readBypassComment } from './bypass-report.ts'
 import { runNode } from './command.ts'
+import { readHealthComment } from './health-report.ts'
 import { type FileResult, TapReport } from './tap-report.ts'
 
 const tap = 'node_modules/tap/dist/esm/run.mjs'
@@ -10,6 +11,8 @@ export interface SuiteRun {
   readonly results: readonly FileResult[]
   /** What the tests of the ways round said of themselves, by test file. */
   readonly bypasses: readonly BypassEntry[]
+  /** States of health that the tests caused and remedied. */
+  readonly healthCodes: readonly string[]
   /** What is wrong with the run itself: a file that gave no result, a runner that broke. */
   readonly problems: readonly string[]
   readonly stderr: string
@@ -30,11 +33,12 @@ export async function runFiles(
     const built = await runNode([tap, 'build'])
     if (built.code !== 0) {
       const problems = [`tap could not build its plugins\n${built.output}`]
-      return { results: [], bypasses: [], problems, stderr: '' }
+      return { results: [], bypasses: [], healthCodes: [], problems, stderr: '' }
     }
   }
   const results: FileResult[] = []
   const bypasses: BypassEntry[] = []
+  const healthCodes: string[] = []
   const report = new TapReport()
   const take = (result: FileResult | undefined) => {
     if (result === undefined) return
@@ -47,6 +51,8 @@ export async function runFiles(
     (line) => {
       const bypass = readBypassComment(line)
       if (bypass !== undefined) bypasses.push(bypass)
+      const code = readHealthComment(line)
+      if (code !== undefined) healthCodes.push(code)
       take(report.push(line))
     },
   )
@@ -56,5 +62,5 @@ export async function runFiles(
     .map((file) => `${file} gave no result`)
   const failed = problems.length > 0 || results.some(({ failures }) => failures.length > 0)
   if (ended.code !== 0 && !failed) problems.push(`tap itself ended with ${ended.code}`)
-  return { results, bypasses, problems, stderr: ended.output }
+  return { results, bypasses, healthCodes, problems, stderr: ended.output }
 }

@@ -1,9 +1,10 @@
 /** A log that somebody else owns on a chain: from the command that asks the owner to the anchor, and back. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Contract, Interface, type InterfaceAbi, Wallet } from 'ethers'
 import t, { type Test } from 'tap'
+import type { HealthCode } from '../../daemon/base/health-codes.ts'
 import { FACTORY, logKeyOf, originHash, registryAddress } from '../../daemon/chain-writer/addresses.ts'
 import { readAnchors, writeAnchors } from '../../daemon/chain-writer/anchors.ts'
 import { type ChainWriter, startChainWriter } from '../../daemon/chain-writer/chain-writer.ts'
@@ -12,6 +13,7 @@ import { DEVELOPMENT_CHAIN_ID } from '../../daemon/chain-writer/development-chai
 import { readAnchoredEvent, readHead } from '../../daemon/chain-writer/on-chain.ts'
 import { gatewaySigner } from '../../daemon/chain-writer/signer.ts'
 import { layout } from '../../daemon/supervisor/layout.ts'
+import { caused, remedied } from '../lab/health.ts'
 import { emptyDirectory, until } from './chain-anvil.ts'
 import { artefact, contractRig } from './contract-rig.ts'
 import { hostileContract } from './hostile-contracts.ts'
@@ -82,8 +84,9 @@ function host(t: Test, chain: { owner?: string; policy?: string; kind?: 'rpc' | 
 }
 
 const only = (writer: ChainWriter) => writer.state().chains[0]!
+const states = (writer: ChainWriter) => () => writer.state().health
 const codes = (writer: ChainWriter) => writer.state().health.map(({ code }) => code)
-const said = (writer: ChainWriter, code: string) =>
+const said = (writer: ChainWriter, code: HealthCode) =>
   until(`health says ${code}`, () => codes(writer).includes(code))
 const rootFor = (size: number) => size.toString(16).padStart(64, '0')
 async function anchors(writer: ChainWriter, size: number): Promise<void> {
@@ -155,7 +158,7 @@ t.test('an owner who only ever signs: asked by one command, answered by another,
   t.match(added, { code: 0, stdout: /the gateway submits it/ }, added.stderr)
 
   await until('it is anchored', () => only(writer).anchored?.size === '3')
-  t.same(codes(writer), [])
+  await until('nothing is wrong', () => codes(writer).length === 0)
   t.match(only(writer), { owner: owner.address.toLowerCase(), authorization: { policy: 'head' } })
   t.equal(only(writer).logKey, logKeyOf(owner.address, ORIGIN))
   t.equal(await provider.getTransactionCount(owner.address), 0)
@@ -172,12 +175,16 @@ t.test('an authorisation that ends soon is said to, and a new one takes its plac
   const owner = someOwner()
   const here = host(t, { owner: owner.address })
   const writer = await here.start()
-  await said(writer, 'chain.not-authorized')
+  const missing = await caused(t, states(writer), 'chain.not-authorized')
+  t.match(missing.remedy, 'agent-anchor chain authorization request --chain lab')
   await authorize(here, owner, 29)
   await anchors(writer, 3)
+  await remedied(t, states(writer), 'chain.not-authorized')
   t.same(codes(writer), ['chain.authorization-expiring'])
+  await caused(t, states(writer), 'chain.authorization-expiring')
   await authorize(here, owner, 400)
-  await until('it is renewed', () => codes(writer).length === 0)
+  await remedied(t, states(writer), 'chain.authorization-expiring')
+  t.same(codes(writer), [])
   await anchors(writer, 4)
 })
 
@@ -287,6 +294,10 @@ t.test('what the gateway could not submit is never sent, and said', async (t) =>
   await told(/for the contract/)
   writeFileSync(join(elsewhere.paths.authorizations, 'lab.json'), '{"v": 1')
   await told(/no stored authorisation/)
+  const damaged = await caused(t, states(other), 'chain.state-damaged')
+  t.match(damaged.remedy, /^Remove it; /)
+  rmSync(join(elsewhere.paths.authorizations, 'lab.json'))
+  await remedied(t, states(other), 'chain.state-damaged')
   t.equal(await provider.getTransactionCount(gateway), nonce)
 })
 
@@ -303,6 +314,12 @@ t.test("a policy that isn't the log's is said, and the log's holds", async (t) =
   await anchors(other, 4)
   t.same(codes(other), ['chain.policy-fixed'])
   t.equal(only(other).authorization?.policy, 'head')
+  const { remedy } = await caused(t, states(other), 'chain.policy-fixed')
+  t.match(remedy, 'set `policy: head` for this chain')
+  await other.stop()
+  const put = await here.start()
+  await anchors(put, 5)
+  await remedied(t, states(put), 'chain.policy-fixed')
 })
 
 t.test('without an owner there is nobody to be asked', async (t) => {
@@ -365,9 +382,10 @@ t.test('what was anchored in the former version of the contract stays evidence',
   await anchors(writer, 5)
   t.same(codes(writer), [], 'nothing was lost')
   t.equal(only(writer).contract, registryAddress)
-  const kept = readAnchors(here.paths.chainState).chains
+  const kept = () => readAnchors(here.paths.chainState).chains
+  await until('the anchor is kept', () => (kept()[1]?.anchors.length ?? 0) > 0)
   t.match(
-    kept.map(({ contract, former, anchors }) => [contract, former, anchors.map(({ size }) => size)]),
+    kept().map(({ contract, former, anchors }) => [contract, former, anchors.map(({ size }) => size)]),
     [
       [address, true, ['3']],
       [registryAddress, undefined, ['5']],

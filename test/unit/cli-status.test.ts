@@ -69,7 +69,7 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     { ...supervisor, ca: { ...supervisor.ca, tooWide: true } },
     {
       ...supervisor,
-      children: [{ name: 'recorder', state: 'waiting' as const, restarts: 3, lastExit: 'SIGKILL' }],
+      children: [{ name: 'recorder' as const, state: 'waiting' as const, restarts: 3, lastExit: 'SIGKILL' }],
     },
   ]
   for (const state of broken) {
@@ -144,7 +144,12 @@ t.test("a chain's contract, owner, authorisation, head and states are on one scr
     owner,
     contract,
     health: [
-      { code: 'chain.not-authorized', severity: 'warning' as const, title: 'it must', remedy: 'do so' },
+      {
+        code: 'chain.not-authorized' as const,
+        severity: 'warning' as const,
+        title: 'it must',
+        remedy: 'do so',
+      },
     ],
   }
   t.equal(

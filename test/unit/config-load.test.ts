@@ -63,6 +63,7 @@ t.test('without a file, every default holds', async (t) => {
     vault: { provider: 'auto', hostKeyFile: '/etc/agent-anchor/host.key' },
     listen: { ports: { transparent: 18443, dns: 18053, developmentChain: 18545 } },
     proxy: { workers: 'auto', sniffTimeoutMs: 3000 },
+    shutdown: { drainMs: 20_000 },
     bridges: [
       'docker0',
       'br-*',

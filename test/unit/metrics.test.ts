@@ -66,7 +66,7 @@ function samples(text: string): Map<string, number> {
 }
 
 t.test('counts, lag, chains, health and memory, with names and units that say what they are', async (t) => {
-  const health = [{ code: 'x', severity: 'warning', title: 'y', remedy: 'z' }] as const
+  const health = [{ code: 'chain.unfunded', severity: 'warning', title: 'y', remedy: 'z' }] as const
   const memory = [{ name: 'recorder', bytes: 1024 }]
   const text = await metricsText({ supervisor, recorder, health, memory })
   const found = samples(text)
@@ -130,7 +130,7 @@ t.test('is served on a port of this machine, and nothing else is', async (t) => 
 })
 
 t.test('a process that is gone has no memory', async (t) => {
-  const children = [{ name: 'gone', pid: 2 ** 22 + 1, state: 'running' as const, restarts: 0 }]
+  const children = [{ name: 'sensor' as const, pid: 2 ** 22 + 1, state: 'running' as const, restarts: 0 }]
   const found = await residentMemory({ ...supervisor, children })
   t.same(
     found.map(({ name }) => name),

@@ -1,10 +1,12 @@
 import { randomUUIDv7 } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
+import { rebuildIndex } from '../../cli/ledger/rebuild-index.ts'
 import { realFileSystem } from '../../daemon/base/durable.ts'
 import { openBodies } from '../../daemon/recorder/body-reader.ts'
 import { Finaliser } from '../../daemon/recorder/finalise/finaliser.ts'
+import { LAST_CHECKPOINT } from '../../daemon/recorder/finalise/stores.ts'
 import { parseLeaf } from '../../daemon/recorder/index/row.ts'
 import { openIndex } from '../../daemon/recorder/index-reader.ts'
 import { type Batch, Journal } from '../../daemon/recorder/intake/journal.ts'
@@ -192,3 +194,32 @@ t.test(
     )
   },
 )
+
+t.test('a log with fewer records than the index is not gone on with before somebody says so', async (t) => {
+  const { start, requests, options } = await journalled(3)
+  const ledger = path.join(start.stateDir, 'ledger')
+  const copy = path.join(start.stateDir, 'copy')
+  for (const [i, request] of requests.entries()) {
+    const { events, until } = listen()
+    const finaliser = await Finaliser.open({ ...options, fs: realFileSystem }, events)
+    finaliser.push({ type: 'exchange', request })
+    await until(1)
+    await finaliser.close()
+    if (i === 0) cpSync(ledger, copy, { recursive: true })
+  }
+  rmSync(ledger, { recursive: true })
+  renameSync(copy, ledger)
+  // What else would remember a newer log.
+  rmSync(path.join(start.stateDir, LAST_CHECKPOINT))
+  const { events } = listen()
+  const open = () => Finaliser.open({ ...options, fs: realFileSystem }, events)
+  await t.rejects(open(), {
+    code: 'ROLLBACK',
+    message: /the index has 3 records, but the log only 1/,
+    remedy: /rebuild-index/,
+  })
+  const { bodyKey } = start
+  const rebuilt = await rebuildIndex(start.stateDir, bodyKey, { at: () => {}, clear: () => {} })
+  t.equal(rebuilt.records, 1)
+  await (await open()).close()
+})

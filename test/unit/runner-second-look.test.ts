@@ -11,6 +11,7 @@ const run = (failures: Readonly<Record<string, number>>, rest: Partial<SuiteRun>
     milliseconds: 1,
   })),
   bypasses: [],
+  healthCodes: [],
   problems: [],
   stderr: '',
   ...rest,

@@ -6,6 +6,7 @@ import t from 'tap'
 import winston from 'winston'
 import { backOff } from '../../daemon/supervisor/back-off.ts'
 import { type ChildState, supervise } from '../../daemon/supervisor/child.ts'
+import type { ChildName } from '../../daemon/supervisor/child-name.ts'
 
 const log = winston.createLogger({ silent: true })
 
@@ -46,7 +47,7 @@ t.test(
     const deaths: string[] = []
     let starts = 0
     const child = supervise({
-      name: 'sample',
+      name: 'recorder',
       log,
       spawn: () => fork(file),
       started: (c) => {
@@ -72,7 +73,7 @@ t.test(
 t.test('a child that ignores the stop request is killed after its grace', async (t) => {
   const file = script(`process.on('message', () => process.send({ type: 'ready' }))`)
   const child = supervise({
-    name: 'deaf',
+    name: 'sensor',
     log,
     spawn: () => fork(file),
     started: (c) => c.send({ type: 'start' }),
@@ -86,13 +87,13 @@ t.test('a child that ignores the stop request is killed after its grace', async 
 
 t.test('ready rejects, naming the child, where it dies before it is ready', async (t) => {
   const child = supervise({
-    name: 'stillborn',
+    name: 'dns-guard',
     log,
     spawn: () => fork(script('process.exit(3)')),
     message: () => false,
     changed: () => {},
   })
-  await t.rejects(child.ready, { message: 'stillborn ended (exit 3) before it was ready' })
+  await t.rejects(child.ready, { message: 'dns-guard ended (exit 3) before it was ready' })
   await child.stop(() => {}, 100)
 })
 
@@ -103,14 +104,14 @@ t.test(
       `process.send({ type: 'ready' }); setInterval(() => process.send({ type: 'beat' }), 20)`,
     )
     const quiet = script(`process.send({ type: 'ready' }); setInterval(() => {}, 1000)`)
-    const start = (name: string, file: string) =>
+    const start = (name: ChildName, file: string) =>
       supervise({
         ...{ name, log, beatMs: 300, changed: () => {} },
         spawn: () => fork(file),
         message: (m) => (m as { type: string }).type === 'ready',
       })
-    const alive = start('alive', beating)
-    const silent = start('silent', quiet)
+    const alive = start('proxy-1', beating)
+    const silent = start('proxy-2', quiet)
     await Promise.all([alive.ready, silent.ready])
     await until(() => silent.state().restarts > 0)
     t.equal(silent.state().lastExit, 'SIGKILL')
@@ -129,7 +130,7 @@ t.test('silence is not counted while this process itself stands still', async (t
     `process.send({ type: 'ready' }); setInterval(() => process.send({ type: 'beat' }), 20)`,
   )
   const child = supervise({
-    ...{ name: 'patient', log, beatMs: 300, changed: () => {} },
+    ...{ name: 'proxy-1' as const, log, beatMs: 300, changed: () => {} },
     spawn: () => fork(file),
     message: (m) => (m as { type: string }).type === 'ready',
   })

@@ -4,6 +4,7 @@
  */
 import path from 'node:path'
 import { type FileSystem, makeDirectory } from '../../base/durable.ts'
+import { LedgerError } from '../../ledger/errors.ts'
 import { type Ledger, openLedger } from '../../ledger/ledger.ts'
 import { ed25519Signer } from '../../ledger/note.ts'
 import { type BodyKeys, bodyKeys } from '../bodies/keys.ts'
@@ -73,7 +74,7 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
   let index: IndexWriter | undefined
   try {
     index = IndexWriter.open(path.join(dir, INDEX_FILE), afterError)
-    if (index.nextLeaf() > Number(ledger.size)) index = index.rebuilt()
+    refuseShortened(index.nextLeaf(), Number(ledger.size))
     const files = { dir: packDirectory, keys, fs, index }
     await catchUp(files, { dir: ledgerDirectory, size: ledger.size })
     const packs = await PackStore.open({ ...files, packMs, packBytes }, index.position())
@@ -84,6 +85,16 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
     await ledger.close().catch(() => {})
     throw error
   }
+}
+
+/** A record is in the index once the log has acknowledged it: where the log has fewer, it lost what was durable. */
+function refuseShortened(indexed: number, logged: number): void {
+  if (indexed <= logged) return
+  throw new LedgerError(
+    'ROLLBACK',
+    `the index has ${indexed} records, but the log only ${logged}: it was cut short or put back from a copy`,
+    'Put the newest copy of the log back. If there is none, `agent-anchor ledger rebuild-index` goes on with what the log has: the records after that are lost.',
+  )
 }
 
 /** Gives everything free; the ledger signs what it has. @throws what kept the ledger from signing. */

@@ -1,0 +1,46 @@
+/** The supervisor's own evidence: its journal, the way into the log, changes of keys, and when coverage held. */
+import { fencePresent } from '../../firewall/fence.ts'
+import { systemNft } from '../../firewall/nft.ts'
+import { type AuditTrail, auditTrail } from './audit-trail.ts'
+import { type Coverage, lastAlive, openCoverage } from './coverage.ts'
+import { openEvidenceJournal } from './evidence-journal.ts'
+import type { Identity } from './identity.ts'
+import { type KeyChanges, keyChanges } from './key-changes.ts'
+import type { Layout } from './layout.ts'
+import type { Log } from './log.ts'
+import type { Running } from './running.ts'
+
+export async function openEvidence(parts: {
+  readonly paths: Layout
+  readonly identity: Identity
+  readonly running: Running
+  readonly log: Log
+  /** Takes on what is to be closed. */
+  readonly stack: AsyncDisposableStack
+}): Promise<{ readonly trail: AuditTrail; readonly keys: KeyChanges; readonly coverage: Coverage }> {
+  const { paths, identity, running, log, stack } = parts
+  const journal = openEvidenceJournal({ path: paths.evidence, endedAt: await lastAlive(paths.alive), log })
+  stack.defer(() => journal.close())
+  const trail = auditTrail(
+    // Before it is ready the recorder has no log to write to.
+    (message) => (running.recorder?.state().state === 'running' && running.recorder.send(message)) ?? false,
+    { journal },
+  )
+  // The first record of a new log names its key.
+  const keys = keyChanges({
+    identity,
+    trail,
+    log,
+    renew: () => running.recorder?.renew((child) => child.send({ type: 'stop' }, () => {})),
+  })
+  const coverage = await openCoverage({
+    aliveFile: paths.alive,
+    // Where it is gone, LLM traffic may have been let through.
+    found: { fence: (await fencePresent(systemNft())) ? 'stood' : 'gone' },
+    audit: trail.write,
+    gap: trail.gap,
+    draft: trail.draft,
+  })
+  stack.defer(() => coverage.stopping())
+  return { trail, keys, coverage }
+}

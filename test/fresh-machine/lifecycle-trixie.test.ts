@@ -1,0 +1,3 @@
+import { lifecycle } from './lifecycle.ts'
+
+await lifecycle(import.meta.url, 'trixie')
