@@ -154,6 +154,18 @@ async function start(
   // Its nft children would keep a start that failed from ending; the second time it does nothing.
   stack.defer(() => enforcement.stop())
   const watched = () => enforcement.uplinks().filter((name) => name !== CANARY_LINK)
+  const authority = authorityKeeper({
+    source: identity.authority,
+    overlapMs: config.ca.overlap,
+    domains: () => governedDomains(inForce.current.rules),
+    trail,
+    log,
+    changed() {
+      report.changed()
+      running.proxies?.authorities(authority.certificates())
+    },
+  })
+  stack.defer(() => authority.stop())
   await enforcement.raiseFence()
 
   const listeners = openListeners(config.listen.ports.transparent)
@@ -170,19 +182,6 @@ async function start(
     running.sight?.child.send({ type: 'addresses', addresses })
     await enforcement.addressesChanged()
   }
-
-  const authority = authorityKeeper({
-    source: identity.authority,
-    overlapMs: config.ca.overlap,
-    domains: () => governedDomains(inForce.current.rules),
-    trail,
-    log,
-    changed() {
-      report.changed()
-      running.proxies?.authorities(authority.certificates())
-    },
-  })
-  stack.defer(() => authority.stop())
 
   const recording = startRecording({
     config,
