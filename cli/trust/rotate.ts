@@ -7,6 +7,7 @@ import { renewAuthority, takeStep } from '../../daemon/supervisor/authority/rota
 import type { Authorities, AuthorityPlace } from '../../daemon/supervisor/authority/store.ts'
 import { authorityPlace } from '../../daemon/supervisor/identity.ts'
 import { loadRules } from '../../daemon/supervisor/rules.ts'
+import { outcomeLines, type TrustOutcome, trustEverywhere } from '../../installers/trust-everywhere.ts'
 import type { KeysPlace } from '../keys/place.ts'
 
 /** `begin` goes on with one that is under way. */
@@ -18,6 +19,8 @@ export interface Rotated {
   readonly from: string
   readonly to: string
   readonly stores: readonly string[]
+  /** What of a store could not be written, with its remedy. The operating system's own ends the command instead. */
+  readonly failed: readonly string[]
   /** RFC 3339: when the gateway has the successor sign by itself; absent where that is past. */
   readonly signsFrom?: string
   /** `recorded`: in force, and in the log. `prepared`: no gateway runs; the next start goes on from here. */
@@ -38,14 +41,15 @@ export async function rotateAuthority(
 ): Promise<Rotated> {
   const place = authorityPlace(keys.paths, await keys.vault(), keys.origin)
   const now = () => new Date()
+  let failed: TrustOutcome[]
   if (turn === 'begin') {
     const wish = { permittedDomains: governedDomains(loadRules(keys.config)), now: now() }
     const found = await renewAuthority(place, wish, { always: true })
-    await carry(found, stores)
+    failed = await carry(found, stores)
     if (found.rotation?.step === 'introduced') await takeStep(place, 'distributed', now())
   } else {
     const step = { switch: 'signing', finish: 'finished', abort: 'aborted' } as const
-    await carry(await takeStep(place, step[turn], now()), stores)
+    failed = await carry(await takeStep(place, step[turn], now()), stores)
   }
   const state = await told(keys, place)
   const last = (await readSteps(place.dir)).at(-1)
@@ -56,17 +60,19 @@ export async function rotateAuthority(
     step,
     from,
     to,
-    stores: stores.map(({ name }) => name),
+    stores: stores.filter((store) => !failed.some((each) => each.store === store)).map(({ name }) => name),
+    failed: failed.flatMap(outcomeLines),
     ...(step === 'distributed' ? { signsFrom: new Date(due).toISOString() } : {}),
     state,
   }
 }
 
-/** What was interrupted is done again: each store is brought to what is to be trusted now. */
-async function carry({ inOrder }: Authorities, stores: readonly TrustStore[]): Promise<void> {
+/** What was interrupted is done again: each store is brought to what is to be trusted now. @returns what failed */
+async function carry({ inOrder }: Authorities, stores: readonly TrustStore[]): Promise<TrustOutcome[]> {
   const certificates = inOrder.map(({ certificatePem }) => certificatePem)
-  for (const store of stores)
-    if ((await store.check(certificates)) !== 'trusted') await store.install(certificates)
+  // They are in the manifest already, or not of its making.
+  const outcomes = await trustEverywhere(stores, certificates, { add: async () => {} })
+  return outcomes.filter(({ result }) => result === 'failed')
 }
 
 async function told(keys: KeysPlace, place: AuthorityPlace): Promise<Rotated['state']> {
@@ -80,11 +86,11 @@ async function told(keys: KeysPlace, place: AuthorityPlace): Promise<Rotated['st
 }
 
 export function rotatedText(rotated: Rotated, certificateFile: string): string {
-  const { step, from, to, stores, signsFrom, state } = rotated
+  const { step, from, to, stores, failed, signsFrom, state } = rotated
   const [gone, come] = [from.slice(0, 16), to.slice(0, 16)]
   const where = [...stores.map((name) => `the ${name} store`), certificateFile].join(', ')
   const byHand =
-    stores.length === 0
+    stores.length === 0 && failed.length === 0
       ? ['  No trust store of this machine holds the CA: put it where your programs look for it yourself.']
       : []
   return [
@@ -103,6 +109,7 @@ export function rotatedText(rotated: Rotated, certificateFile: string): string {
       aborted: [`The CA is ${gone}…, as before. The key of ${come}… is destroyed; ${where}: without it.`],
     }[step],
     ...byHand,
+    ...failed.map((line) => `  ${line}`),
     `  ${SAID[state]}`,
   ].join('\n')
 }

@@ -80,7 +80,10 @@ function catalogueWith(host: string): void {
   const file = `${POLICIES}/providers.yaml`
   mkdirSync(POLICIES, { recursive: true })
   copyFileSync(`${shippedDirectory}/providers.yaml`, file)
-  appendFileSync(file, `\n  in_house:\n    telemetryName: in_house\n    style: openai-chat\n    hosts: [${host}]\n`)
+  appendFileSync(
+    file,
+    `\n  in_house:\n    telemetryName: in_house\n    style: openai-chat\n    hosts: [${host}]\n`,
+  )
 }
 /** Node as an agent that lives through it all: its roots are those of its start; one call for each line on stdin. */
 const longLived = lab.spawnAs(

@@ -1,13 +1,16 @@
-/** What the state of the CA means for health, and its row in the status. Pure. */
-import type { Health } from '../daemon/base/health.ts'
-import type { AuthorityState } from '../daemon/supervisor/authority/authority-state.ts'
+/** What the state of the CA means for health; pure. */
+import type { Health } from '../../daemon/base/health.ts'
+import type { AuthorityState } from '../../daemon/supervisor/authority/authority-state.ts'
 
 const ROTATE = 'agent-anchor trust rotate'
 const DAY_MS = 86_400_000
 /** As long before its end: time for the overlap, and for programs to be started anew. */
 const WARNED_MS = 30 * DAY_MS
 
-export function caHealth({ certificates, outgrown, tooWide, rotation }: AuthorityState, now: Date): Health[] {
+export function authorityHealth(
+  { certificates, outgrown, tooWide, rotation }: AuthorityState,
+  now: Date,
+): Health[] {
   const found: Health[] = []
   const at = now.getTime()
   const ahead = certificates.every(({ notBefore }) => at < Date.parse(notBefore))
@@ -72,18 +75,4 @@ export function caHealth({ certificates, outgrown, tooWide, rotation }: Authorit
     })
   }
   return found
-}
-
-export function caRow({ certificates, rotation }: AuthorityState): string[] {
-  const [first, other] = certificates
-  if (first === undefined) return ['CA', 'none']
-  const name = (sha256: string) => `${sha256.slice(0, 16)}…`
-  const stands = `${name(first.sha256)} until ${first.notAfter.slice(0, 10)}`
-  if (rotation === undefined || other === undefined) return ['CA', stands]
-  const coming = {
-    introduced: `successor ${name(other.sha256)} not in every trust store yet`,
-    distributed: `successor ${name(other.sha256)} trusted too, signs from ${rotation.due}`,
-    signing: `signs since ${rotation.since}; former ${name(other.sha256)} trusted too`,
-  }
-  return ['CA', `${stands}; ${coming[rotation.step]}`]
 }
