@@ -16,6 +16,7 @@ type CliErrorCode =
   | 'ERASURE_FAILED'
   | 'WRONG_DESCRIPTOR'
   | 'CA_BY_INSTALLER'
+  | 'NO_AUTHORITY'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -34,6 +35,16 @@ export class NoEvidence extends CliError {
     super(
       'NO_EVIDENCE',
       `no gateway has recorded anything in ${stateDir}`,
+      'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
+export class NoAuthority extends CliError {
+  constructor(file: string) {
+    super(
+      'NO_AUTHORITY',
+      `there is no certificate to trust in ${file}`,
       'Run installers/install.sh, or name the configuration in use with --config.',
     )
   }
