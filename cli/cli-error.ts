@@ -6,6 +6,7 @@ type CliErrorCode =
   | 'NO_EVIDENCE'
   | 'NO_VERIFIER_KEY'
   | 'NO_ENDPOINT'
+  | 'NO_LOG'
   | 'FILE_UNUSABLE'
   | 'NO_EXCHANGE'
   | 'NOT_CONFIRMED'
@@ -46,6 +47,16 @@ export class NoAuthority extends CliError {
       'NO_AUTHORITY',
       `there is no certificate to trust in ${file}`,
       'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
+export class NoLog extends CliError {
+  constructor(directory: string) {
+    super(
+      'NO_LOG',
+      `no gateway has written a log in ${directory}`,
+      'Start it: systemctl start agent-anchor, or agent-anchor daemon; or name the configuration in use with --config.',
     )
   }
 }

@@ -8,19 +8,19 @@ import { type Identity, openIdentity } from '../daemon/supervisor/identity.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { programRoot } from '../daemon/supervisor/program.ts'
 import { loadRules } from '../daemon/supervisor/rules.ts'
-import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
 import { type WantedSettings, writeConfiguration } from './configuration.ts'
+import { installEnvironment } from './environment.ts'
 import { keptFiles } from './kept-files.ts'
 import type { ManifestEntry, OpenManifest } from './manifest.ts'
 import { putProgramBack } from './program-tree.ts'
 import { type Service, service } from './service-step.ts'
-import { reloadUnits, startFenceUnit } from './services.ts'
+import { serviceManager } from './services/find.ts'
 import type { Step } from './step.ts'
-import { environmentSinks, machineTrustStores, storesOfOurs } from './trust.ts'
+import { machineTrustStores, storesOfOurs } from './trust.ts'
 import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
 
@@ -76,7 +76,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       },
       async undo() {
         await kept.putBack()
-        if (systemdRuns()) await reloadUnits()
+        if (config) await serviceManager(config).reread()
       },
     },
     {
@@ -148,12 +148,8 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'environment',
       async do() {
-        for (const sink of environmentSinks(paths.caCertificate)) {
-          await manifest.add({ kind: 'environment', name: sink.name })
-          const { kept: theirs } = await sink.install()
-          say('environment', sink.name)
-          for (const each of theirs) say('', `${each.name} stays ${each.theirs}: ${each.remedy}`)
-        }
+        const lines = await installEnvironment(manifest, paths.caCertificate)
+        for (const [index, line] of lines.entries()) say(index === 0 ? 'environment' : '', line)
       },
     },
     {
@@ -173,7 +169,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       name: 'fence',
       async do() {
         // Last: what it loads is then what the daemon has long raised itself.
-        if (systemdRuns()) await startFenceUnit()
+        await serviceManager(config).startFence()
       },
     },
   ]

@@ -1,8 +1,4 @@
-/** The trust stores of this machine, by the names that the manifest keeps; and its environment sinks. */
-import { clientEnvironment, type EnvironmentSink } from '../ca/client-environment.ts'
-import { etcEnvironmentSink } from '../ca/etc-environment.ts'
-import { profileSink } from '../ca/profile-d.ts'
-import { systemBundlePath } from '../ca/system-roots.ts'
+/** The trust stores of this machine, by the names that the manifest keeps. */
 import type { StoreOptions } from '../ca/trust-stores/anchor-store.ts'
 import { CHROMIUM_KIN, chromiumPolicyStore } from '../ca/trust-stores/chromium-policy.ts'
 import { javaTrustStore, vendorJdks } from '../ca/trust-stores/java.ts'
@@ -80,22 +76,4 @@ export function trustStore(name: string): TrustStore {
 function split(name: string): [kind: string, of: string | undefined] {
   const colon = name.indexOf(':')
   return colon < 0 ? [name, undefined] : [name.slice(0, colon), name.slice(colon + 1)]
-}
-
-/** Where clients are told to trust us: one list, two sinks so far. */
-export function environmentSinks(certificateFile: string): EnvironmentSink[] {
-  const variables = clientEnvironment({ certificateFile, bundleFile: systemBundlePath() })
-  return [etcEnvironmentSink({ variables }), profileSink({ variables })]
-}
-
-/** The sink of that name, for taking it back: what it holds doesn't matter then. */
-export function environmentSink(name: string): EnvironmentSink {
-  const sinks = [etcEnvironmentSink({ variables: [] }), profileSink({ variables: [] })]
-  const sink = sinks.find((known) => known.name === name)
-  if (sink) return sink
-  throw new InstallError(
-    'UNSUPPORTED_TRUST_STORE',
-    `unknown environment ${name} in the manifest`,
-    'Undo it by hand.',
-  )
 }

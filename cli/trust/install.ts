@@ -8,7 +8,7 @@ import { requireRoot } from '../cli-error.ts'
 import { type GlobalOptions, print, printJson } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { printable } from '../terminal.ts'
-import { certificatesToTrust } from './stores.ts'
+import { certificatesToTrust } from './store-rows.ts'
 
 export async function installTrust(options: GlobalOptions): Promise<ExitCode> {
   requireRoot('trust install')

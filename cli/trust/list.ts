@@ -1,13 +1,15 @@
 /** `agent-anchor trust list`: every store and runtime of the machine, and whether it trusts the authority. */
+import type { EnvironmentCheck } from '../../ca/environment-sinks/environment-sink.ts'
 import { loadConfig } from '../../daemon/config/config.ts'
 import { layout } from '../../daemon/supervisor/layout.ts'
-import { environmentSinks, machineTrustStores } from '../../installers/trust.ts'
+import { environmentSinks } from '../../installers/environment.ts'
+import { machineTrustStores } from '../../installers/trust.ts'
 import { type GlobalOptions, print, printJson } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { printable, table } from '../terminal.ts'
 import { findPrograms } from './programs.ts'
 import { type RuntimeRow, runtimeRows } from './runtimes.ts'
-import { certificatesToTrust, type StoreRow, storeRows } from './stores.ts'
+import { certificatesToTrust, type StoreRow, storeRows } from './store-rows.ts'
 
 export interface Listed {
   readonly stores: readonly StoreRow[]
@@ -34,10 +36,12 @@ export async function listTrust(options: GlobalOptions): Promise<ExitCode> {
 }
 
 /** What programs that start now get: /etc/environment, the first of the sinks, reaches the most. */
-async function machineEnvironment(certificateFile: string) {
-  return await environmentSinks(certificateFile)[0]
-    ?.check()
-    .catch(() => undefined)
+async function machineEnvironment(certificateFile: string): Promise<EnvironmentCheck | undefined> {
+  try {
+    return await environmentSinks(certificateFile)[0]?.check()
+  } catch {
+    return undefined
+  }
 }
 
 /** Degraded for anything that doesn't trust; an error where the system's store doesn't, which most programs read. */

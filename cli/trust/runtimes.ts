@@ -1,8 +1,9 @@
 /** The runtimes on the machine, each with what it learns to trust the authority from, and whether that says so. */
-import type { EnvironmentCheck } from '../../ca/client-environment.ts'
+
 import { type ClientRuntime, clientRuntime } from '../../ca/client-runtimes.ts'
+import type { EnvironmentCheck } from '../../ca/environment-sinks/environment-sink.ts'
 import type { Program } from './programs.ts'
-import type { StoreRow } from './stores.ts'
+import type { StoreRow } from './store-rows.ts'
 
 export interface RuntimeRow {
   readonly runtime: string
