@@ -40,6 +40,16 @@ export class NoEvidence extends CliError {
   }
 }
 
+export class NoAuthority extends CliError {
+  constructor(file: string) {
+    super(
+      'NO_AUTHORITY',
+      `there is no certificate to trust in ${file}`,
+      'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
 export class NoLog extends CliError {
   constructor(directory: string) {
     super(
