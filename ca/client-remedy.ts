@@ -28,22 +28,28 @@ const RUNTIMES: readonly (readonly [name: RegExp, variables: readonly string[], 
   ],
 ]
 
+const IN_A_CONTAINER =
+  'its container does not know the CA: make the container anew with the arguments that `agent-anchor env --format docker` prints, or its image with the lines of `agent-anchor env --format dockerfile`'
+
 /**
  * @param executable path of the program, ` (deleted)` behind it allowed; undefined where it isn't known
  * @param certificateFile the authority's PEM
+ * @param container where it runs in one: none of the machine's settings reaches it there
  */
 export function clientRemedy(
   executable: string | undefined,
   variables: readonly ClientVariable[],
   certificateFile: string,
+  container?: string,
 ): string {
+  if (container !== undefined) return IN_A_CONTAINER
   const program = basename((executable ?? '').replace(/ \(deleted\)$/, ''))
   const known = RUNTIMES.find(([name]) => name.test(program))
   const settings = variables
     .filter(({ name }) => known?.[1].includes(name))
     .map(({ name, value }) => `${name}=${value}`)
   if (settings.length > 0)
-    return `start it with ${settings.join(' ')} (restart it, if it runs since before the installation)`
+    return `start it with ${settings.join(' ')}, from a new session or after eval "$(agent-anchor env)" (restart it, if it runs since before the installation)`
   if (known?.[2] !== undefined) return known[2].replace('CERTIFICATE', certificateFile)
   return `it carries roots of its own or pins the provider's certificate: give it ${certificateFile} by a setting of its own, or let it pass unread (\`proxy.uninterceptable: splice\` in the policy)`
 }
