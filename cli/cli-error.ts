@@ -6,6 +6,7 @@ type CliErrorCode =
   | 'NO_EVIDENCE'
   | 'NO_VERIFIER_KEY'
   | 'NO_ENDPOINT'
+  | 'NO_LOG'
   | 'FILE_UNUSABLE'
   | 'NO_EXCHANGE'
   | 'NOT_CONFIRMED'
@@ -35,6 +36,16 @@ export class NoEvidence extends CliError {
       'NO_EVIDENCE',
       `no gateway has recorded anything in ${stateDir}`,
       'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
+export class NoLog extends CliError {
+  constructor(directory: string) {
+    super(
+      'NO_LOG',
+      `no gateway has written a log in ${directory}`,
+      'Start it: systemctl start agent-anchor, or agent-anchor daemon; or name the configuration in use with --config.',
     )
   }
 }

@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   status: async () => (await import('./commands/status.ts')).status,
   metrics: async () => (await import('./commands/metrics.ts')).metrics,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
+  logs: async () => (await import('./commands/logs.ts')).logs,
   records: async () => (await import('./commands/records.ts')).records,
   show: async () => (await import('./commands/show.ts')).show,
   verify: async () => (await import('./commands/verify.ts')).verify,

@@ -8,19 +8,20 @@ import { type Identity, openIdentity } from '../daemon/supervisor/identity.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { programRoot } from '../daemon/supervisor/program.ts'
 import { loadRules } from '../daemon/supervisor/rules.ts'
-import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
 import { type WantedSettings, writeConfiguration } from './configuration.ts'
+import { installEnvironment } from './environment.ts'
 import { keptFiles } from './kept-files.ts'
 import type { ManifestEntry, OpenManifest } from './manifest.ts'
 import { putProgramBack } from './program-tree.ts'
 import { type Service, service } from './service-step.ts'
-import { reloadUnits, startFenceUnit } from './services.ts'
+import { serviceManager } from './services/find.ts'
 import type { Step } from './step.ts'
-import { environmentSinks, machineTrustStore } from './trust.ts'
+import { machineTrustStores, storesOfOurs } from './trust.ts'
+import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
 
 const LINK = '/usr/local/bin/agent-anchor'
@@ -28,6 +29,8 @@ const LINK = '/usr/local/bin/agent-anchor'
 const say = (what: string, text: string) => process.stdout.write(`${what.padEnd(12)}${text}\n`)
 
 export interface InstallOptions {
+  /** The program lay where it is to lie, and wasn't put there by this install. */
+  readonly inPlace: boolean
   /** What the daemon runs is another program than before. */
   readonly programChanged: boolean
   readonly settings: WantedSettings
@@ -61,6 +64,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'program',
       async do() {
+        if (options.inPlace) foreign.add(programRoot)
         await manifest.add({ kind: 'program', path: programRoot })
       },
       async undo() {
@@ -75,7 +79,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       },
       async undo() {
         await kept.putBack()
-        if (systemdRuns()) await reloadUnits()
+        if (config) await serviceManager(config).reread()
       },
     },
     {
@@ -132,27 +136,23 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'trust',
       async do() {
-        const store = machineTrustStore()
         const wanted = [identity.authority.certificatePem]
-        await manifest.add({ kind: 'trust-store', name: store.name })
-        if ((await store.check(wanted)) !== 'trusted') await store.install(wanted)
-        say('trust', `CA in the ${store.name} store`)
+        const outcomes = await trustEverywhere(await machineTrustStores(), wanted, manifest)
+        for (const [index, line] of outcomes.flatMap(outcomeLines).entries()) {
+          say(index === 0 ? 'trust' : '', line)
+        }
       },
       async undo() {
         if (!installed || certificateBefore === undefined) return
-        const store = machineTrustStore()
-        if ((await store.check([certificateBefore])) !== 'trusted') await store.install([certificateBefore])
+        const changed = await storesOfOurs(await machineTrustStores(), [certificateBefore])
+        await trustEverywhere(changed, [certificateBefore], manifest)
       },
     },
     {
       name: 'environment',
       async do() {
-        for (const sink of environmentSinks(paths.caCertificate)) {
-          await manifest.add({ kind: 'environment', name: sink.name })
-          const { kept: theirs } = await sink.install()
-          say('environment', sink.name)
-          for (const each of theirs) say('', `${each.name} stays ${each.theirs}: ${each.remedy}`)
-        }
+        const lines = await installEnvironment(manifest, paths.caCertificate)
+        for (const [index, line] of lines.entries()) say(index === 0 ? 'environment' : '', line)
       },
     },
     {
@@ -172,12 +172,15 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       name: 'fence',
       async do() {
         // Last: what it loads is then what the daemon has long raised itself.
-        if (systemdRuns()) await startFenceUnit()
+        await serviceManager(config).startFence()
       },
     },
   ]
   return {
     steps,
-    undo: (entry) => undo(entry, !('path' in entry && foreign.has(entry.path))),
+    async undo(entry) {
+      const ours = !('path' in entry && foreign.has(entry.path))
+      if (ours || entry.kind !== 'program') await undo(entry, ours)
+    },
   }
 }

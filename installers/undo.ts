@@ -1,25 +1,29 @@
 /** The inverse of each entry of the manifest; idempotent, and each independent of the others. */
 import { readlink, rm, rmdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { layout } from '../daemon/supervisor/layout.ts'
 import { removeFence } from '../firewall/fence.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { removeAccount } from './accounts.ts'
+import { environmentSink } from './environment.ts'
 import { fateOf } from './fate.ts'
 import type { ManifestEntry } from './manifest.ts'
 import { run } from './run.ts'
-import { removeUnit, stopDaemon } from './services.ts'
-import { environmentSink, trustStore } from './trust.ts'
+import { stopDaemon } from './services/detached.ts'
+import { removeUnit } from './services/find.ts'
+import { trustStore } from './trust.ts'
+
+/** For calls under way when the gateway goes. */
+const LAST_CALLS_MS = 20_000
 
 /** Undoes one step. @returns 'kept' where it holds evidence or the administrator's own work. */
 export async function undo(step: ManifestEntry, purge: boolean): Promise<'undone' | 'kept'> {
   const fate = await fateOf(step, purge)
   switch (step.kind) {
     case 'detached':
-      await stopDaemon(layout({ stateDir: '/', runtimeDir: step.runtimeDir }).supervisorState)
+      await stopDaemon(step.runtimeDir, LAST_CALLS_MS)
       return 'undone'
     case 'unit':
-      await removeUnit(step.name)
+      await removeUnit(step)
       return 'undone'
     case 'fence':
       await removeFence(systemNft())

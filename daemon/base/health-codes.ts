@@ -6,6 +6,9 @@
 export const HEALTH_CODES = {
   'daemon.not-running': 'calls to providers are refused as long as the fence stands',
   'daemon.phase': 'starting or stopping',
+  'daemon.hangs': 'the main process was stopped, or has said nothing for half a minute',
+  'daemon.state-unreadable': "what the gateway says of itself can't be read; whether it runs can't be told",
+  'daemon.state-unknown': 'what the gateway says of itself is of another version, or damaged',
 
   'enforcement.redirect': 'the redirect is down: calls are refused instead of captured',
   'enforcement.fence': 'the fence does not stand',

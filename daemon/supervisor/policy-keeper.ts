@@ -57,6 +57,7 @@ export function fixedSettings(from: RulesInForce, to: RulesInForce): string[] {
 export interface PolicyState {
   readonly name: string
   readonly hash: string
+  readonly refuses: boolean
   /** Attempts at another one that are over, since the start. */
   readonly reloads: number
   /** Why the last attempt left the policy as it was. */
@@ -116,8 +117,9 @@ export function policyKeeper(options: {
       return current
     },
     state() {
-      const { name, hash } = current.rules.policy
-      return { name, hash, reloads, ...(rejected === undefined ? {} : { rejected }) }
+      const { name, hash, enforcement } = current.rules.policy
+      const refuses = enforcement.fence !== 'nothing'
+      return { name, hash, refuses, reloads, ...(rejected === undefined ? {} : { rejected }) }
     },
     reload() {
       last = last.then(attempt)

@@ -45,7 +45,7 @@ const state: SupervisorState = {
   pidStart: '',
   phase: 'running',
   since: new Date().toISOString(),
-  policy: { name: 'standard', hash: '00', reloads: 0 },
+  policy: { name: 'standard', hash: '00', refuses: true, reloads: 0 },
   vault: 'none',
   outgrown: [],
   caTooWide: false,

@@ -1,6 +1,6 @@
 /** What it means for health how the log is served, and how its witnesses answer; pure. */
-import type { Health } from '../daemon/base/health.ts'
-import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
+import type { Health } from '../../daemon/base/health.ts'
+import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 
 export function servedHealth(served: SupervisorState['served']): Health[] {
   return served.flatMap(({ name, listen, why }) =>

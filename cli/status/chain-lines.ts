@@ -1,15 +1,15 @@
 /** A chain in the status: where its newest anchor stands, how certain that is, and what there is to pay with; pure. */
-import { inCoins } from '../daemon/chain-writer/fees.ts'
-import { explorerLink } from '../daemon/chain-writer/networks.ts'
-import { ago } from './ago.ts'
-import type { ChainStatus } from './live-state.ts'
+import { inCoins } from '../../daemon/chain-writer/fees.ts'
+import { explorerLink } from '../../daemon/chain-writer/networks.ts'
+import { ago } from '../ago.ts'
+import type { ChainStatus } from '../recorder-status.ts'
 
-export function chainRows(chain: ChainStatus, now: Date): string[][] {
+export function chainLines(chain: ChainStatus, now: Date): string[] {
   const { anchored, explorer } = chain
   return [
-    ['anchor', anchorText(chain, now)],
-    ...(anchored && explorer !== undefined ? [['', explorerLink(explorer, 'tx', anchored.transaction)]] : []),
-    ...(chain.funds === undefined ? [] : [['', fundsText(chain, chain.funds)]]),
+    anchorText(chain, now),
+    ...(anchored && explorer !== undefined ? [explorerLink(explorer, 'tx', anchored.transaction)] : []),
+    ...(chain.funds === undefined ? [] : [fundsText(chain, chain.funds)]),
   ]
 }
 

@@ -1,6 +1,6 @@
 /** Rows of the status: where strangers are served, and who cosigned; pure. */
-import type { SupervisorState } from '../daemon/supervisor/state-file.ts'
-import { ago } from './ago.ts'
+import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
+import { ago } from '../ago.ts'
 
 export function servedRows({ served, cosigning }: SupervisorState, now: Date): string[][] {
   const rows = served.map(({ name, listen, why }) => [
