@@ -16,6 +16,7 @@ type CliErrorCode =
   | 'BAD_SIGNATURE'
   | 'ERASURE_FAILED'
   | 'WRONG_DESCRIPTOR'
+  | 'NO_AUTHORITY'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -35,6 +36,17 @@ export class NoEvidence extends CliError {
       'NO_EVIDENCE',
       `no gateway has recorded anything in ${stateDir}`,
       'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
+export class NoAuthority extends CliError {
+  constructor(file: string, cause?: unknown) {
+    super(
+      'NO_AUTHORITY',
+      `there is no CA of a gateway in ${file}`,
+      'Run installers/install.sh, or name the configuration in use with --config.',
+      cause,
     )
   }
 }

@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   policy: async () => (await import('./commands/policy.ts')).policy,
   keys: async () => (await import('./commands/keys.ts')).keys,
   trust: async () => (await import('./commands/trust.ts')).trust,
+  env: async () => (await import('./commands/env.ts')).env,
   demo: async () => (await import('./commands/demo.ts')).demo,
   daemon: async () => (await import('./commands/daemon.ts')).daemon,
   uninstall: async () => (await import('./commands/uninstall.ts')).uninstall,
