@@ -7,16 +7,19 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { EXAMPLE, OPENAI } from '../lab/addresses.ts'
+import { bootOrder } from './boot-order.ts'
 import { compareDisks, listDisk } from './disk.ts'
 import { INSTALL, SOURCE, said, startFreshDebian } from './fresh-debian.ts'
 import type { Suite } from './root-file-system.ts'
+import { serviceBehaviours } from './service.ts'
 
 const UNITS = ['agent-anchor.service', 'agent-anchor-fence.service']
 const CURL = 'curl --silent --show-error --max-time 20'
 const field = (status: string, name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1]
 
 export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> {
-  const { lab, machine, inMachine, asRoot, gateway, show } = await startFreshDebian(scriptUrl, suite)
+  const debian = await startFreshDebian(scriptUrl, suite)
+  const { lab, machine, inMachine, asRoot, gateway, show } = debian
 
   async function areActive(t: Test): Promise<void> {
     for (const unit of UNITS) t.equal((await show(unit)).ActiveState, 'active', `${unit} is active`)
@@ -102,6 +105,7 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
     t.match(outcome.stdout, /proved +inclusion/)
     t.match(outcome.stdout, /\nverified\n/)
     t.match(outcome.stdout, /\nhealthy\n$/)
+    t.notMatch(outcome.stderr, 'could not be built', 'what comes as C++ was built, and loads')
   })
 
   t.test('the service has said that it is ready, and says that it lives', async (t) => {
@@ -168,11 +172,7 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
     t.equal(second.NRestarts, first.NRestarts)
   })
 
-  t.test('it captures after systemctl restart', async (t) => {
-    const outcome = await asRoot('systemctl', 'restart', 'agent-anchor.service')
-    t.equal(outcome.code, 0, said(outcome))
-    await captures(t, 'after a restart')
-  })
+  serviceBehaviours(debian)
 
   t.test('killed, it is back and captures', async (t) => {
     const { MainPID, NRestarts } = await show('agent-anchor.service')
@@ -225,6 +225,8 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
     t.equal(verified.code, 0, said(verified))
     t.ok(sizeOfLog() > size, 'the log has grown on')
   })
+
+  bootOrder(debian)
 
   t.test('a power cut: up again, the log holds', async (t) => {
     const size = sizeOfLog()
