@@ -16,7 +16,7 @@ type CliErrorCode =
   | 'BAD_SIGNATURE'
   | 'ERASURE_FAILED'
   | 'WRONG_DESCRIPTOR'
-  | 'CA_BY_INSTALLER'
+  | 'NO_AUTHORITY'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -36,6 +36,17 @@ export class NoEvidence extends CliError {
       'NO_EVIDENCE',
       `no gateway has recorded anything in ${stateDir}`,
       'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
+export class NoAuthority extends CliError {
+  constructor(file: string, cause?: unknown) {
+    super(
+      'NO_AUTHORITY',
+      `there is no CA of a gateway in ${file}`,
+      'Run installers/install.sh, or name the configuration in use with --config.',
+      cause,
     )
   }
 }
@@ -79,17 +90,6 @@ export class FileUnusable extends CliError {
       `cannot ${what} ${file}: ${messageOf(cause)}`,
       what === 'read' ? 'Name a file that is there.' : 'Name a file in a directory that is there.',
       cause,
-    )
-  }
-}
-
-export class CaByInstaller extends CliError {
-  constructor() {
-    super(
-      'CA_BY_INSTALLER',
-      'a new CA has to be trusted by every client of this machine, which this command does not see to',
-      'To have a new one: stop the gateway, move ca/ and keys/ca.sealed out of its state directory, and run ' +
-        'installers/install.sh: it makes a CA, installs it and starts the gateway. Agents that run must be started again.',
     )
   }
 }

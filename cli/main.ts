@@ -21,6 +21,8 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   ledger: async () => (await import('./commands/ledger.ts')).ledger,
   policy: async () => (await import('./commands/policy.ts')).policy,
   keys: async () => (await import('./commands/keys.ts')).keys,
+  trust: async () => (await import('./commands/trust.ts')).trust,
+  env: async () => (await import('./commands/env.ts')).env,
   demo: async () => (await import('./commands/demo.ts')).demo,
   daemon: async () => (await import('./commands/daemon.ts')).daemon,
   uninstall: async () => (await import('./commands/uninstall.ts')).uninstall,

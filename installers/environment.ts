@@ -1,11 +1,17 @@
 /** Where this machine's clients are told to trust us, by the names that the manifest keeps: one list, many sinks. */
 import { type ClientVariable, clientEnvironment } from '../ca/client-environment.ts'
+import { containerEnvironment } from '../ca/container-environment.ts'
 import { environmentDSink } from '../ca/environment-sinks/environment-d.ts'
 import type { EnvironmentSink } from '../ca/environment-sinks/environment-sink.ts'
 import { etcEnvironmentSink } from '../ca/environment-sinks/etc-environment.ts'
+import { fishSink } from '../ca/environment-sinks/fish.ts'
+import { launchdSink } from '../ca/environment-sinks/launchd.ts'
+import { openrcSink } from '../ca/environment-sinks/openrc.ts'
+import { podmanSink } from '../ca/environment-sinks/podman.ts'
 import { profileSink } from '../ca/environment-sinks/profile-d.ts'
 import { sudoSink } from '../ca/environment-sinks/sudo.ts'
 import { systemdDefaultSink } from '../ca/environment-sinks/systemd-default.ts'
+import { zshSink } from '../ca/environment-sinks/zsh.ts'
 import { systemBundlePath } from '../ca/system-roots.ts'
 import { InstallError } from './install-error.ts'
 import type { OpenManifest } from './manifest.ts'
@@ -13,12 +19,13 @@ import { run } from './run.ts'
 
 /** @param certificateFile the authority's PEM */
 export function environmentSinks(certificateFile: string): EnvironmentSink[] {
-  return sinksOf(clientEnvironment({ certificateFile, bundleFile: systemBundlePath() }))
+  const files = { certificateFile, bundleFile: systemBundlePath() }
+  return sinksOf(clientEnvironment(files), containerEnvironment(files))
 }
 
 /** The sink of that name, for taking it back: what it holds doesn't matter then. */
 export function environmentSink(name: string): EnvironmentSink {
-  const sink = sinksOf([]).find((known) => known.name === name)
+  const sink = sinksOf([], { mounts: [], variables: [] }).find((known) => known.name === name)
   if (sink) return sink
   throw new InstallError(
     'UNSUPPORTED_TRUST_STORE',
@@ -27,13 +34,20 @@ export function environmentSink(name: string): EnvironmentSink {
   )
 }
 
-function sinksOf(variables: readonly ClientVariable[]): EnvironmentSink[] {
+function sinksOf(
+  variables: readonly ClientVariable[],
+  container: ReturnType<typeof containerEnvironment>,
+): EnvironmentSink[] {
+  const shells = [zshSink({ variables }), fishSink({ variables }), sudoSink({ variables, run })]
+  if (process.platform === 'darwin') return [launchdSink({ variables, run }), ...shells]
   return [
     etcEnvironmentSink({ variables }),
     profileSink({ variables }),
     environmentDSink({ variables }),
     systemdDefaultSink({ variables, run }),
-    sudoSink({ variables, run }),
+    openrcSink({ variables }),
+    ...shells,
+    podmanSink(container),
   ]
 }
 

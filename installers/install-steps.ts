@@ -1,8 +1,10 @@
 /** What installing is: the steps in their order. */
 import { existsSync } from 'node:fs'
 import { lstat, mkdir, readFile, rm, symlink } from 'node:fs/promises'
+import { certificateBlocks } from '../ca/system-roots.ts'
 import { type Config, defaultConfigFile } from '../daemon/config/config.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT } from '../daemon/supervisor/accounts.ts'
+import { askToReload } from '../daemon/supervisor/ask-to-reload.ts'
 import { makeDirectories } from '../daemon/supervisor/directories.ts'
 import { type Identity, openIdentity } from '../daemon/supervisor/identity.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
@@ -114,7 +116,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
         await kept.keepDirectory(paths.caDirectory)
         await kept.keepDirectory(paths.keysDirectory)
         certificateBefore = await readFile(paths.caCertificate, 'utf8').catch(() => undefined)
-        identity = await openIdentity(config, paths, loadRules(config), { renewAuthority: true })
+        identity = await openIdentity(config, paths, loadRules(config), { renew: true })
         say('keys', identity.vaultLevel)
       },
     },
@@ -133,16 +135,17 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'trust',
       async do() {
-        const wanted = [identity.authority.certificatePem]
+        const wanted = identity.authority.found.inOrder.map(({ certificatePem }) => certificatePem)
         const outcomes = await trustEverywhere(await machineTrustStores(), wanted, manifest)
         for (const [index, line] of outcomes.flatMap(outcomeLines).entries()) {
           say(index === 0 ? 'trust' : '', line)
         }
+        await identity.authority.distributed()
       },
       async undo() {
         if (!installed || certificateBefore === undefined) return
-        const changed = await storesOfOurs(await machineTrustStores(), [certificateBefore])
-        await trustEverywhere(changed, [certificateBefore], manifest)
+        const before = [...certificateBlocks(certificateBefore)]
+        await trustEverywhere(await storesOfOurs(await machineTrustStores(), before), before, manifest)
       },
     },
     {
@@ -157,14 +160,13 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       async do() {
         await manifest.add({ kind: 'fence' })
         daemon = service(manifest, config)
-        const lines = await daemon.start(
-          options.programChanged || reconfigured || identity.renewed,
-          options.signal,
-        )
+        const lines = await daemon.start(options.programChanged || reconfigured, options.signal)
+        // One that ran on takes up a successor of the CA without a restart.
+        if (identity.authority.found.rotation) await askToReload(paths.supervisorState)
         for (const [index, line] of lines.entries()) say(index === 0 ? 'service' : '', line)
       },
     },
-    { name: 'proof', do: () => proveCapture(config, identity.authority) },
+    { name: 'proof', do: () => proveCapture(config, identity.authority.found.inOrder) },
     {
       name: 'fence',
       async do() {

@@ -12,7 +12,7 @@ const START_MS = 90_000
 export interface Service {
   /**
    * Starts the daemon, or restarts it where what it runs, or its unit, has changed.
-   * @param changed the program, or the CA: a daemon that runs has the old one
+   * @param changed the program: a daemon that runs is of the old one
    * @returns lines for the administrator
    */
   start(changed: boolean, signal: AbortSignal): Promise<readonly string[]>

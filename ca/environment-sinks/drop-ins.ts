@@ -19,12 +19,16 @@ const PLACES = ['/etc', '/run', '/usr/local/lib', '/usr/lib']
  * @param below such as `environment.d`
  * @throws CaError `environment-file-unreadable`
  */
-export async function readDropIns(root: string, below: string, extension = '.conf'): Promise<DropIn[]> {
+export async function readDropIns(
+  root: string,
+  below: string,
+  places: readonly string[] = PLACES,
+): Promise<DropIn[]> {
   const byName = new Map<string, string>()
-  for (const place of PLACES) {
+  for (const place of places) {
     const directory = join(place, below)
     for (const name of await readdir(join(root, directory)).catch(() => [])) {
-      if (name.endsWith(extension) && !byName.has(name)) byName.set(name, join(directory, name))
+      if (name.endsWith('.conf') && !byName.has(name)) byName.set(name, join(directory, name))
     }
   }
   const paths = [...byName.values()].sort((a, b) => (basename(a) < basename(b) ? -1 : 1))

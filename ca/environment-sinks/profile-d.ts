@@ -16,11 +16,12 @@ export function profileSink(options: {
     reaches: 'login shells',
     path: '/etc/profile.d/agent-anchor-gateway.sh',
     root: options.root,
-    render: () => ({ kept: [], lines: script(options.variables) }),
+    render: () => ({ kept: [], lines: posixScript(options.variables) }),
   })
 }
 
-function script(variables: readonly ClientVariable[]): string[] {
+/** For any shell of POSIX's kind. */
+export function posixScript(variables: readonly ClientVariable[]): string[] {
   return [
     PURPOSE,
     '# What is set stays.',

@@ -7,12 +7,12 @@ import { policyHealth } from './policy.ts'
 import { processHealth } from './processes.ts'
 import { servedHealth, witnessHealth } from './served.ts'
 
-export function supervisorHealth(state: SupervisorState): Health[] {
+export function supervisorHealth(state: SupervisorState, now = new Date()): Health[] {
   return [
     ...phaseHealth(state),
     ...enforcementHealth(state),
     ...policyHealth(state),
-    ...authorityHealth(state),
+    ...authorityHealth(state.ca, now),
     ...servedHealth(state.served),
     ...witnessHealth(state.cosigning),
     ...processHealth(state),

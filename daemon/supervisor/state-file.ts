@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
 import { messageOf } from '../base/errors.ts'
 import { Cosigning } from '../http/messages.ts'
+import { AuthorityState } from './authority/authority-state.ts'
 import { ChildName } from './child-name.ts'
 import { WorkerCounters } from './traffic.ts'
 
@@ -38,10 +39,7 @@ export const SupervisorState = z.object({
     rejected: z.string().optional(),
   }),
   vault: z.string(),
-  /** Domains of the catalogue that the CA may not speak for. */
-  outgrown: z.array(z.string()),
-  /** The CA may speak for every site, though the policy doesn't intercept all. */
-  caTooWide: z.boolean(),
+  ca: AuthorityState,
   enforcement: z.object({
     fence: z.boolean(),
     redirect: z.boolean(),

@@ -182,7 +182,7 @@ t.test(
       while (!what.test(shown())) await new Promise((resolve) => setTimeout(resolve, 20))
     }
     await until(/OK: /)
-    await here.supervisor({ caTooWide: true })
+    await here.supervisor({ ca: { ...healthySupervisor.ca, tooWide: true } })
     await until(/WARNING: /)
     child.stdin?.write('\u0003')
     t.equal(await code, 4, 'the code of the last status')

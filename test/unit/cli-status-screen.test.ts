@@ -51,12 +51,15 @@ t.test('a healthy gateway fits a screen of 80 columns and 24 lines, in colour or
 t.test('on a narrow screen no line is wider, and nothing is lost', async (t) => {
   const words = (text: string) => text.replace(/\s+/g, '')
   for (const columns of [60, 30, 12]) {
-    const text = statusText(sick({ caTooWide: true }), now, { columns, colour: false })
+    const text = statusText(sick({ ca: { ...healthySupervisor.ca, tooWide: true } }), now, {
+      columns,
+      colour: false,
+    })
     t.ok(
       text.split('\n').every((line) => line.length <= columns),
       `${columns} columns`,
     )
-    t.equal(words(text), words(statusText(sick({ caTooWide: true }), now)))
+    t.equal(words(text), words(statusText(sick({ ca: { ...healthySupervisor.ca, tooWide: true } }), now)))
   }
 })
 
@@ -85,8 +88,8 @@ t.test('the gravest state comes first, each with its remedy', async (t) => {
 
 t.test('the verdict tells each state of the gateway apart', async (t) => {
   t.equal(verdictOf(healthy), 'holds')
-  t.equal(verdictOf(sick({ caTooWide: true })), 'warnings')
-  t.equal(verdictOf(sick({ outgrown: ['x.example'] })), 'errors')
+  t.equal(verdictOf(sick({ ca: { ...healthySupervisor.ca, tooWide: true } })), 'warnings')
+  t.equal(verdictOf(sick({ ca: { ...healthySupervisor.ca, outgrown: ['x.example'] } })), 'errors')
   t.equal(verdictOf(sick({ phase: 'starting' })), 'starting')
   t.equal(verdictOf({ running: 'no', health: [] }), 'not-running')
   t.equal(verdictOf({ running: 'unknown', health: [] }), 'unknown')

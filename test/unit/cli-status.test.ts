@@ -21,7 +21,7 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
   t.equal(statusCode(live(supervisor)), 0)
   const broken = [
     { ...supervisor, phase: 'starting' as const },
-    { ...supervisor, outgrown: ['llm.example'] },
+    { ...supervisor, ca: { ...supervisor.ca, outgrown: ['llm.example'] } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, redirect: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, fence: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, addresses: 0 } },
@@ -36,7 +36,7 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     },
     { ...supervisor, sensor: { blind: [{ device: 'nflog:71', reason: 'no pcap' }], drops: 0 } },
     { ...supervisor, missingAccounts: ['user ghost'] },
-    { ...supervisor, caTooWide: true },
+    { ...supervisor, ca: { ...supervisor.ca, tooWide: true } },
     {
       ...supervisor,
       children: [{ name: 'recorder' as const, state: 'waiting' as const, restarts: 3, lastExit: 'SIGKILL' }],

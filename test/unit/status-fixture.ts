@@ -12,8 +12,17 @@ export const healthySupervisor: SupervisorState = {
   since: '2026-01-01T00:00:00Z',
   policy: { name: 'standard', hash: 'abcdef0123456789', refuses: true, reloads: 0 },
   vault: 'host key',
-  outgrown: [],
-  caTooWide: false,
+  ca: {
+    certificates: [
+      {
+        sha256: 'ab'.repeat(32),
+        notBefore: '2025-12-01T00:00:00.000Z',
+        notAfter: '2095-12-01T00:00:00.000Z',
+      },
+    ],
+    outgrown: [],
+    tooWide: false,
+  },
   enforcement: {
     fence: true,
     redirect: true,
