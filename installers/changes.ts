@@ -6,7 +6,7 @@ import { join } from 'node:path'
 export function changedFiles(): string[] {
   const text = readFileSync(join(import.meta.dirname, 'changes.txt'), 'utf8')
   return text.split('\n').flatMap((line) => {
-    const [kind, path] = line.split(/ +/)
+    const [kind, path] = line.split('|').map((column) => column.trim())
     // The manifest takes itself back, entry by entry.
     return kind === 'file' && path && !path.endsWith('/install-manifest.json') ? [path] : []
   })

@@ -8,19 +8,20 @@ import { type Identity, openIdentity } from '../daemon/supervisor/identity.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { programRoot } from '../daemon/supervisor/program.ts'
 import { loadRules } from '../daemon/supervisor/rules.ts'
-import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
-import { writeConfiguration } from './configuration.ts'
+import { type WantedSettings, writeConfiguration } from './configuration.ts'
+import { installEnvironment } from './environment.ts'
 import { keptFiles } from './kept-files.ts'
 import type { ManifestEntry, OpenManifest } from './manifest.ts'
 import { putProgramBack } from './program-tree.ts'
 import { type Service, service } from './service-step.ts'
-import { reloadUnits, startFenceUnit } from './services.ts'
+import { serviceManager } from './services/find.ts'
 import type { Step } from './step.ts'
-import { environmentSinks, machineTrustStore } from './trust.ts'
+import { machineTrustStores, storesOfOurs } from './trust.ts'
+import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
 
 const LINK = '/usr/local/bin/agent-anchor'
@@ -30,6 +31,7 @@ const say = (what: string, text: string) => process.stdout.write(`${what.padEnd(
 export interface InstallOptions {
   /** What the daemon runs is another program than before. */
   readonly programChanged: boolean
+  readonly settings: WantedSettings
   readonly signal: AbortSignal
 }
 
@@ -45,6 +47,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
   /** Paths that were here before, though no manifest says why: a failed install must not purge them. */
   const foreign = new Set<string>()
   let config: Config
+  let reconfigured = false
   let paths: Layout
   let identity: Identity
   let daemon: Service | undefined
@@ -73,13 +76,15 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       },
       async undo() {
         await kept.putBack()
-        if (systemdRuns()) await reloadUnits()
+        if (config) await serviceManager(config).reread()
       },
     },
     {
       name: 'configuration',
       async do() {
-        config = await writeConfiguration(manifest)
+        const written = await writeConfiguration(manifest, options.settings)
+        config = written.config
+        reconfigured = written.changed
         paths = layout(config)
         say('config', defaultConfigFile)
       },
@@ -128,27 +133,23 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'trust',
       async do() {
-        const store = machineTrustStore()
         const wanted = [identity.authority.certificatePem]
-        await manifest.add({ kind: 'trust-store', name: store.name })
-        if ((await store.check(wanted)) !== 'trusted') await store.install(wanted)
-        say('trust', `CA in the ${store.name} store`)
+        const outcomes = await trustEverywhere(await machineTrustStores(), wanted, manifest)
+        for (const [index, line] of outcomes.flatMap(outcomeLines).entries()) {
+          say(index === 0 ? 'trust' : '', line)
+        }
       },
       async undo() {
         if (!installed || certificateBefore === undefined) return
-        const store = machineTrustStore()
-        if ((await store.check([certificateBefore])) !== 'trusted') await store.install([certificateBefore])
+        const changed = await storesOfOurs(await machineTrustStores(), [certificateBefore])
+        await trustEverywhere(changed, [certificateBefore], manifest)
       },
     },
     {
       name: 'environment',
       async do() {
-        for (const sink of environmentSinks(paths.caCertificate)) {
-          await manifest.add({ kind: 'environment', name: sink.name })
-          const { kept: theirs } = await sink.install()
-          say('environment', sink.name)
-          for (const each of theirs) say('', `${each.name} stays ${each.theirs}: ${each.remedy}`)
-        }
+        const lines = await installEnvironment(manifest, paths.caCertificate)
+        for (const [index, line] of lines.entries()) say(index === 0 ? 'environment' : '', line)
       },
     },
     {
@@ -156,7 +157,10 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       async do() {
         await manifest.add({ kind: 'fence' })
         daemon = service(manifest, config)
-        const lines = await daemon.start(options.programChanged || identity.renewed, options.signal)
+        const lines = await daemon.start(
+          options.programChanged || reconfigured || identity.renewed,
+          options.signal,
+        )
         for (const [index, line] of lines.entries()) say(index === 0 ? 'service' : '', line)
       },
     },
@@ -165,7 +169,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       name: 'fence',
       async do() {
         // Last: what it loads is then what the daemon has long raised itself.
-        if (systemdRuns()) await startFenceUnit()
+        await serviceManager(config).startFence()
       },
     },
   ]

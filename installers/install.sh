@@ -7,32 +7,49 @@ TARGET=/opt/agent-anchor
 
 main() {
   here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
-  # shellcheck source=installers/prepare.sh
-  . "$here/prepare.sh"
-  # shellcheck source=installers/program.sh
-  . "$here/program.sh"
-  need_root "$here/install.sh" "$@"
+  for room in prepare program options dry-run offline; do
+    # shellcheck source=/dev/null
+    . "$here/$room.sh"
+  done
   source=${here%/installers}
+  options_parse "$@"
+  need_libc
+  if [ -n "$option_dry_run" ]; then
+    dry_run
+    return
+  fi
+  need_root "$here/install.sh" "$@"
   umask 022
-  need_packages
   # What fails or is interrupted leaves nothing but what was there before.
-  trap program_settle EXIT
+  trap install_end EXIT
   trap 'exit 1' HUP INT TERM
   program_settle
+  if [ -n "$option_offline" ]; then offline_open "$option_offline"; fi
+  offline_check
+  need_packages
   # An install that changes nothing of what the daemon runs restarts nothing.
-  set -- "$@" --same-program
+  set -- --same-program
   if [ "$source" = "$TARGET" ] || program_same "$source" "$PROGRAM_PARTS"; then
     echo "program     $TARGET is up to date"
   else
     if ! program_same "$source" "$DAEMON_PARTS"; then set --; fi
-    program_stage "$source"
+    echo "program     copying to $TARGET"
+    program_stage "$source" "$TARGET.new"
     program_swap
   fi
+  if [ -n "$option_policy" ]; then set -- "$@" --policy "$option_policy"; fi
+  if [ -n "$option_chain" ]; then set -- "$@" --chain "$option_chain"; fi
+  for url in $option_rpc; do set -- "$@" --rpc "$url"; done
   node=$(node_of "$TARGET")
   # From here on it is the second half that hears of an interruption, and takes everything back.
   trap '' HUP INT TERM
   "$node" --disable-warning=ExperimentalWarning "$TARGET/installers/install.ts" "$@"
   program_proven
+}
+
+install_end() {
+  program_settle
+  offline_close
 }
 
 main "$@"

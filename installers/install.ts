@@ -3,8 +3,9 @@
  * configuration, CA and trust, fence, service, and one captured call as proof. Idempotent. What fails, or is
  * interrupted, is taken back.
  */
+import { parseArgs } from 'node:util'
 import { AnchorError, messageOf } from '../daemon/base/errors.ts'
-import { installation } from './install-steps.ts'
+import { type InstallOptions, installation } from './install-steps.ts'
 import { type OpenManifest, openManifest } from './manifest.ts'
 import { type TakenBack, takeSteps } from './step.ts'
 import { undo } from './undo.ts'
@@ -21,16 +22,31 @@ function describe({ what, error }: TakenBack): string {
   return error === undefined ? `  ${name}` : `  ${name}: FAILED: ${error}`
 }
 
+/** install.sh has checked them: what it doesn't know doesn't come here. */
+function readOptions(argv: readonly string[]): Omit<InstallOptions, 'signal'> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      // It compared the trees.
+      'same-program': { type: 'boolean' },
+      policy: { type: 'string' },
+      chain: { type: 'string' },
+      rpc: { type: 'string', multiple: true },
+    },
+  })
+  const chain = values.chain === undefined ? undefined : { name: values.chain, rpc: values.rpc ?? [] }
+  return { programChanged: !values['same-program'], settings: { policy: values.policy, chain } }
+}
+
 async function install(manifest: OpenManifest): Promise<boolean> {
   const interruption = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => interruption.abort())
   }
   const { signal } = interruption
-  // Told by install.sh, which compared the trees.
-  const programChanged = !process.argv.includes('--same-program')
+  const options = readOptions(process.argv.slice(2))
   const before = [...manifest.steps]
-  const steps = installation(manifest, { programChanged, signal })
+  const steps = installation(manifest, { ...options, signal })
   const takenBack = await takeSteps(steps.steps, {
     manifest,
     undo: steps.undo,

@@ -11,13 +11,35 @@ prepare_fail() {
   exit 1
 }
 
-# need_root SCRIPT [ARGUMENT…]: runs the calling script again under sudo where it isn't root.
+# need_root SCRIPT [ARGUMENT…]: runs the calling script again under sudo where it isn't root. What says how the
+# networks are reached goes along, which sudo would leave behind.
 need_root() {
   if [ "$(id -u)" = 0 ]; then return; fi
   if ! command -v sudo >/dev/null 2>&1; then
     prepare_fail "this needs root, and there is no sudo here" "Run it again as root: su -c '$*'"
   fi
-  exec sudo -- /bin/sh "$@"
+  set -- /bin/sh "$@"
+  for prepare_name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY NODE_EXTRA_CA_CERTS \
+    npm_config_registry npm_config_cache npm_config_offline npm_config_userconfig; do
+    eval "prepare_value=\${$prepare_name:-}"
+    # npm's settings are those of who runs this, not root's.
+    if [ "$prepare_name" = npm_config_userconfig ] && [ -f "${HOME:-}/.npmrc" ]; then
+      prepare_value=${prepare_value:-$HOME/.npmrc}
+    fi
+    # shellcheck disable=SC2154 # prepare_value comes by eval
+    if [ -n "$prepare_value" ]; then set -- "$prepare_name=$prepare_value" "$@"; fi
+  done
+  exec sudo -- env "$@"
+}
+
+# need_libc: the pinned Node is linked against glibc.
+need_libc() {
+  for prepare_loader in /lib/ld-musl-*; do
+    if [ -e "$prepare_loader" ] && [ ! -e /lib64/ld-linux-x86-64.so.2 ] && [ ! -e /lib/ld-linux-aarch64.so.1 ]; then
+      prepare_fail "this system's C library is musl, and the gateway's Node needs glibc 2.28 or later" \
+        "The gateway does not run on Alpine yet; nothing was changed. Capture its traffic on a machine with glibc."
+    fi
+  done
 }
 
 # The program that tells whether a Debian package's work can be done, whatever the distribution.
@@ -26,7 +48,6 @@ prepare_program_of() {
     nftables) echo nft ;;
     iproute2) echo ip ;;
     util-linux) echo nsenter ;;
-    ca-certificates) echo update-ca-certificates ;;
     procps) echo ps ;;
     dropbear-bin) echo dropbear ;;
     openssh-client) echo ssh ;;
@@ -44,31 +65,87 @@ prepare_program_of() {
 prepare_has() {
   case $1 in
     python3-*) [ -d "/usr/lib/python3/dist-packages/${1#python3-}" ] ;;
+    # Debian, Alpine and SUSE have the first, RHEL and Arch the second.
+    ca-certificates) command -v update-ca-certificates >/dev/null 2>&1 || command -v update-ca-trust >/dev/null 2>&1 ;;
     *) command -v "$(prepare_program_of "$1")" >/dev/null 2>&1 ;;
   esac
 }
 
-# need_packages [PACKAGE…]: installs, with apt-get, what isn't there. Without arguments: what the product needs.
-need_packages() {
-  if [ $# -eq 0 ]; then set -- nftables iproute2 util-linux ca-certificates openssl curl; fi
-  prepare_missing=
-  for prepare_package in "$@"; do
-    if ! prepare_has "$prepare_package"; then
-      prepare_missing="$prepare_missing $prepare_package"
+# prepare_manager: this system's package manager, or nothing.
+prepare_manager() {
+  for prepare_name in apt-get dnf zypper pacman apk; do
+    if command -v "$prepare_name" >/dev/null 2>&1; then
+      echo "$prepare_name"
+      return
     fi
   done
-  if [ -z "$prepare_missing" ]; then return; fi
-  if ! command -v apt-get >/dev/null 2>&1; then
-    prepare_fail "not installed:$prepare_missing" \
-      "There is no apt-get here: install these with this system's own package manager and run it again."
-  fi
-  echo "packages    installing$prepare_missing" >&2
+}
+
+# prepare_package_for MANAGER PACKAGE: what a Debian package is called there.
+prepare_package_for() {
+  case $1:$2 in
+    dnf:iproute2) echo iproute ;;
+    dnf:g++ | zypper:g++) echo gcc-c++ ;;
+    dnf:libpcap-dev | zypper:libpcap-dev) echo libpcap-devel ;;
+    zypper:npm) echo npm-default ;;
+    pacman:g++) echo gcc ;;
+    pacman:python3) echo python ;;
+    pacman:libpcap-dev) echo libpcap ;;
+    *) echo "$2" ;;
+  esac
+}
+
+# prepare_install MANAGER PACKAGE…: asks nothing, installs, and says only what goes wrong.
+prepare_install() {
+  prepare_with=$1
+  shift
+  case $prepare_with in
+    apt-get)
+      DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"
+      ;;
+    dnf) dnf --quiet --assumeyes --setopt=install_weak_deps=False install "$@" ;;
+    zypper) zypper --quiet --non-interactive install --no-recommends "$@" ;;
+    # Never --sync --refresh alone: Arch supports whole upgrades only, so what is known is what is installed.
+    pacman) pacman --sync --needed --noconfirm --quiet "$@" ;;
+    apk) apk add --quiet --no-progress "$@" ;;
+  esac >/dev/null
+}
+
+# prepare_missing_of PACKAGE…: those that aren't there, by the names that this system's package manager has for them.
+prepare_missing_of() {
+  prepare_missing=
+  prepare_with=$(prepare_manager)
+  for prepare_package in "$@"; do
+    if ! prepare_has "$prepare_package"; then
+      prepare_missing="$prepare_missing $(prepare_package_for "$prepare_with" "$prepare_package")"
+    fi
+  done
+  echo "${prepare_missing# }"
+}
+
+# What the product needs of any system; npm and what builds its native packages are asked for where they are used.
+PRODUCT_PACKAGES='nftables iproute2 util-linux ca-certificates openssl curl'
+
+# need_packages [PACKAGE…]: installs what isn't there. Without arguments: what the product needs.
+need_packages() {
   # shellcheck disable=SC2086 # the names are words
-  if ! {
-    DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
-      DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $prepare_missing
-  } >/dev/null; then
-    prepare_fail "apt-get could not install:$prepare_missing" "See its message above; it needs the network."
+  if [ $# -eq 0 ]; then set -- $PRODUCT_PACKAGES; fi
+  prepare_missing=$(prepare_missing_of "$@")
+  if [ -z "$prepare_missing" ]; then return; fi
+  if [ -n "${PREPARE_OFFLINE:-}" ]; then
+    offline_packages "$prepare_missing"
+    return
+  fi
+  prepare_with=$(prepare_manager)
+  if [ -z "$prepare_with" ]; then
+    prepare_fail "not installed: $prepare_missing" \
+      "No package manager known here (apt-get, dnf, zypper, pacman, apk): install them and run this again."
+  fi
+  echo "packages    installing $prepare_missing" >&2
+  # shellcheck disable=SC2086 # the names are words
+  if ! prepare_install "$prepare_with" $prepare_missing; then
+    prepare_fail "$prepare_with could not install: $prepare_missing" "See its message above; it needs the network."
   fi
 }
 
@@ -164,7 +241,8 @@ need_pkcs11() {
 }
 
 # prepare_native DIRECTORY PACKAGE BINDING PURPOSE LOSS [DEBIAN PACKAGE…]: builds a package that comes as C++ against
-# the tree's own Node. That it can't be built ends nothing.
+# the tree's own Node. That it can't be built ends nothing. Debian's node-gyp links whatever it builds with Debian's
+# libnode, and a second V8 in the process corrupts its memory: an empty library of that name is found before it.
 prepare_native() {
   prepare_addon=$2
   prepare_built=$1/node_modules/$2/build/Release/$3.node
@@ -181,8 +259,11 @@ prepare_native() {
   # In a subshell: what is missing ends it, and not the installation.
   if (
     need_packages g++ make python3 npm "$@"
+    prepare_empty=$(mktemp -d)
+    trap 'rm -rf "$prepare_empty"' EXIT
+    ar rcs "$prepare_empty/libnode.a"
     cd "$prepare_tree" && PATH=${prepare_runtime%/node}:$PATH npm_config_nodedir=${prepare_runtime%/bin/node} \
-      npm rebuild --no-ignore-scripts --foreground-scripts "$prepare_addon"
+      LDFLAGS=-L$prepare_empty npm rebuild --no-ignore-scripts --foreground-scripts "$prepare_addon"
   ) >"$prepare_log" 2>&1 && "$prepare_runtime" -e 'require(process.argv[1])' "$prepare_built" 2>>"$prepare_log"; then
     rm -f "$prepare_log"
     # The compiler's intermediate files are nobody's concern.

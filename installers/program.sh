@@ -32,22 +32,31 @@ program_settle() {
   rm -rf "$TARGET.new" "$TARGET.old"
 }
 
-# program_stage SOURCE: copies the product and its pinned packages beside the installed tree.
+# program_stage SOURCE TREE: copies the product to TREE, with its pinned packages.
 program_stage() {
-  echo "program     copying to $TARGET"
-  mkdir -p "$TARGET.new"
-  chmod 755 "$TARGET.new"
+  mkdir -p "$2"
+  chmod 755 "$2"
+  # A bundle has its packages with it; those of a clone may be anything.
+  program_parts=$PROGRAM_PARTS
+  program_less=node_modules
+  if [ -f "$1/BUNDLE" ]; then
+    program_parts="$PROGRAM_PARTS node_modules"
+    program_less=BUNDLE
+  fi
+  # A pipe tells of its last command only: the first one's failure leaves a mark.
   # shellcheck disable=SC2086 # the parts are words
-  (cd "$1" && tar --exclude=node_modules -cf "$TARGET.new/.parts.tar" $PROGRAM_PARTS)
-  tar --no-same-owner -xf "$TARGET.new/.parts.tar" -C "$TARGET.new"
-  rm "$TARGET.new/.parts.tar"
-  need_node "$TARGET.new"
-  need_modules "$TARGET.new" prod
-  need_pcap "$TARGET.new"
-  need_pkcs11 "$TARGET.new"
+  { (cd "$1" && tar --exclude="$program_less" -cf - $program_parts) || : >"$2/.failed"; } |
+    tar --no-same-owner -xf - -C "$2" || : >"$2/.failed"
+  if [ -e "$2/.failed" ]; then
+    prepare_fail "the program could not be copied to $2" "See tar's message above: it takes 400 MB."
+  fi
+  need_node "$2"
+  need_modules "$2" prod
+  need_pcap "$2"
+  need_pkcs11 "$2"
   # The daemon's children run under accounts of their own and must be able to read the program.
-  chmod -R u=rwX,go=rX "$TARGET.new"
-  chown -R 0:0 "$TARGET.new"
+  chmod -R u=rwX,go=rX "$2"
+  chown -R 0:0 "$2"
 }
 
 # program_swap: the staged tree takes the place of the installed one, which is put aside until this one is proven.

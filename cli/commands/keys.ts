@@ -7,7 +7,7 @@ import { KEY_NAMES, type KeyName } from '../../daemon/vault/key-kinds.ts'
 import { rewrap } from '../../daemon/vault/rewrap.ts'
 import { secretSource } from '../../daemon/vault/secret-source.ts'
 import { PROVIDERS, type ProviderName } from '../../daemon/vault/wrapping-key.ts'
-import { renewUnit } from '../../installers/services.ts'
+import { serviceManager } from '../../installers/services/find.ts'
 import { CaByInstaller, FileUnusable } from '../cli-error.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -112,7 +112,7 @@ export const keys: Register = (program, act) => {
         const { place, config } = await openKeysPlace(options, 'keys rewrap')
         const done = await rewrap(place, to)
         // The unit is handed what the new provider keeps.
-        await renewUnit(config)
+        await serviceManager(config).renew(config)
         if (options.json) printJson(done)
         else {
           print(`sealed by ${done.description}: ${[...done.moved, ...done.stayed].join(', ')}`)

@@ -1,12 +1,12 @@
 /** `agent-anchor records erase ID…`: the content of records goes, the records and their proofs stay. */
-import { createInterface } from 'node:readline/promises'
 import { parseLeaf } from '../../daemon/recorder/index/row.ts'
 import { storedParts } from '../../daemon/recorder/record-parts.ts'
-import { NotConfirmed } from '../cli-error.ts'
 import { print, printJson, type Register } from '../command.ts'
+import { confirm } from '../confirm.ts'
 import { eraseRecords } from '../erase-records.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
+import { progressOf } from '../progress.ts'
 import { table } from '../terminal.ts'
 
 const WORD = 'erase'
@@ -32,12 +32,13 @@ export const recordsErase: Register = (records, act) =>
             return [id, time, provider ?? '-', `${size} bytes`]
           })
           process.stderr.write(`${table(told)}\n`)
-          await confirm()
+          await confirm(WORD)
         }
         const ids = [...new Set(rows.map(({ id }) => id))]
+        const progress = progressOf('erase: packs written anew', { json })
         const result = await eraseRecords(evidence, ids, ({ done, of }) => {
-          if (of > 0) process.stderr.write(`packs written anew: ${done} of ${of}\n`)
-        })
+          if (of > 0) progress.at(BigInt(done), BigInt(of))
+        }).finally(() => progress.clear())
         if (json) printJson(result)
         else {
           for (const { id, why } of result.skipped) print(`${id}: nothing to erase: ${why}`)
@@ -46,12 +47,3 @@ export const recordsErase: Register = (records, act) =>
         return ExitCode.healthy
       }),
     )
-
-/** @throws CliError NOT_CONFIRMED */
-async function confirm(): Promise<void> {
-  if (!process.stdin.isTTY) throw new NotConfirmed(WORD)
-  const asking = createInterface({ input: process.stdin, output: process.stderr })
-  const answer = await asking.question(`This can't be undone. Type "${WORD}" to go on: `)
-  asking.close()
-  if (answer.trim() !== WORD) throw new NotConfirmed(WORD)
-}

@@ -70,6 +70,6 @@ export async function setAsideHealth(chainDirectory: string): Promise<Health | u
     code: 'chain.development-state-damaged',
     severity: 'info',
     title: `the development chain couldn't read its state (${there.mtime.toISOString()}) and started anew`,
-    remedy: `Nothing to do: the newest checkpoint is anchored again. Remove ${file} when you have seen this.`,
+    remedy: `Nothing to do: the newest checkpoint is anchored again. Remove ${file} when you have seen this; the next restart takes this away.`,
   }
 }

@@ -30,6 +30,9 @@ export interface LaneTroubles {
   readonly waitingSince: number | undefined
 }
 
+const CONFLICT_REMEDY =
+  'Only the first is anchored. Keep the ledger as it is, find out with `agent-anchor ledger fsck`, then begin a new log ' +
+  '(another `ledger.origin`).'
 /** At an anchor a minute this is little; who anchors once a day has time. */
 const FEW_ANCHORS = 20n
 /** A chain that starts with the gateway isn't up at once: no state of health before this. */
@@ -51,7 +54,7 @@ export function laneHealth(lane: LaneContext, troubles: LaneTroubles): Health[] 
     )
   }
   if (registration) list.push(...authorizationHealth(lane, registration))
-  if (conflict) add('chain.checkpoint-conflict', 'error', conflict, EQUIVOCATION_REMEDY)
+  if (conflict) add('chain.checkpoint-conflict', 'error', conflict, CONFLICT_REMEDY)
   if (failure && !isSettling(failure, now())) {
     const { code, remedy } = describeFailure(failure.error)
     if (code !== 'chain.equivocation') {
@@ -98,8 +101,8 @@ export function laneHealth(lane: LaneContext, troubles: LaneTroubles): Health[] 
       kind === 'development' ? 'info' : 'error',
       `the chain no longer had ${lostAnchors} anchor(s); the newest checkpoint is anchored again`,
       kind === 'development'
-        ? 'Nothing to do: the development chain started anew.'
-        : 'A deep reorganisation or another chain behind the same endpoint: check `rpc` of this chain.',
+        ? 'Nothing to do: the development chain started anew. The next restart takes this away.'
+        : 'A deep reorganisation or another chain behind the same endpoint: check `rpc` of this chain, then restart the gateway.',
     )
   }
   return list

@@ -2,12 +2,13 @@
  * A chain and its endpoints do what they please; the lane ends with the newest checkpoint final, or says in its
  * health why not, and nothing it ever signs contradicts itself.
  */
-import { rmSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { FACTORY } from '../../daemon/chain-writer/addresses.ts'
 import { anchoredTopics } from '../../daemon/chain-writer/registry.ts'
+import { caused, remedied } from '../lab/health.ts'
 import { type Anvil, emptyDirectory, startAnvil, until } from './chain-anvil.ts'
 import { eventsOf, freshKey, inOrder, LIMITS, rootsSigned, startLane } from './chain-lane.ts'
 import {
@@ -47,9 +48,12 @@ t.test('the chain stops for a minute: nobody waits, health says so, and one anch
     lane.skew(1_000)
     await sleep(20)
   }
-  await has(lane.codes, 'chain.rpc-unreachable')
+  await caused(t, lane.states, 'chain.rpc-unreachable')
+  await caused(t, lane.states, 'chain.behind')
   process.kill(anvil.pid, 'SIGCONT')
   await lane.final(63)
+  await remedied(t, lane.states, 'chain.rpc-unreachable')
+  await remedied(t, lane.states, 'chain.behind')
   t.same(
     (await eventsOf(anvil, lane)).map((event) => Number(event.size)),
     [3, 63],
@@ -87,19 +91,30 @@ t.test('the chain restarts empty: anchored again, and it is an error that anchor
   const directory = emptyDirectory(t)
   const first = await startAnvil(t, directory)
   const endpoint = await honest(first)
-  const lane = await startLane(t, first, { endpoints: [endpoint] })
+  const key = freshKey()
+  const lane = await startLane(t, first, { endpoints: [endpoint], key })
   lane.checkpoint(7)
   await lane.final(7)
   await first.kill('SIGKILL')
   const empty = await startAnvil(t, emptyDirectory(t), first.port)
-  await has(lane.codes, 'chain.unfunded')
+  const { remedy } = await caused(t, lane.states, 'chain.unfunded')
+  t.match(remedy, lane.state().gatewayAddress)
   await empty.call('anvil_setBalance', lane.state().gatewayAddress, '0x8ac7230489e80000')
   lane.checkpoint(8)
   await lane.anchored(8)
+  await remedied(t, lane.states, 'chain.unfunded')
   await empty.call('anvil_mine', '0x50')
   await until('it is final', () => lane.state().anchored?.finality === 'finalized')
   t.match(lane.writer.state().health, [{ code: 'chain.lost-anchors', severity: 'error' }])
+  const lost = await caused(t, lane.states, 'chain.lost-anchors')
+  t.match(lost.remedy, /restart the gateway/)
   await inOrder(t, empty, lane, [endpoint], 8)
+  await lane.stop()
+  const { directory: kept } = lane
+  const again = await startLane(t, empty, { endpoints: [endpoint], key, directory: kept })
+  again.checkpoint(9)
+  await again.anchored(9)
+  await remedied(t, again.states, 'chain.lost-anchors')
 })
 
 t.test('fees rise a hundredfold: replaced with more, then waits under the cap, then goes on', async (t) => {
@@ -148,10 +163,12 @@ t.test('fees rise a hundredfold: replaced with more, then waits under the cap, t
     await mineAt(500n)
     return lane.codes().includes('chain.fees-too-high')
   })
-  t.match(lane.writer.state().health[0], { severity: 'warning', remedy: /Nothing is lost/ })
+  const dear = await caused(t, lane.states, 'chain.fees-too-high')
+  t.match(dear, { severity: 'warning', remedy: /Nothing is lost/ })
   await own.call('evm_setAutomine', true)
   await mineAt(1n)
   await lane.final(9)
+  await remedied(t, lane.states, 'chain.fees-too-high')
   t.same(
     (await eventsOf(own, lane)).map(({ size }) => Number(size)),
     [2, 6, 9],
@@ -173,19 +190,16 @@ t.test('over the day budget: queued, said until when, and anchored when the next
   const { directory } = poor
   const lane = await startLane(t, anvil, { endpoints: [endpoint], key, directory, fees: { maxPerDay } })
   lane.checkpoint(4)
-  await has(lane.codes, 'chain.over-budget')
+  const queued = await caused(t, lane.states, 'chain.over-budget')
   const midnight = new Date((Math.floor(Date.now() / 86_400_000) + 1) * 86_400_000).toISOString()
-  t.match(lane.writer.state().health[0], {
-    severity: 'warning',
-    title: new RegExp(`waits until ${midnight}`),
-  })
+  t.match(queued, { severity: 'warning', title: new RegExp(`waits until ${midnight}`) })
   t.equal(lane.state().funds?.spentToday, spent.toString(), 'what was spent is known after a restart')
   lane.checkpoint(5)
   await sleep(300)
   t.equal(lane.state().anchored?.size, '2')
   lane.skew(86_400_000)
   await lane.anchored(5)
-  await until('health no longer says so', () => !lane.codes().includes('chain.over-budget'))
+  await remedied(t, lane.states, 'chain.over-budget')
   t.ok(BigInt(lane.state().funds!.spentToday) < spent, 'another day, another account')
   await inOrder(t, anvil, lane, [endpoint], 5)
 })
@@ -329,7 +343,7 @@ t.test('a rate limit is kept: left alone as long as it asks, then caught up', as
     return undefined
   }
   lane.checkpoint(3)
-  await has(lane.codes, 'chain.rpc-refused')
+  await caused(t, lane.states, 'chain.rpc-refused')
   const asked = endpoint.asked.length
   await sleep(1_000)
   t.equal(endpoint.asked.length, asked)
@@ -337,6 +351,7 @@ t.test('a rate limit is kept: left alone as long as it asks, then caught up', as
   await until('it asks again', () => endpoint.asked.length > asked)
   endpoint.fault = undefined
   await lane.final(3)
+  await remedied(t, lane.states, 'chain.rpc-refused')
   await inOrder(t, anvil, lane, [endpoint], 3)
 })
 
@@ -350,10 +365,11 @@ t.test(
     const sent = endpoint.sent.length
     endpoint.fault = only(['eth_chainId'], async ({ question }) => answer(question, '0x1'))
     lane.checkpoint(4)
-    await has(lane.codes, 'chain.wrong-chain')
+    await caused(t, lane.states, 'chain.wrong-chain')
     t.equal(endpoint.sent.length, sent)
     endpoint.fault = undefined
     await lane.final(4)
+    await remedied(t, lane.states, 'chain.wrong-chain')
     await inOrder(t, anvil, lane, [endpoint], 4)
   },
 )
@@ -373,7 +389,7 @@ t.test(
     const sent = endpoint.sent.length
     endpoint.fault = lie(3)
     lane.checkpoint(4)
-    await has(lane.codes, 'chain.unconfirmed')
+    await caused(t, lane.states, 'chain.unconfirmed')
     t.equal(endpoint.sent.length, sent, 'not signed for a nonce that nobody expects')
     await until('it goes on saying so, and is believed', () => endpoint.sent.length > sent)
     t.equal(endpoint.sent.at(-1)?.nonce, endpoint.sent[sent - 1]!.nonce + 4)
@@ -382,6 +398,7 @@ t.test(
       lane.checkpoint(size)
       await lane.anchored(size)
     }
+    await remedied(t, lane.states, 'chain.unconfirmed')
     endpoint.fault = lie(-1)
     lane.checkpoint(12)
     await sleep(2 * LIMITS.patienceMs)
@@ -421,11 +438,12 @@ t.test('receipts of transactions that were never mined: the head tells, and it i
   await lane.anchored(2)
   endpoint.fault = inventedReceipt(endpoint)
   lane.checkpoint(4)
-  await has(lane.codes, 'chain.rpc-garbage')
-  t.match(lane.writer.state().health[0], { title: /a receipt for 4 leaves, and the contract there only 2/ })
+  const absurd = await caused(t, lane.states, 'chain.rpc-garbage')
+  t.match(absurd, { title: /a receipt for 4 leaves, and the contract there only 2/ })
   t.equal(lane.state().anchored?.size, '2')
   endpoint.fault = undefined
   await lane.final(4)
+  await remedied(t, lane.states, 'chain.rpc-garbage')
   await inOrder(t, anvil, lane, [endpoint], 4)
 })
 
@@ -472,7 +490,7 @@ t.test(
     await own.call('evm_setAutomine', false)
     lane.skew(120_000)
     lane.checkpoint(3)
-    await has(lane.codes, 'chain.stalled')
+    await caused(t, lane.states, 'chain.stalled')
     const hashes = () => new Set(endpoint.sent.map(({ hash }) => hash)).size
     const before = hashes()
     await sleep(2 * LIMITS.replaceMs)
@@ -480,6 +498,7 @@ t.test(
     await own.call('evm_setAutomine', true)
     await own.call('anvil_mine', '0x1')
     await lane.final(3)
+    await remedied(t, lane.states, 'chain.stalled')
     await inOrder(t, own, lane, [endpoint], 3)
   },
 )
@@ -542,13 +561,13 @@ t.test('one endpoint alone makes nothing final where two are configured', async 
     await lane.anchored(size)
     second.fault = fault
     await anvil.call('anvil_mine', '0x50')
-    await has(lane.codes, 'chain.not-final')
+    await caused(t, lane.states, 'chain.not-final')
     t.not(lane.state().anchored?.finality, 'finalized')
   }
   second.fault = undefined
   lane.skew(301_000)
   await lane.final(size)
-  await until('health no longer says so', () => !lane.codes().includes('chain.not-final'))
+  await remedied(t, lane.states, 'chain.not-final')
   await inOrder(t, anvil, lane, [first, second], size)
 })
 
@@ -581,7 +600,8 @@ t.test('one endpoint alone raises no alarm where two are configured; both do, an
   })
   first.fault = forged
   second.fault = forged
-  await has(lane.codes, 'chain.equivocation')
+  const alarm = await caused(t, lane.states, 'chain.equivocation')
+  t.match(alarm.remedy, /stop the gateway, remove .*lab\.alarm\.json, start it/)
   first.fault = undefined
   second.fault = undefined
   await lane.stop()
@@ -601,6 +621,7 @@ t.test('one endpoint alone raises no alarm where two are configured; both do, an
   const cleared = await startLane(t, anvil, { endpoints: [first, second], key, directory })
   cleared.checkpoint(7)
   await cleared.final(7)
+  await remedied(t, cleared.states, 'chain.equivocation')
   await until('it is healthy', () => cleared.codes().length === 0)
 })
 
@@ -629,8 +650,95 @@ t.test('a ledger that forks after a transaction was signed: the second root is n
   rmSync(join(directory, 'lab.alarm.json'))
   const rolledBack = await startLane(t, anvil, { endpoints: [endpoint], key, directory })
   rolledBack.checkpoint(4)
-  await has(rolledBack.codes, 'chain.ledger-behind')
+  const behind = await caused(t, rolledBack.states, 'chain.ledger-behind')
+  t.match(behind.remedy, /Start a new log \(another `ledger\.origin`\)/)
   await rolledBack.stop()
+  const anew = await startLane(t, anvil, {
+    endpoints: [endpoint],
+    key,
+    directory,
+    origin: 'test.invalid/new',
+  })
+  anew.checkpoint(1)
+  await anew.anchored(1)
+  await remedied(t, anew.states, 'chain.ledger-behind')
+})
+
+t.test("the gateway's account runs low: said before it is empty, and not once it is filled", async (t) => {
+  const endpoint = await honest()
+  const lane = await startLane(t, anvil, { endpoints: [endpoint] })
+  lane.checkpoint(2)
+  await lane.anchored(2)
+  const price = BigInt(lane.state().funds!.lastAnchor!)
+  await anvil.call('anvil_setBalance', lane.state().gatewayAddress, `0x${(price * 5n).toString(16)}`)
+  const low = await caused(t, lane.states, 'chain.low-funds')
+  t.match(low.title, /enough for about 5 anchors/)
+  t.match(low.remedy, /^Send some/)
+  await anvil.call('anvil_setBalance', lane.state().gatewayAddress, `0x${(price * 500n).toString(16)}`)
+  await remedied(t, lane.states, 'chain.low-funds')
+})
+
+t.test(
+  'a contract that refuses, a disk that does, a fault of ours: each says what it is, and passes',
+  async (t) => {
+    const endpoint = await honest()
+    const lane = await startLane(t, anvil, { endpoints: [endpoint] })
+    lane.checkpoint(2)
+    await lane.anchored(2)
+
+    endpoint.fault = only(['eth_estimateGas'], async ({ question }) =>
+      refusal(question, 3, 'execution reverted'),
+    )
+    lane.checkpoint(3)
+    const refused = await caused(t, lane.states, 'chain.reverted')
+    t.match(refused.remedy, /looks at the chain again/)
+    endpoint.fault = undefined
+    await lane.anchored(3)
+    await remedied(t, lane.states, 'chain.reverted')
+
+    // Root writes to any directory, but not into one that is none.
+    renameSync(lane.directory, `${lane.directory}.away`)
+    writeFileSync(lane.directory, '')
+    lane.checkpoint(4)
+    const unwritten = await caused(t, lane.states, 'chain.state')
+    t.match(unwritten.title, 'cannot write')
+    rmSync(lane.directory)
+    renameSync(`${lane.directory}.away`, lane.directory)
+    await lane.anchored(4)
+    await remedied(t, lane.states, 'chain.state')
+
+    lane.breakOurs(true)
+    lane.checkpoint(5)
+    const ours = await caused(t, lane.states, 'chain.failed')
+    t.match(ours.remedy, /report it with this message/)
+    lane.breakOurs(false)
+    await lane.anchored(5)
+    await remedied(t, lane.states, 'chain.failed')
+    await inOrder(t, anvil, lane, [endpoint], 5)
+  },
+)
+
+t.test('an endpoint that keeps failing is named, and not once it answers again', async (t) => {
+  const [bad, good] = [await honest(), await honest()]
+  const lane = await startLane(t, anvil, { endpoints: [bad, good] })
+  lane.checkpoint(1)
+  await lane.anchored(1)
+  bad.fault = cut
+  let size = 1
+  // It rests after each failure: the next look comes when the lane's clock says so.
+  await until('it failed three times', async () => {
+    lane.skew(301_000)
+    lane.checkpoint(++size)
+    await lane.anchored(size)
+    return lane.codes().includes('chain.endpoint-unwell')
+  })
+  const unwell = await caused(t, lane.states, 'chain.endpoint-unwell')
+  t.match(unwell, { title: bad.host, remedy: /tried again by itself/ })
+  bad.fault = undefined
+  lane.skew(301_000)
+  lane.checkpoint(++size)
+  await lane.anchored(size)
+  await remedied(t, lane.states, 'chain.endpoint-unwell')
 })
 
 t.test('everything at once, at random, and then honesty', async (t) => {

@@ -9,6 +9,7 @@ import { httpRpc } from '../../daemon/chain-writer/json-rpc.ts'
 import { readHead } from '../../daemon/chain-writer/on-chain.ts'
 import { type AnchoredEvent, anchoredEvent, anchoredTopics } from '../../daemon/chain-writer/registry.ts'
 import { read } from '../../daemon/chain-writer/values.ts'
+import type { States } from '../lab/health.ts'
 import { type Anvil, emptyDirectory, until } from './chain-anvil.ts'
 import type { RpcProxy } from './rpc-proxy.ts'
 
@@ -36,6 +37,7 @@ const GIVEN = '0x8ac7230489e80000'
 export interface Lane {
   readonly writer: ChainWriter
   readonly state: () => ReturnType<ChainWriter['state']>['chains'][number]
+  readonly states: States
   readonly codes: () => string[]
   readonly directory: string
   /** The clock that the lane is given runs so much ahead. */
@@ -44,6 +46,8 @@ export interface Lane {
   anchored(size: number): Promise<void>
   /** Anchored, mined over, and final by the lane's own word. */
   final(size: number): Promise<void>
+  /** A fault in the gateway's own code, which no error of ours stands for. */
+  breakOurs(broken: boolean): void
   stop(): Promise<void>
 }
 
@@ -66,10 +70,12 @@ export async function startLane(
     readonly fees?: Extract<ChainSpec, { kind: 'rpc' }>['fees']
     readonly limits?: Partial<typeof LIMITS>
     readonly funded?: boolean
+    readonly origin?: string
   },
 ): Promise<Lane> {
   const directory = options.directory ?? join(emptyDirectory(t), 'chain')
   let ahead = 0
+  let broken = false
   const data = ChainWriterData.parse({
     chains: [
       {
@@ -83,7 +89,7 @@ export async function startLane(
     ],
     key: options.key ?? freshKey(),
     stateDir: directory,
-    origin: 'test.invalid/log',
+    origin: options.origin ?? 'test.invalid/log',
     verifierKey: VERIFIER_KEY,
     anchoring: { maxDelayMs: 100, maxLeaves: 1000 },
   })
@@ -91,7 +97,16 @@ export async function startLane(
     data,
     changed: () => {},
     limits: { ...LIMITS, ...options.limits },
-    rpc: (url, signal) => httpRpc(url, { signal, timeoutMs: TIMEOUT_MS }),
+    rpc: (url, signal) => {
+      const rpc = httpRpc(url, { signal, timeoutMs: TIMEOUT_MS })
+      return {
+        host: rpc.host,
+        call: async (method, params) => {
+          if (broken) throw new TypeError('undefined is not a function')
+          return rpc.call(method, params)
+        },
+      }
+    },
     now: () => Date.now() + ahead,
   })
   t.teardown(() => writer.stop())
@@ -101,6 +116,7 @@ export async function startLane(
     writer,
     state,
     directory,
+    states: () => writer.state().health,
     codes: () => writer.state().health.map(({ code }) => code),
     skew: (ms) => {
       ahead += ms
@@ -115,6 +131,9 @@ export async function startLane(
       await lane.anchored(size)
       await anvil.call('anvil_mine', '0x50')
       await until(`${size} leaves are final`, () => state().anchored?.finality === 'finalized')
+    },
+    breakOurs: (now) => {
+      broken = now
     },
     stop: () => writer.stop(),
   }

@@ -22,6 +22,7 @@ import { httpRpc, type Rpc } from '../../daemon/chain-writer/json-rpc.ts'
 import { readAnchoredEvent, readHead } from '../../daemon/chain-writer/on-chain.ts'
 import { anchoredTopics } from '../../daemon/chain-writer/registry.ts'
 import { nodeHash, rootOf } from '../../daemon/ledger/merkle.ts'
+import { caused, remedied } from '../lab/health.ts'
 import { type Anvil, emptyDirectory, freePort, startAnvil, until } from './chain-anvil.ts'
 
 t.setTimeout(240_000)
@@ -43,17 +44,18 @@ interface Setup {
   readonly rpc?: (url: string, signal: AbortSignal) => Rpc
   readonly policy?: 'head' | 'consistent'
   readonly maxBlocks?: number
+  readonly origin?: string
 }
 
 async function start(
   t: Test,
-  { chain, stateDir, rpc, policy = 'head', maxBlocks = 1000 }: Setup,
+  { chain, stateDir, rpc, policy = 'head', maxBlocks = 1000, origin = 'test.invalid/log' }: Setup,
 ): Promise<ChainWriter> {
   const data = ChainWriterData.parse({
     chains: [{ ...chain, policy }],
     key,
     stateDir,
-    origin: 'test.invalid/log',
+    origin,
     verifierKey,
     anchoring,
   })
@@ -75,6 +77,7 @@ const development = (port: number): ChainSpec => ({
 })
 const only = (writer: ChainWriter) => writer.state().chains[0]!
 const codes = (writer: ChainWriter) => writer.state().health.map(({ code }) => code)
+const states = (writer: ChainWriter) => () => writer.state().health
 const anchoredAt = (writer: ChainWriter, size: number) =>
   until(
     `${size} leaves are anchored`,
@@ -404,6 +407,12 @@ t.test('a state file torn by a kill is set aside, and the chain starts anew', as
   after.checkpoint(checkpointOf(6))
   await anchoredAt(after, 6)
   t.match(codes(after), ['chain.development-state-damaged', 'chain.lost-anchors'])
+  const { remedy } = await caused(t, states(after), 'chain.development-state-damaged')
+  t.match(remedy, `Remove ${file}.damaged`)
+  rmSync(`${file}.damaged`)
+  await after.stop()
+  const seen = await start(t, { chain: development(back.port), stateDir: directory })
+  await remedied(t, states(seen), 'chain.development-state-damaged')
 })
 
 t.test('a development chain that has grown long starts over before it fills the memory', async (t) => {
@@ -492,10 +501,20 @@ t.test('a configured address without our contract gets nothing', async (t) => {
     rpc: [anvil.url],
     contract,
   }
-  const writer = await start(t, { chain, stateDir: join(anvil.directory, 'chain') })
+  const stateDir = join(anvil.directory, 'chain')
+  const writer = await start(t, { chain, stateDir })
   writer.checkpoint(checkpointOf(5))
-  await until('health says so', () => codes(writer).includes('chain.wrong-contract'))
-  t.equal(await nonceOf(anvil, only(writer).gatewayAddress), 0)
+  const { remedy } = await caused(t, states(writer), 'chain.wrong-contract')
+  t.match(remedy, 'leave it out to have one deployed')
+  const { gatewayAddress } = only(writer)
+  t.equal(await nonceOf(anvil, gatewayAddress), 0)
+  await writer.stop()
+  await anvil.call('anvil_setBalance', gatewayAddress, '0xde0b6b3a7640000')
+  const { contract: _, ...corrected } = chain
+  const after = await start(t, { chain: corrected, stateDir })
+  after.checkpoint(checkpointOf(5))
+  await anchoredAt(after, 5)
+  await remedied(t, states(after), 'chain.wrong-contract')
 })
 
 t.test('another root for one size on the chain is an alarm that no restart clears', async (t) => {
@@ -539,8 +558,17 @@ t.test('a ledger that gives two roots for one size is never anchored with the se
   writer.checkpoint(checkpointOf(5))
   writer.checkpoint(checkpointOf(5, rootFor(6)))
   await anchoredAt(writer, 5)
-  t.ok(codes(writer).includes('chain.checkpoint-conflict'))
+  const { remedy } = await caused(t, states(writer), 'chain.checkpoint-conflict')
+  t.match(remedy, /begin a new log \(another `ledger\.origin`\)/)
   t.equal(only(writer).anchored?.root, rootFor(5))
+  await writer.stop()
+  const anew = await start(t, {
+    ...{ chain: development(anvil.port), stateDir: join(anvil.directory, 'new') },
+    origin: 'test.invalid/new',
+  })
+  anew.checkpoint(checkpointOf(1))
+  await anchoredAt(anew, 1)
+  await remedied(t, states(anew), 'chain.checkpoint-conflict')
 })
 
 t.test('CONSISTENT: waits for the proof, uses it, and raises the alarm at one that is wrong', async (t) => {
@@ -557,11 +585,12 @@ t.test('CONSISTENT: waits for the proof, uses it, and raises the alarm at one th
   writer.checkpoint(checkpointOf(3, root(3)))
   await anchoredAt(writer, 3)
   writer.checkpoint(checkpointOf(4, root(4)))
-  await until('health says so', () => codes(writer).includes('chain.no-consistency-proof'))
+  await caused(t, states(writer), 'chain.no-consistency-proof')
   // RFC 9162 section 2.1.5: from 3 to 5 leaves.
   const proof = [c, d, nodeHash(a, b), e].map((hash) => hash.toString('hex'))
   writer.checkpoint(checkpointOf(5, root(5)), { from: 3n, proof })
   await anchoredAt(writer, 5)
+  await remedied(t, states(writer), 'chain.no-consistency-proof')
   t.same(codes(writer), [])
   writer.checkpoint(checkpointOf(6), { from: 5n, proof })
   await until('the alarm is raised', () => codes(writer).includes('chain.equivocation'))

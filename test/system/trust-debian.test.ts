@@ -28,7 +28,7 @@ import t from 'tap'
 import { createAuthority, issueLeaf } from '../../ca/authority.ts'
 import { distinguishedName, extension, signCertificate } from '../../ca/certificate.ts'
 import { clientEnvironment } from '../../ca/client-environment.ts'
-import { etcEnvironmentSink } from '../../ca/etc-environment.ts'
+import { etcEnvironmentSink } from '../../ca/environment-sinks/etc-environment.ts'
 import { systemBundlePath, systemRootsWithout } from '../../ca/system-roots.ts'
 import { debianTrustStore } from '../../ca/trust-stores/debian.ts'
 

@@ -1,8 +1,10 @@
 /**
- * /etc/profile.d/agent-anchor-gateway.sh, which POSIX login shells read (`sudo -i` among them, which skips
- * /etc/environment). A variable that is set already, even to nothing, is the user's and stays.
+ * /etc/profile.d/agent-anchor-gateway.sh, which POSIX login shells read, also where there is no PAM to read
+ * /etc/environment. A variable that is set already, even to nothing, is the user's and stays.
  */
-import type { ClientVariable, EnvironmentSink } from './client-environment.ts'
+import type { ClientVariable } from '../client-environment.ts'
+import { PURPOSE } from './assignments.ts'
+import type { EnvironmentSink } from './environment-sink.ts'
 import { markedFileSink } from './marked-file.ts'
 
 export function profileSink(options: {
@@ -11,15 +13,18 @@ export function profileSink(options: {
 }): EnvironmentSink {
   return markedFileSink({
     name: 'profile-d',
+    reaches: 'login shells',
     path: '/etc/profile.d/agent-anchor-gateway.sh',
     root: options.root,
-    render: () => ({ kept: [], lines: script(options.variables) }),
+    render: () => ({ kept: [], lines: posixScript(options.variables) }),
   })
 }
 
-function script(variables: readonly ClientVariable[]): string[] {
+/** For any shell of POSIX's kind. */
+export function posixScript(variables: readonly ClientVariable[]): string[] {
   return [
-    "# So that programs with roots of their own trust this machine's LLM gateway. What is set stays.",
+    PURPOSE,
+    '# What is set stays.',
     ...variables.map(({ name, value }) => {
       // A variable that points at a file which is gone would break curl, git and requests.
       const usable = value.startsWith('/') ? ` && [ -r '${value}' ]` : ''
