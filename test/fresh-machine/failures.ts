@@ -82,10 +82,10 @@ export const FAILURES: readonly Failure[] = [
   },
   {
     step: 'proof',
-    cause: "the machine's own firewall refuses the canary's address",
-    make: "nft 'table inet own { chain out { type filter hook output priority -400; ip daddr 192.0.2.0/30 reject with tcp reset; }; }'",
-    mend: 'nft delete table inet own',
-    says: /curl/,
+    cause: 'there is no account nobody, as whom the call is made',
+    make: "sed -i.away '/^nobody:/d' /etc/passwd",
+    mend: 'mv /etc/passwd.away /etc/passwd',
+    says: /getent passwd nobody/,
   },
   {
     step: 'fence',
