@@ -89,7 +89,7 @@ export async function readLiveState(config: Config): Promise<LiveState> {
   return {
     supervisor,
     ...(recorder === undefined ? {} : { recorder }),
-    health: [...supervisorHealth(supervisor), ...(recorder?.health ?? [RECORDER_SILENT])],
+    health: [...supervisorHealth(supervisor), ...(recorder?.health ?? [recorderSilent(supervisor)])],
   }
 }
 
@@ -100,11 +100,14 @@ const NOT_RUNNING: Health = {
   remedy: 'Start it: systemctl start agent-anchor, or `agent-anchor daemon` where there is no systemd.',
 }
 
-const RECORDER_SILENT: Health = {
-  code: 'recorder.silent',
-  severity: 'error',
-  title: 'The recorder does not answer: governed calls are refused with 503',
-  remedy: 'It is started again by itself; if this stays, read the log (agent-anchor.log in logDir).',
+function recorderSilent({ children }: SupervisorState): Health {
+  const pid = children.find(({ name }) => name === 'recorder')?.pid
+  return {
+    code: 'recorder.silent',
+    severity: 'error',
+    title: 'The recorder does not answer: governed calls are refused with 503',
+    remedy: `One that died is started again by itself; one that hangs is not: end it${pid === undefined ? '' : ` (kill -9 ${pid})`}. If this stays, read the log (agent-anchor.log in logDir).`,
+  }
 }
 
 const WITHOUT_WHICH_IT_CAPTURES = new Set<ChildName>([
@@ -148,7 +151,8 @@ export function supervisorHealth(state: SupervisorState): Health[] {
       code: 'enforcement.addresses',
       severity: 'warning',
       title: 'No address of an LLM provider is known: only ports 80 and 443 are captured',
-      remedy: 'Check that this machine resolves names: getent hosts api.openai.com',
+      remedy:
+        'Check that this machine resolves names (getent hosts api.openai.com). They are looked up again every five minutes, and when the gateway is restarted.',
     })
   }
   if (!enforcement.watched) {
