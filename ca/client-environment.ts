@@ -25,24 +25,6 @@ export interface KeptVariable {
   readonly remedy: string
 }
 
-/**
- * - `set`: the sink holds our current values (but for those that the user keeps)
- * - `absent`: nothing of ours
- * - `stale`: values of ours that are no longer the current ones; `install` mends it
- */
-export interface EnvironmentCheck {
-  readonly state: 'set' | 'absent' | 'stale'
-  readonly kept: readonly KeptVariable[]
-}
-
-/** One machine-wide place for variables. Both changes are idempotent; uninstall restores it byte for byte. */
-export interface EnvironmentSink {
-  readonly name: string
-  check(): Promise<EnvironmentCheck>
-  install(): Promise<EnvironmentCheck>
-  uninstall(): Promise<void>
-}
-
 /** Nothing that a shell, PAM or systemd would expand, split or end a value at. */
 const SAFE_VALUE = /^[A-Za-z0-9_./,:=+-]+$/
 

@@ -20,6 +20,8 @@ export interface LeafCacheOptions<Leaf> {
 
 interface Entry<Leaf> {
   issued?: Issued<Leaf>
+  /** A renewal made it live no longer: it ends with its authority. */
+  last?: boolean
   pending?: Promise<Leaf>
 }
 
@@ -58,7 +60,7 @@ export class LeafCache<Leaf> {
     const left = entry.issued.notAfter.getTime() - now
     // Not valid yet: it was issued by a clock that has been set back since, and no client would take it.
     if (left <= 0 || now < entry.issued.notBefore.getTime()) return this.#renew(name, entry)
-    if (left < this.#renewBeforeMs) this.#renew(name, entry).catch(() => {})
+    if (left < this.#renewBeforeMs && !entry.last) this.#renew(name, entry).catch(() => {})
     return Promise.resolve(entry.issued.leaf)
   }
 
@@ -85,6 +87,7 @@ export class LeafCache<Leaf> {
   async #ask(name: string, entry: Entry<Leaf>): Promise<Leaf> {
     try {
       const issued = await this.#issue(name)
+      entry.last = entry.issued !== undefined && issued.notAfter <= entry.issued.notAfter
       entry.issued = issued
       return issued.leaf
     } catch (error) {

@@ -6,6 +6,7 @@
 
 import { X509Certificate } from 'node:crypto'
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { isAuthorityOfGateway } from './authority-name.ts'
 import { CaError } from './ca-error.ts'
 
 /** Where distributions keep the bundle they regenerate: the list of Go's crypto/x509/root_linux.go. */
@@ -39,14 +40,17 @@ export function systemBundlePath(root = ''): string {
 }
 
 /**
- * The certificates of the operating system's bundle as PEM, without doubles, without what doesn't parse,
- * and without any that holds the public key of `certificatePem`.
+ * The certificates of the operating system's bundle as PEM, without doubles, without what doesn't parse, and without our
+ * own: those that hold the public key of one of `certificates`, and what a gateway left there, which has its name.
  * @throws CaError `no-system-bundle`, `system-bundle-unusable`, `certificate-unsuitable`
  */
-export function systemRootsWithout(certificatePem: string, options: { bundlePath?: string } = {}): string[] {
+export function systemRootsWithout(
+  certificates: readonly string[],
+  options: { bundlePath?: string } = {},
+): string[] {
   const path = options.bundlePath ?? systemBundlePath()
-  const ours = parseCertificate(certificatePem)?.publicKey
-  if (ours === undefined) {
+  const ours = certificates.map((pem) => parseCertificate(pem)?.publicKey)
+  if (!ours.every((key) => key !== undefined)) {
     throw new CaError(
       'certificate-unsuitable',
       "the gateway's own certificate doesn't parse, so it can't be told from the system's roots",
@@ -56,7 +60,8 @@ export function systemRootsWithout(certificatePem: string, options: { bundlePath
   const roots = new Map<string, string>()
   for (const block of certificateBlocks(readBundle(path))) {
     const certificate = parseCertificate(block)
-    if (certificate === undefined || certificate.publicKey.equals(ours)) continue
+    if (certificate === undefined || isAuthorityOfGateway(certificate)) continue
+    if (ours.some((key) => certificate.publicKey.equals(key))) continue
     roots.set(certificate.fingerprint256, certificate.toString())
   }
   if (roots.size > 0) return [...roots.values()]

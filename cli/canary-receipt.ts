@@ -9,7 +9,7 @@ import { askConfiguredChains } from './ask-chain.ts'
 import { print } from './command.ts'
 import { type Evidence, openEvidence } from './evidence.ts'
 import { readLiveState } from './live-state.ts'
-import { statusText } from './status-text.ts'
+import { statusText } from './status/text.ts'
 import { verifyRecord } from './verification.ts'
 
 /** A checkpoint is signed within a second; a young log is anchored soon, an older one when it is due. */

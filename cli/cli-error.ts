@@ -6,6 +6,7 @@ type CliErrorCode =
   | 'NO_EVIDENCE'
   | 'NO_VERIFIER_KEY'
   | 'NO_ENDPOINT'
+  | 'NO_LOG'
   | 'FILE_UNUSABLE'
   | 'NO_EXCHANGE'
   | 'NOT_CONFIRMED'
@@ -15,7 +16,7 @@ type CliErrorCode =
   | 'BAD_SIGNATURE'
   | 'ERASURE_FAILED'
   | 'WRONG_DESCRIPTOR'
-  | 'CA_BY_INSTALLER'
+  | 'NO_AUTHORITY'
 
 class CliError extends AnchorError<CliErrorCode> {}
 
@@ -35,6 +36,16 @@ export class NoEvidence extends CliError {
       'NO_EVIDENCE',
       `no gateway has recorded anything in ${stateDir}`,
       'Run installers/install.sh, or name the configuration in use with --config.',
+    )
+  }
+}
+
+export class NoLog extends CliError {
+  constructor(directory: string) {
+    super(
+      'NO_LOG',
+      `no gateway has written a log in ${directory}`,
+      'Start it: systemctl start agent-anchor, or agent-anchor daemon; or name the configuration in use with --config.',
     )
   }
 }
@@ -72,13 +83,13 @@ export class FileUnusable extends CliError {
   }
 }
 
-export class CaByInstaller extends CliError {
-  constructor() {
+export class NoAuthority extends CliError {
+  constructor(file: string, cause: unknown) {
     super(
-      'CA_BY_INSTALLER',
-      'a new CA has to be trusted by every client of this machine, which this command does not see to',
-      'To have a new one: stop the gateway, move ca/ and keys/ca.sealed out of its state directory, and run ' +
-        'installers/install.sh: it makes a CA, installs it and starts the gateway. Agents that run must be started again.',
+      'NO_AUTHORITY',
+      `there is no CA of a gateway here (${file} can't be read: ${messageOf(cause)})`,
+      'Run installers/install.sh, or name the configuration in use with --config.',
+      cause,
     )
   }
 }

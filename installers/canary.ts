@@ -4,9 +4,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import type { Authority } from '../ca/authority.ts'
 import { printCanaryReceipt } from '../cli/canary-receipt.ts'
 import type { Config } from '../daemon/config/config.ts'
-import type { StoredAuthority } from '../daemon/supervisor/authority-store.ts'
 import {
   CANARY_ADDRESS,
   CANARY_GATEWAY,
@@ -27,7 +27,7 @@ const PEER = 'aa-canary-peer'
  * @param uid who calls; nobody where absent
  * @throws InstallError CANARY_FAILED with curl's own words
  */
-export async function callCanary(authority: StoredAuthority, uid?: number): Promise<string> {
+export async function callCanary(authorities: readonly Authority[], uid?: number): Promise<string> {
   await removeNamespace()
   let provider: ChildProcess | undefined
   try {
@@ -42,7 +42,7 @@ export async function callCanary(authority: StoredAuthority, uid?: number): Prom
     ]) {
       await run('ip', '-netns', NAMESPACE, ...command)
     }
-    provider = await startProvider(authority)
+    provider = await startProvider(authorities)
     return await call(uid)
   } finally {
     provider?.kill('SIGKILL')
@@ -51,7 +51,7 @@ export async function callCanary(authority: StoredAuthority, uid?: number): Prom
 }
 
 /** The provider makes its key itself, says the public half, gets a leaf of our CA for the canary's name. */
-async function startProvider(authority: StoredAuthority): Promise<ChildProcess> {
+async function startProvider(authorities: readonly Authority[]): Promise<ChildProcess> {
   const child = spawn(
     'ip',
     [
@@ -71,7 +71,7 @@ async function startProvider(authority: StoredAuthority): Promise<ChildProcess> 
     if (done) throw new InstallError('CANARY_FAILED', 'the canary provider ended', 'Run the installer again.')
     return value
   }
-  const chain = await leafService(authority)(CANARY_NAME, Buffer.from(await next(), 'base64'))
+  const chain = await leafService(authorities)(CANARY_NAME, Buffer.from(await next(), 'base64'))
   child.stdin.write(`${JSON.stringify(chain)}\n`)
   await next()
   return child
@@ -120,9 +120,9 @@ async function removeNamespace(): Promise<void> {
 }
 
 /** Makes the call, then prints the verified receipt of its record and `status`, with the command's own words. */
-export async function proveCapture(config: Config, authority: StoredAuthority): Promise<void> {
+export async function proveCapture(config: Config, authorities: readonly Authority[]): Promise<void> {
   const before = Date.now()
-  await callCanary(authority)
+  await callCanary(authorities)
   process.stdout.write(`\nA call to the canary provider was captured:\n\n`)
   if (await printCanaryReceipt(config, before)) return
   throw new InstallError(

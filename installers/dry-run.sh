@@ -30,7 +30,7 @@ dry_run_packages() {
   echo "packages    ${dry_run_with:-a package manager} would install $dry_run_wanted"
   if [ "$dry_run_with" = apt-get ]; then
     # shellcheck disable=SC2086 # the names are words
-    dry_run_all=$(apt-get -s install --no-install-recommends $dry_run_wanted 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p' | tr '\n' ' ')
+    dry_run_all=$(apt-get -s -o Dir::Log::Planner=/dev/null install --no-install-recommends $dry_run_wanted 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p' | tr '\n' ' ')
     if [ -n "$dry_run_all" ]; then
       echo "            with what these need, as far as apt-get knows now: ${dry_run_all% }" | fold -s -w 118 | sed '2,$s/^/            /'
     fi

@@ -8,6 +8,7 @@ export type InstallErrorCode =
   | 'CANARY_FAILED'
   | 'UNSUPPORTED_TRUST_STORE'
   | 'INTERRUPTED'
+  | 'NO_ACCOUNT_TOOL'
   | 'CONFIGURATION_STANDS'
 
 export class InstallError extends AnchorError<InstallErrorCode> {}

@@ -1,26 +1,29 @@
 /** What installing is: the steps in their order. */
 import { existsSync } from 'node:fs'
 import { lstat, mkdir, readFile, rm, symlink } from 'node:fs/promises'
+import { certificateBlocks } from '../ca/system-roots.ts'
 import { type Config, defaultConfigFile } from '../daemon/config/config.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT } from '../daemon/supervisor/accounts.ts'
+import { askToReload } from '../daemon/supervisor/ask-to-reload.ts'
 import { makeDirectories } from '../daemon/supervisor/directories.ts'
 import { type Identity, openIdentity } from '../daemon/supervisor/identity.ts'
 import { type Layout, layout } from '../daemon/supervisor/layout.ts'
 import { programRoot } from '../daemon/supervisor/program.ts'
 import { loadRules } from '../daemon/supervisor/rules.ts'
-import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
 import { type WantedSettings, writeConfiguration } from './configuration.ts'
+import { installEnvironment } from './environment.ts'
 import { keptFiles } from './kept-files.ts'
 import type { ManifestEntry, OpenManifest } from './manifest.ts'
 import { putProgramBack } from './program-tree.ts'
 import { type Service, service } from './service-step.ts'
-import { reloadUnits, startFenceUnit } from './services.ts'
+import { serviceManager } from './services/find.ts'
 import type { Step } from './step.ts'
-import { environmentSinks, machineTrustStore } from './trust.ts'
+import { machineTrustStores, storesOfOurs } from './trust.ts'
+import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
 
 const LINK = '/usr/local/bin/agent-anchor'
@@ -75,7 +78,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       },
       async undo() {
         await kept.putBack()
-        if (systemdRuns()) await reloadUnits()
+        if (config) await serviceManager(config).reread()
       },
     },
     {
@@ -113,7 +116,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
         await kept.keepDirectory(paths.caDirectory)
         await kept.keepDirectory(paths.keysDirectory)
         certificateBefore = await readFile(paths.caCertificate, 'utf8').catch(() => undefined)
-        identity = await openIdentity(config, paths, loadRules(config), { renewAuthority: true })
+        identity = await openIdentity(config, paths, loadRules(config), { renew: true })
         say('keys', identity.vaultLevel)
       },
     },
@@ -132,27 +135,24 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'trust',
       async do() {
-        const store = machineTrustStore()
-        const wanted = [identity.authority.certificatePem]
-        await manifest.add({ kind: 'trust-store', name: store.name })
-        if ((await store.check(wanted)) !== 'trusted') await store.install(wanted)
-        say('trust', `CA in the ${store.name} store`)
+        const wanted = identity.authority.found.inOrder.map(({ certificatePem }) => certificatePem)
+        const outcomes = await trustEverywhere(await machineTrustStores(), wanted, manifest)
+        for (const [index, line] of outcomes.flatMap(outcomeLines).entries()) {
+          say(index === 0 ? 'trust' : '', line)
+        }
+        await identity.authority.distributed()
       },
       async undo() {
         if (!installed || certificateBefore === undefined) return
-        const store = machineTrustStore()
-        if ((await store.check([certificateBefore])) !== 'trusted') await store.install([certificateBefore])
+        const before = [...certificateBlocks(certificateBefore)]
+        await trustEverywhere(await storesOfOurs(await machineTrustStores(), before), before, manifest)
       },
     },
     {
       name: 'environment',
       async do() {
-        for (const sink of environmentSinks(paths.caCertificate)) {
-          await manifest.add({ kind: 'environment', name: sink.name })
-          const { kept: theirs } = await sink.install()
-          say('environment', sink.name)
-          for (const each of theirs) say('', `${each.name} stays ${each.theirs}: ${each.remedy}`)
-        }
+        const lines = await installEnvironment(manifest, paths.caCertificate)
+        for (const [index, line] of lines.entries()) say(index === 0 ? 'environment' : '', line)
       },
     },
     {
@@ -160,19 +160,18 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       async do() {
         await manifest.add({ kind: 'fence' })
         daemon = service(manifest, config)
-        const lines = await daemon.start(
-          options.programChanged || reconfigured || identity.renewed,
-          options.signal,
-        )
+        const lines = await daemon.start(options.programChanged || reconfigured, options.signal)
+        // One that ran on takes up a successor of the CA without a restart.
+        if (identity.authority.found.rotation) await askToReload(paths.supervisorState)
         for (const [index, line] of lines.entries()) say(index === 0 ? 'service' : '', line)
       },
     },
-    { name: 'proof', do: () => proveCapture(config, identity.authority) },
+    { name: 'proof', do: () => proveCapture(config, identity.authority.found.inOrder) },
     {
       name: 'fence',
       async do() {
         // Last: what it loads is then what the daemon has long raised itself.
-        if (systemdRuns()) await startFenceUnit()
+        await serviceManager(config).startFence()
       },
     },
   ]

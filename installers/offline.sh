@@ -68,6 +68,8 @@ offline_packages() {
       offline_files="$offline_files $offline_file"
     fi
   done
+  # Of a package that dpkg holds to be installed, another file would not help.
+  if [ -z "$offline_files" ]; then prepare_fail "could not install: $1, whose packages are said to be installed" "$offline_by_hand"; fi
   echo "packages    installing $1 from the bundle" >&2
   # shellcheck disable=SC2086 # the paths are words: mktemp made them
   if ! DEBIAN_FRONTEND=noninteractive dpkg --install $offline_files >/dev/null; then

@@ -241,7 +241,8 @@ need_pkcs11() {
 }
 
 # prepare_native DIRECTORY PACKAGE BINDING PURPOSE LOSS [DEBIAN PACKAGE…]: builds a package that comes as C++ against
-# the tree's own Node. That it can't be built ends nothing.
+# the tree's own Node. That it can't be built ends nothing. Debian's node-gyp links whatever it builds with Debian's
+# libnode, and a second V8 in the process corrupts its memory: an empty library of that name is found before it.
 prepare_native() {
   prepare_addon=$2
   prepare_built=$1/node_modules/$2/build/Release/$3.node
@@ -258,8 +259,11 @@ prepare_native() {
   # In a subshell: what is missing ends it, and not the installation.
   if (
     need_packages g++ make python3 npm "$@"
+    prepare_empty=$(mktemp -d)
+    trap 'rm -rf "$prepare_empty"' EXIT
+    ar rcs "$prepare_empty/libnode.a"
     cd "$prepare_tree" && PATH=${prepare_runtime%/node}:$PATH npm_config_nodedir=${prepare_runtime%/bin/node} \
-      npm rebuild --no-ignore-scripts --foreground-scripts "$prepare_addon"
+      LDFLAGS=-L$prepare_empty npm rebuild --no-ignore-scripts --foreground-scripts "$prepare_addon"
   ) >"$prepare_log" 2>&1 && "$prepare_runtime" -e 'require(process.argv[1])' "$prepare_built" 2>>"$prepare_log"; then
     rm -f "$prepare_log"
     # The compiler's intermediate files are nobody's concern.

@@ -43,10 +43,13 @@ program_stage() {
     program_parts="$PROGRAM_PARTS node_modules"
     program_less=BUNDLE
   fi
+  # A pipe tells of its last command only: the first one's failure leaves a mark.
   # shellcheck disable=SC2086 # the parts are words
-  (cd "$1" && tar --exclude="$program_less" -cf "$2/.parts.tar" $program_parts)
-  tar --no-same-owner -xf "$2/.parts.tar" -C "$2"
-  rm "$2/.parts.tar"
+  { (cd "$1" && tar --exclude="$program_less" -cf - $program_parts) || : >"$2/.failed"; } |
+    tar --no-same-owner -xf - -C "$2" || : >"$2/.failed"
+  if [ -e "$2/.failed" ]; then
+    prepare_fail "the program could not be copied to $2" "See tar's message above: it takes 400 MB."
+  fi
   need_node "$2"
   need_modules "$2" prod
   need_pcap "$2"

@@ -2,78 +2,44 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../daemon/config/config.ts'
 import { layout } from '../daemon/supervisor/layout.ts'
-import { systemdRuns } from '../daemon/supervisor/service-manager.ts'
 import { readState } from '../daemon/supervisor/state-file.ts'
 import { InstallError } from './install-error.ts'
 import type { OpenManifest } from './manifest.ts'
-import {
-  enableUnits,
-  installUnit,
-  reloadUnits,
-  startDetached,
-  startService,
-  stopDaemon,
-  stopService,
-  UNITS,
-  unitPath,
-} from './services.ts'
+import { serviceManager } from './services/find.ts'
 
 const START_MS = 90_000
 
 export interface Service {
   /**
    * Starts the daemon, or restarts it where what it runs, or its unit, has changed.
-   * @param changed the program, or the CA: a daemon that runs has the old one
+   * @param changed the program: a daemon that runs is of the old one
    * @returns lines for the administrator
    */
-  start(changed: boolean, signal: AbortSignal): Promise<string[]>
+  start(changed: boolean, signal: AbortSignal): Promise<readonly string[]>
   /** Has the daemon of before run again, from the tree and the units of before, where this one took its place. */
   putBack(): Promise<void>
 }
 
 export function service(manifest: OpenManifest, config: Config): Service {
   const { supervisorState } = layout(config)
+  const manager = serviceManager(config)
   /** Whether one ran before this one took its place; undefined: it was not touched. */
   let ranBefore: boolean | undefined
 
-  async function underSystemd(changed: boolean): Promise<string[]> {
-    let renew = changed
-    for (const name of UNITS) {
-      await manifest.add({ kind: 'unit', name, path: unitPath(name) })
-      renew = (await installUnit(name, config)) || renew
-    }
-    await reloadUnits()
-    await enableUnits()
-    ranBefore = (await readState(supervisorState)) !== undefined
-    await startService(renew ? 'restart' : 'start')
-    return ['agent-anchor.service; the fence is loaded before the network at boot']
-  }
-
   return {
     async start(changed, signal) {
-      let hasEnded = () => false
-      let lines: string[]
-      if (systemdRuns()) lines = await underSystemd(changed)
-      else {
-        await manifest.add({ kind: 'detached', runtimeDir: config.runtimeDir })
-        ranBefore = (await readState(supervisorState)) !== undefined
-        if (ranBefore && changed) await stopDaemon(supervisorState)
-        if (!ranBefore || changed) hasEnded = startDetached()
-        lines = [
-          'no systemd here: started detached. It WILL NOT survive a reboot; start it then with',
-          '`agent-anchor daemon`, from whatever starts services on this machine.',
-        ]
-      }
+      for (const unit of manager.units) await manifest.add({ kind: 'unit', ...unit })
+      if (manager.name === 'none') await manifest.add({ kind: 'detached', runtimeDir: config.runtimeDir })
+      const renewed = await manager.install(config)
+      ranBefore = (await readState(supervisorState)) !== undefined
+      const hasEnded = await manager.start(changed || renewed ? 'restart' : 'start')
       await untilRunning(config, hasEnded, signal)
-      return lines
+      return manager.words
     },
     async putBack() {
       if (ranBefore === undefined) return
-      if (!systemdRuns()) await stopDaemon(supervisorState)
-      else if (!ranBefore) await stopService()
-      if (!ranBefore) return
-      if (systemdRuns()) await startService('restart')
-      else startDetached()
+      if (!ranBefore) return manager.stop()
+      await manager.start('restart')
       await untilRunning(config, () => false)
     },
   }

@@ -1,23 +1,29 @@
 /** The inverse of each entry of the manifest; idempotent, and each independent of the others. */
-import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { readFile, readlink, rm } from 'node:fs/promises'
-import { layout } from '../daemon/supervisor/layout.ts'
+import { readlink, rm, rmdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { removeFence } from '../firewall/fence.ts'
 import { systemNft } from '../firewall/nft.ts'
+import { removeAccount } from './accounts.ts'
+import { environmentSink } from './environment.ts'
+import { fateOf } from './fate.ts'
 import type { ManifestEntry } from './manifest.ts'
-import { run, succeeds } from './run.ts'
-import { removeUnit, stopDaemon } from './services.ts'
-import { environmentSink, trustStore } from './trust.ts'
+import { run } from './run.ts'
+import { stopDaemon } from './services/detached.ts'
+import { removeUnit } from './services/find.ts'
+import { trustStore } from './trust.ts'
+
+/** For calls under way when the gateway goes. */
+const LAST_CALLS_MS = 20_000
 
 /** Undoes one step. @returns 'kept' where it holds evidence or the administrator's own work. */
 export async function undo(step: ManifestEntry, purge: boolean): Promise<'undone' | 'kept'> {
+  const fate = await fateOf(step, purge)
   switch (step.kind) {
     case 'detached':
-      await stopDaemon(layout({ stateDir: '/', runtimeDir: step.runtimeDir }).supervisorState)
+      await stopDaemon(step.runtimeDir, LAST_CALLS_MS)
       return 'undone'
     case 'unit':
-      await removeUnit(step.name)
+      await removeUnit(step)
       return 'undone'
     case 'fence':
       await removeFence(systemNft())
@@ -33,28 +39,23 @@ export async function undo(step: ManifestEntry, purge: boolean): Promise<'undone
       if (target === step.target) await rm(step.path)
       return 'undone'
     }
-    case 'configuration': {
-      const text = await readFile(step.path).catch(() => undefined)
-      if (!text) return 'undone'
-      const untouched = createHash('sha256').update(text).digest('hex') === step.sha256
-      if (!untouched && !purge) return 'kept'
-      await rm(step.path)
+    case 'configuration':
+      if (fate === 'stays') return 'kept'
+      await rm(step.path, { force: true })
+      // The administrator's policies, where nothing else is among them.
+      await rmdir(dirname(step.path)).catch(() => {})
       return 'undone'
-    }
     case 'account':
-      if (await succeeds('getent', 'passwd', step.name)) await run('userdel', step.name)
+      await removeAccount(step.name)
       return 'undone'
     case 'state':
-      if (!existsSync(step.path)) return 'undone'
-      if (purge) {
-        await rm(step.path, { recursive: true })
-        return 'undone'
-      }
+      if (fate === 'goes') await rm(step.path, { recursive: true })
+      if (fate !== 'stays') return 'undone'
       // The accounts go: a later account that gets their uid must not own the evidence.
       await run('chown', '--recursive', '--no-dereference', '0:0', step.path)
       return 'kept'
     case 'host-key':
-      if (existsSync(step.path) && !purge) return 'kept'
+      if (fate === 'stays') return 'kept'
       await rm(step.path, { force: true })
       return 'undone'
     case 'program':

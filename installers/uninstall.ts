@@ -3,8 +3,9 @@
  * and keys stay unless purged: they are evidence.
  */
 import { messageOf } from '../daemon/base/errors.ts'
+import { type Fate, fateOf } from './fate.ts'
 import { InstallError } from './install-error.ts'
-import { MANIFEST_FILE, type ManifestEntry, openManifest } from './manifest.ts'
+import { MANIFEST_FILE, type ManifestEntry, type OpenManifest, openManifest } from './manifest.ts'
 import { undo } from './undo.ts'
 
 /** Services first, so that nothing runs on what is taken away next; accounts and program last. */
@@ -28,23 +29,20 @@ export interface UndoneStep {
   readonly error?: string
 }
 
+/** What an uninstall would do, in its order. @throws InstallError NOT_INSTALLED, MANIFEST_DAMAGED */
+export async function planUninstall(purge: boolean): Promise<{ step: ManifestEntry; fate: Fate }[]> {
+  const steps = inOrder(await openInstalled())
+  return Promise.all(steps.map(async (step) => ({ step, fate: await fateOf(step, purge) })))
+}
+
 /**
- * @throws InstallError NOT_INSTALLED where there is no manifest. A step that fails stays in the manifest and
- * doesn't stop the others.
+ * A step that fails stays in the manifest and doesn't stop the others.
+ * @throws InstallError NOT_INSTALLED where there is no manifest, MANIFEST_DAMAGED
  */
 export async function uninstall(options: { readonly purge: boolean }): Promise<UndoneStep[]> {
-  const manifest = await openManifest()
-  if (manifest.steps.length === 0) {
-    throw new InstallError(
-      'NOT_INSTALLED',
-      `nothing is installed here (no steps in ${MANIFEST_FILE})`,
-      'Nothing to do. A daemon started by hand is stopped with SIGTERM.',
-    )
-  }
-  // Units in reverse of their start: the service before its fence.
-  const steps = [...manifest.steps].reverse().sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))
+  const manifest = await openInstalled()
   const results: UndoneStep[] = []
-  for (const step of steps) {
+  for (const step of inOrder(manifest)) {
     try {
       const result = await undo(step, options.purge)
       // What is kept stays listed, so that a later --purge finds it.
@@ -56,3 +54,17 @@ export async function uninstall(options: { readonly purge: boolean }): Promise<U
   }
   return results
 }
+
+async function openInstalled(): Promise<OpenManifest> {
+  const manifest = await openManifest()
+  if (manifest.steps.length > 0) return manifest
+  throw new InstallError(
+    'NOT_INSTALLED',
+    `nothing is installed here (no steps in ${MANIFEST_FILE})`,
+    'Nothing to do. A daemon started by hand is stopped with SIGTERM.',
+  )
+}
+
+/** Units in reverse of their start: the service before its fence. */
+const inOrder = ({ steps }: OpenManifest): ManifestEntry[] =>
+  [...steps].reverse().sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))

@@ -11,7 +11,12 @@ export type TrustState = 'trusted' | 'absent' | 'stale' | 'unsupported'
  * (PEM) are the authority's one, or two while it is changed for another: the one in use and its successor.
  */
 export interface TrustStore {
+  /** By which the install manifest keeps it. */
   readonly name: string
+  /** What it is, for people. */
+  readonly where: string
+  /** The operating system's own, which most programs read: without it an install has failed. */
+  readonly system: boolean
   check(certificates: readonly string[]): Promise<TrustState>
   /** Puts these in the place of whatever was ours there. */
   install(certificates: readonly string[]): Promise<void>

@@ -1,6 +1,7 @@
 /** How the log stands on each chain, for a terminal; pure. */
-import { chainRows } from '../chain-rows.ts'
-import type { ChainStatus } from '../live-state.ts'
+
+import type { ChainStatus } from '../recorder-status.ts'
+import { chainLines } from '../status/chain-lines.ts'
 import { table } from '../terminal.ts'
 
 export function chainsText(chains: readonly ChainStatus[], now: Date): string {
@@ -25,7 +26,7 @@ function rows(chain: ChainStatus, now: Date): string[][] {
   ]
   return [
     ...found.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-    ...chainRows(chain, now),
+    ...chainLines(chain, now).map((line, i) => [i === 0 ? 'anchor' : '', line]),
     ...(chain.health ?? []).flatMap(({ title, remedy }) => [
       ['state', title],
       ['', remedy],

@@ -7,8 +7,8 @@ import { KEY_NAMES, type KeyName } from '../../daemon/vault/key-kinds.ts'
 import { rewrap } from '../../daemon/vault/rewrap.ts'
 import { secretSource } from '../../daemon/vault/secret-source.ts'
 import { PROVIDERS, type ProviderName } from '../../daemon/vault/wrapping-key.ts'
-import { renewUnit } from '../../installers/services.ts'
-import { CaByInstaller, FileUnusable } from '../cli-error.ts'
+import { serviceManager } from '../../installers/services/find.ts'
+import { FileUnusable } from '../cli-error.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { ExitCode } from '../exit-code.ts'
 import { listKeys, listRows } from '../keys/list.ts'
@@ -16,6 +16,7 @@ import { openKeysPlace } from '../keys/place.ts'
 import { type Rotated, rotate, rotatedText } from '../keys/rotate.ts'
 import { descriptor } from '../secrets.ts'
 import { table } from '../terminal.ts'
+import { rotateCa } from '../trust/rotate-command.ts'
 
 const codeOf = ({ state }: Rotated): ExitCode =>
   state === 'no-answer' ? ExitCode.degraded : ExitCode.healthy
@@ -43,7 +44,7 @@ export const keys: Register = (program, act) => {
     .description('put a new key in the place of one; the log holds a record that both signed')
     .action(
       act(async (options, name) => {
-        if (name === 'ca') throw new CaByInstaller()
+        if (name === 'ca') return rotateCa(options)
         const rotated = await rotate(await openKeysPlace(options, 'keys rotate'), name as KeyName)
         if (options.json) printJson(rotated)
         else print(rotatedText(rotated))
@@ -112,7 +113,7 @@ export const keys: Register = (program, act) => {
         const { place, config } = await openKeysPlace(options, 'keys rewrap')
         const done = await rewrap(place, to)
         // The unit is handed what the new provider keeps.
-        await renewUnit(config)
+        await serviceManager(config).renew(config)
         if (options.json) printJson(done)
         else {
           print(`sealed by ${done.description}: ${[...done.moved, ...done.stayed].join(', ')}`)

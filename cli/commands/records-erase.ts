@@ -1,9 +1,8 @@
 /** `agent-anchor records erase ID…`: the content of records goes, the records and their proofs stay. */
-import { createInterface } from 'node:readline/promises'
 import { parseLeaf } from '../../daemon/recorder/index/row.ts'
 import { storedParts } from '../../daemon/recorder/record-parts.ts'
-import { NotConfirmed } from '../cli-error.ts'
 import { print, printJson, type Register } from '../command.ts'
+import { confirm } from '../confirm.ts'
 import { eraseRecords } from '../erase-records.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -32,7 +31,7 @@ export const recordsErase: Register = (records, act) =>
             return [id, time, provider ?? '-', `${size} bytes`]
           })
           process.stderr.write(`${table(told)}\n`)
-          await confirm()
+          await confirm(WORD)
         }
         const ids = [...new Set(rows.map(({ id }) => id))]
         const result = await eraseRecords(evidence, ids, ({ done, of }) => {
@@ -46,12 +45,3 @@ export const recordsErase: Register = (records, act) =>
         return ExitCode.healthy
       }),
     )
-
-/** @throws CliError NOT_CONFIRMED */
-async function confirm(): Promise<void> {
-  if (!process.stdin.isTTY) throw new NotConfirmed(WORD)
-  const asking = createInterface({ input: process.stdin, output: process.stderr })
-  const answer = await asking.question(`This can't be undone. Type "${WORD}" to go on: `)
-  asking.close()
-  if (answer.trim() !== WORD) throw new NotConfirmed(WORD)
-}

@@ -95,7 +95,7 @@ async function capture(evidence: Evidence, uid: number): Promise<Check> {
     const identity = await openIdentity(evidence.config, evidence.paths, loadRules(evidence.config))
     const since = Date.now()
     const before = await readCounters(systemNft())
-    await callCanary(identity.authority, uid)
+    await callCanary(identity.authority.found.inOrder, uid)
     const after = await readCounters(systemNft())
     if ((after.redirected?.packets ?? 0) <= (before.redirected?.packets ?? 0))
       return { check, result: 'failed', detail: 'it went through, but no connection was redirected' }

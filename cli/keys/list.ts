@@ -1,6 +1,8 @@
 /** What keys there are: never one itself. */
 import { X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
+import { certificateBlocks } from '../../ca/system-roots.ts'
+import { readSteps } from '../../daemon/supervisor/authority/history.ts'
 import { readHistory } from '../../daemon/vault/history.ts'
 import { KEY_NAMES, type KeyName, keyId, purposeOf, sealedFile } from '../../daemon/vault/key-kinds.ts'
 import { envelopeOf, openSealed } from '../../daemon/vault/sealed-file.ts'
@@ -47,13 +49,19 @@ export async function listKeys(keys: KeysPlace): Promise<ListedKey[]> {
       ...(pending === undefined ? {} : { rotatingTo: pending.to }),
     })
   }
-  const certificate = new X509Certificate(await readFile(keys.paths.caCertificate))
+  // Of two the one that signs stands first.
+  const [certificate, other] = [...certificateBlocks(await readFile(keys.paths.caCertificate, 'utf8'))].map(
+    (pem) => new X509Certificate(pem),
+  )
+  if (certificate === undefined) return listed
+  const last = (await readSteps(dir)).at(-1)
   listed.push({
     name: 'ca',
     kind: 'P-256, signs leaves for this machine',
     id: certificate.fingerprint256,
     since: certificate.validFromDate.toISOString(),
     sealedBy: (await envelopeOf(keys.paths.caSealedKey))?.vault ?? '',
+    ...(other !== undefined && last?.step !== 'signing' ? { rotatingTo: other.fingerprint256 } : {}),
   })
   return listed
 }

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises'
 import { keepMemoryPrivate } from '../../daemon/base/private-memory.ts'
 import { type Config, loadConfig } from '../../daemon/config/config.ts'
 import { type Layout, layout } from '../../daemon/supervisor/layout.ts'
-import { readState } from '../../daemon/supervisor/state-file.ts'
 import { vaultPlace } from '../../daemon/supervisor/vault-place.ts'
 import { type OpenedVault, openVault, type VaultPlace } from '../../daemon/vault/open-vault.ts'
 import { refuseKeysInDirectory, refuseKeysInEnvironment } from '../../daemon/vault/plaintext.ts'
@@ -32,12 +31,4 @@ export async function openKeysPlace(options: GlobalOptions, command: string): Pr
   await refuseKeysInDirectory(paths.keysDirectory)
   const place = vaultPlace(config, paths, secretsOf(options))
   return { config, paths, origin: verifierKey.split('+')[0] ?? '', place, vault: () => openVault(place) }
-}
-
-/** Asks a running gateway to take up what was prepared; false where none runs. */
-export async function nudge({ paths }: KeysPlace): Promise<boolean> {
-  const running = await readState(paths.supervisorState)
-  if (running === undefined) return false
-  process.kill(running.pid, 'SIGHUP')
-  return true
 }

@@ -1,8 +1,10 @@
 /** Prepares a new key and, where the gateway runs, waits until it is in force and its record in the log. */
+
+import { askToReload } from '../../daemon/supervisor/ask-to-reload.ts'
 import { readHistory } from '../../daemon/vault/history.ts'
 import type { KeyName } from '../../daemon/vault/key-kinds.ts'
 import { stageRotation } from '../../daemon/vault/rotation.ts'
-import { type KeysPlace, nudge } from './place.ts'
+import type { KeysPlace } from './place.ts'
 
 const ANSWER_MS = 60_000
 const LOOK_MS = 100
@@ -22,7 +24,8 @@ export async function rotate(keys: KeysPlace, name: KeyName, secret?: Buffer): P
   const change = await stageRotation(place, name, secret)
   const told = { key: name, from: change.from ?? '', to: change.to }
   // The workers have theirs from their start, so that the same credential keeps its fingerprint while they live.
-  if (name === 'fingerprint' || !(await nudge(keys))) return { ...told, state: 'prepared' }
+  if (name === 'fingerprint' || !(await askToReload(keys.paths.supervisorState)))
+    return { ...told, state: 'prepared' }
   const until = performance.now() + ANSWER_MS
   while (performance.now() < until) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))

@@ -6,6 +6,9 @@
 export const HEALTH_CODES = {
   'daemon.not-running': 'calls to providers are refused as long as the fence stands',
   'daemon.phase': 'starting or stopping',
+  'daemon.hangs': 'the main process was stopped, or has said nothing for half a minute',
+  'daemon.state-unreadable': "what the gateway says of itself can't be read; whether it runs can't be told",
+  'daemon.state-unknown': 'what the gateway says of itself is of another version, or damaged',
 
   'enforcement.redirect': 'the redirect is down: calls are refused instead of captured',
   'enforcement.fence': 'the fence does not stand',
@@ -21,8 +24,13 @@ export const HEALTH_CODES = {
   'policy.rejected': "the policy's files were read again and not taken; the policy before them holds",
   'policy.missing-accounts': "the policy names users or groups that don't exist",
 
-  'ca.too-wide': 'the CA may speak for every site, which the policy no longer needs',
+  'ca.not-yet-valid': "by this machine's clock the CA isn't valid yet: governed calls fail",
+  'ca.expired': 'the CA has ended: governed calls fail',
+  'ca.expiring': 'the CA ends within 30 days',
   'ca.outgrown': 'the catalogue has domains that the CA may not speak for',
+  'ca.too-wide': 'the CA may speak for every site, which the policy no longer needs',
+  'ca.not-distributed': "the CA's successor is not in every trust store yet",
+  'ca.former-trusted': "the CA's successor signs, and the former one is still trusted",
 
   'process.recorder': 'the child is not running: calls get 503',
   'process.proxy': "one of the proxy's workers is not running",

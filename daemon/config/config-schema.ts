@@ -133,6 +133,8 @@ export const ConfigSchema = z
         error:
           'the provider pkcs11 needs `pkcs11` with the path of its `module` and the label of its `token`',
       }),
+    /** How long clients have to learn a new CA before it signs: see `agent-anchor trust rotate`. */
+    ca: z.strictObject({ overlap: duration.prefault('7d') }).prefault({}),
     listen: z
       .strictObject({
         ports: z

@@ -9,10 +9,14 @@ const MAX_TARGETS = 4096
 const REMEMBERED_MS = 24 * 3600_000
 
 export class GovernedNames {
-  readonly #catalogue: Catalogue
+  #catalogue: Catalogue
   readonly #targets = new Map<string, { readonly name: string; readonly until: number }>()
 
   constructor(catalogue: Catalogue) {
+    this.#catalogue = catalogue
+  }
+
+  setCatalogue(catalogue: Catalogue): void {
     this.#catalogue = catalogue
   }
 

@@ -67,8 +67,9 @@ export class Guard {
     this.#names = new NamePolicy(options.rules, this.#governed)
   }
 
-  /** Other rules are in force, of the same catalogue. */
+  /** Other rules are in force. */
   setRules(rules: RulesInForce): void {
+    this.#governed.setCatalogue(rules.catalogue)
     this.#names = new NamePolicy(rules, this.#governed)
   }
 

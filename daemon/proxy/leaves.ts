@@ -38,6 +38,11 @@ export class Leaves {
     return this.#contexts.get(name)
   }
 
+  /** The leaves that were issued so far are shown to nobody any more. */
+  forget(): void {
+    this.#contexts.clear()
+  }
+
   async #make(name: string): Promise<Issued<SecureContext>> {
     try {
       const pem = await this.#ask(name, this.#spki)

@@ -71,6 +71,8 @@ export const ToWorker = z.discriminatedUnion('type', [
   z.object({ type: z.literal('addresses'), addresses: z.array(z.string()) }),
   /** Other rules are in force. */
   z.object({ type: z.literal('rules'), rules }),
+  /** The CA is another: leaves are to be asked for again. `staticRoots`: PEM by static host, which follow it. */
+  z.object({ type: z.literal('authorities'), staticRoots: z.record(z.string(), z.string()) }),
   /** What is under way may end, for so long at most; who comes meanwhile is served. Answered by `drained`. */
   z.object({ type: z.literal('drain'), withinMs: z.number().nonnegative() }),
   z.object({ type: z.literal('stop') }),

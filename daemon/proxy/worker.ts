@@ -90,6 +90,7 @@ export class Worker {
   readonly #options: WorkerOptions
   readonly #shared: Shared
   readonly #leaves: Leaves
+  readonly #trust: UpstreamTrust
   readonly #counters: Counters = {
     connections: 0,
     exchanges: 0,
@@ -122,6 +123,7 @@ export class Worker {
       statics.flatMap(([name, { root }]) => (root === undefined ? [] : [[name, root] as const])),
     )
     const trust = new UpstreamTrust(options.systemRoots, roots)
+    this.#trust = trust
     const probing = {
       contextFor: (name: string) => trust.contextFor(name),
       governs: (held: string) => holdsGoverned(inForce().catalogue, held),
@@ -181,6 +183,15 @@ export class Worker {
   /** Other rules are in force: connections live on, and what comes on them next goes by these. */
   setRules(rules: RulesInForce): void {
     this.#rules = rules
+  }
+
+  /**
+   * The CA is another: the next handshakes show leaves of it, and connections that are open live on.
+   * @param staticRoots PEM by name: what is trusted for static hosts from now on
+   */
+  setAuthorities(staticRoots: Readonly<Record<string, string>>): void {
+    this.#leaves.forget()
+    this.#trust.setExtra(new Map(Object.entries(staticRoots)))
   }
 
   /** The kernel's sets now hold these. */

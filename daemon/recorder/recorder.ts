@@ -18,14 +18,16 @@ import type { Eraser } from './erasure/erasure-record.ts'
 import { evidenceRecord } from './evidence.ts'
 import type { Job } from './finalise/finaliser.ts'
 import type { FinaliserState, FinaliseStart, FromFinaliser, ToFinaliser } from './finalise/thread.ts'
+import { NOTHING_CAPTURED } from './index/captured.ts'
 import { Intake, type LostSpan } from './intake/intake.ts'
 import { Journal, type Ranges } from './intake/journal.ts'
 import { type Recovered, recoverJournal } from './intake/recover.ts'
 import { IntakeServer } from './intake/server.ts'
 import type { ErasureAnswer, Evidence, RecorderStart } from './messages.ts'
-import { readSpace, shortOf, spaceHealth, spaceState } from './retention/free-space.ts'
+import { type DiskState, DiskWatch } from './retention/disk-watch.ts'
 
 export interface RecorderState extends Omit<FinaliserState, 'health'> {
+  readonly disk: DiskState | undefined
   /** Exchanges journalled and ended that are not in the log yet. */
   readonly pending: number
   /** What the chain-writer says of itself. */
@@ -63,11 +65,18 @@ export class Recorder {
   #metrics: BoundedServer | undefined
   #anchoring: Anchoring | undefined
   #timers: NodeJS.Timeout[] = []
-  #finaliserState: FinaliserState = { records: 0, treeSize: '0', checkpointTime: undefined, health: [] }
+  #finaliserState: FinaliserState = {
+    records: 0,
+    treeSize: '0',
+    checkpointTime: undefined,
+    captured: NOTHING_CAPTURED,
+    bodyBytes: 0,
+    health: [],
+  }
   /** Ids of evidence whose sender wants to hear of it. */
   readonly #told = new Set<string>()
   readonly #erasures: ((answer: ErasureAnswer) => void)[] = []
-  #spaceHealth: readonly Health[] = []
+  readonly #disk: DiskWatch
   #supervisor: unknown
   #said = ''
   #stopped = false
@@ -81,6 +90,7 @@ export class Recorder {
     const { predecessor } = start
     const keys = { bodyKey, logKey, origin, verifierKey, predecessor }
     const workerData = { dir, journal, ...keys, checkpointIntervalMs, retention, policy }
+    this.#disk = new DiskWatch(dir, retention.reserve)
     this.#finaliser = new Worker(new URL('./finalise/thread.ts', import.meta.url), {
       workerData: workerData satisfies FinaliseStart,
     })
@@ -168,8 +178,8 @@ export class Recorder {
       gone: (peer) => this.#anchoring?.gone(peer),
       pause: (paused) => this.#server?.pause(paused),
     })
-    const { stateDir, retention, socket, adminSocket } = start
-    const watchSpace = () => this.#watchSpace(stateDir, retention.reserve)
+    const { socket, adminSocket } = start
+    const watchSpace = () => this.#disk.look((why) => this.#intake.refuse(why), this.#events.log)
     watchSpace()
     if (socket !== undefined) {
       this.#server = await IntakeServer.listen(socket, this.#intake, this.#events.log)
@@ -270,10 +280,11 @@ export class Recorder {
     return {
       ...this.#finaliserState,
       pending: this.#pending.size,
+      disk: this.#disk.state,
       chain: anchoring?.chain,
       anchoring: anchoring?.anchoring,
       health: [
-        ...this.#spaceHealth,
+        ...this.#disk.health,
         ...this.#intake.health(),
         ...this.#finaliserState.health,
         ...(this.#anchoring?.health() ?? []),
@@ -282,22 +293,12 @@ export class Recorder {
   }
 
   #sayState(): void {
-    const state = this.#state()
+    // What is free changes all the time, and who asks is told.
+    const state = { ...this.#state(), disk: undefined }
     const text = JSON.stringify(state, (_, value) => (typeof value === 'bigint' ? String(value) : value))
     if (text === this.#said) return
     this.#said = text
     this.#events.state(JSON.parse(text) as RecorderState)
-  }
-
-  /** Before the disk is full: what has begun must still find room. */
-  #watchSpace(dir: string, reserve: number | undefined): void {
-    try {
-      const space = readSpace(dir)
-      this.#spaceHealth = spaceHealth(space, reserve)
-      this.#intake.refuse(spaceState(space, reserve) === 'short' ? shortOf(space, reserve) : undefined)
-    } catch (error) {
-      this.#events.log(`free space: ${messageOf(error)}`)
-    }
   }
 
   /** The segment's time stamp says how long this process lived, should it be killed. */

@@ -224,6 +224,7 @@ process.on('message', (raw) => {
   if (message.type === 'start') running ??= run(message)
   if (message.type === 'dialled') running?.then(({ sensor }) => sensor.dialled(message.flows, Date.now()))
   if (message.type === 'addresses') running?.then(({ sensor }) => sensor.addresses(message.addresses))
+  if (message.type === 'catalogue') running?.then(({ sensor }) => sensor.setCatalogue(message.catalogue))
   if (message.type === 'group')
     running?.then(({ sensor }) => sensor.group(message.question, message.gid, Date.now()))
   if (message.type === 'uplinks') running?.then(({ uplinks }) => uplinks(message.uplinks))

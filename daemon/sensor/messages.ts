@@ -16,6 +16,13 @@ const Senders = z.strictObject({
   cgroups: z.array(z.string().max(1024)),
 })
 
+/** Checked when it was loaded, by the schema of policies/; here only that it is there. */
+const catalogue = z.custom<Catalogue>(
+  (value) =>
+    typeof value === 'object' && value !== null && 'providers' in value && Array.isArray(value.providers),
+  'must be a catalogue',
+)
+
 const Start = z.strictObject({
   type: z.literal('start'),
   /** Account that it becomes before it reads a packet. */
@@ -29,12 +36,7 @@ const Start = z.strictObject({
   uplinks: Uplinks,
   /** Devices of containers: DNS answers that come from there teach nothing. `*` at the end stands for any rest. */
   bridges: z.array(z.string().max(15)).max(256).default([]),
-  /** Checked when it was loaded, by the schema of policies/; here only that it is there. */
-  catalogue: z.custom<Catalogue>(
-    (value) =>
-      typeof value === 'object' && value !== null && 'providers' in value && Array.isArray(value.providers),
-    'must be a catalogue',
-  ),
+  catalogue,
   /** Known addresses of providers. */
   providerAddresses: z.array(z.string().max(64)),
   proxyUid: Uid,
@@ -52,6 +54,8 @@ export const ToSensor = z.discriminatedUnion('type', [
   }),
   /** All known addresses of providers. */
   z.strictObject({ type: z.literal('addresses'), addresses: z.array(z.string().max(64)) }),
+  /** The policy's catalogue is another. */
+  z.strictObject({ type: z.literal('catalogue'), catalogue }),
   /** The devices by which packets leave from now on. */
   z.strictObject({ type: z.literal('uplinks'), uplinks: Uplinks }),
   /** The group that made a socket which was asked for; absent where nobody holds it any more. */

@@ -61,6 +61,7 @@ export class Sensor {
   readonly #sequences = new Map<number, number>()
   readonly #told = new Map<string, number>()
   #providers: ReadonlySet<string>
+  #catalogue: Catalogue
   /** Of the last tick. */
   #now: number
   #unread = 0
@@ -73,7 +74,8 @@ export class Sensor {
     this.#now = options.now
     this.#providers = canonical(options.providerAddresses)
     const { proxyUid, socketOwner, isOwnAddress, say, now } = options
-    const governs = (name: string) => matchHost(options.catalogue, name) !== undefined
+    this.#catalogue = options.catalogue
+    const governs = (name: string) => matchHost(this.#catalogue, name) !== undefined
     this.#tally = new Tally(
       (sighting) => say({ type: 'sighting', ...sighting, reason: reasonOf(sighting) }),
       now,
@@ -90,6 +92,10 @@ export class Sensor {
         this.#strayed(observed, at)
       },
     })
+  }
+
+  setCatalogue(catalogue: Catalogue): void {
+    this.#catalogue = catalogue
   }
 
   /** Hellos, datagrams and packets that could not be read. */

@@ -7,7 +7,7 @@ import { formatVerifierKey } from '../ledger/note.ts'
 import { checkKeys } from '../vault/keys.ts'
 import type { Vault } from '../vault/vault.ts'
 import { readStored } from './address-book.ts'
-import { checkAuthority } from './authority-store.ts'
+import { checkAuthority } from './authority/check.ts'
 import { egressScriptBeside, isFenceScript } from './fence-script.ts'
 import type { Layout } from './layout.ts'
 

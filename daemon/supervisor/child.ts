@@ -77,8 +77,11 @@ export function supervise(options: ChildOptions): Child {
       current.kill('SIGKILL')
     })
     enter('starting')
-    for (const stream of [current.stdout, current.stderr]) {
-      if (stream) createInterface({ input: stream }).on('line', (line) => log.info(line, { child: name }))
+    for (const [stream, level] of [
+      [current.stdout, 'info'],
+      [current.stderr, 'warn'],
+    ] as const) {
+      if (stream) createInterface({ input: stream }).on('line', (line) => log[level](line, { child: name }))
     }
     current.on('message', (message) => {
       beat.heard()

@@ -16,6 +16,8 @@ import type { Config } from '../config/config.ts'
 import type { SecretSource } from '../vault/secret-source.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './accounts.ts'
 import { openAddressBook, type Sighted } from './address-book.ts'
+import { authorityKeeper } from './authority/keeper.ts'
+import { governedDomains } from './authority/misfit.ts'
 import { CANARY_LINK } from './canary.ts'
 import { cutBook } from './cut-book.ts'
 import { startDevelopmentChain } from './development-chain-process.ts'
@@ -25,7 +27,6 @@ import { enforcer } from './enforcer.ts'
 import { openEvidence } from './evidence.ts'
 import { openIdentity } from './identity.ts'
 import { layout } from './layout.ts'
-import { leafService } from './leaf-service.ts'
 import { openListeners } from './listeners.ts'
 import { openLog } from './log.ts'
 import { policyKeeper, preparePolicy } from './policy-keeper.ts'
@@ -106,7 +107,7 @@ async function start(
   const running = nothingRuns()
   const pidStart = (await processStart(process.pid)) ?? ''
   const report = stateReport(paths.supervisorState, log, () =>
-    supervisorState({ running, pidStart, identity, inForce, enforcement }),
+    supervisorState({ running, pidStart, identity, authority, inForce, enforcement }),
   )
   const { trail, keys, coverage } = await openEvidence({ paths, identity, running, log, stack })
   const inForce = policyKeeper({
@@ -115,6 +116,7 @@ async function start(
     apply(next) {
       enforcement.change(next.enforcement)
       running.proxies?.rules(next.rules)
+      running.sight?.child.send({ type: 'catalogue', catalogue: next.rules.catalogue })
       running.guard?.send({ type: 'rules', rules: next.rules })
       recording.send({ type: 'policy', policy: next.rules.policy })
     },
@@ -152,6 +154,18 @@ async function start(
   // Its nft children would keep a start that failed from ending; the second time it does nothing.
   stack.defer(() => enforcement.stop())
   const watched = () => enforcement.uplinks().filter((name) => name !== CANARY_LINK)
+  const authority = authorityKeeper({
+    source: identity.authority,
+    overlapMs: config.ca.overlap,
+    domains: () => governedDomains(inForce.current.rules),
+    trail,
+    log,
+    changed() {
+      report.changed()
+      running.proxies?.authorities(authority.certificates())
+    },
+  })
+  stack.defer(() => authority.stop())
   await enforcement.raiseFence()
 
   const listeners = openListeners(config.listen.ports.transparent)
@@ -178,6 +192,7 @@ async function start(
     recorded(ids) {
       trail.recorded(ids)
       keys.recorded(ids)
+      authority.recorded(ids)
     },
     log,
     changed: report.changed,
@@ -263,10 +278,10 @@ async function start(
     account: accounts.proxy,
     listeners: listeners.sockets,
     log,
-    leaf: leafService(identity.authority),
+    leaf: authority.leaf,
     fingerprintKey: identity.gateway.keys.fingerprint,
-    authorityPem: identity.authority.certificatePem,
-    systemRoots: systemRootsWithout(identity.authority.certificatePem),
+    authorities: authority.certificates,
+    systemRoots: systemRootsWithout(authority.certificates()),
     rules: () => inForce.current.rules,
     providerAddresses: () => [...book.addresses4, ...book.addresses6],
     learned: (entries) => void learn(entries),
@@ -303,6 +318,7 @@ async function start(
   return {
     async reload() {
       await keys.reload()
+      await authority.reload()
       await inForce.reload()
     },
     async stop(reason, hurry) {

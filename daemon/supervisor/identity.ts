@@ -1,7 +1,6 @@
 /** What makes this gateway this gateway: its CA, its keys, its log's name. Opened once at start. */
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { permittedDomains } from '../../policies/catalogue.ts'
 import type { Rules } from '../../policies/policy.ts'
 import type { Config } from '../config/config.ts'
 import { cosigner } from '../ledger/cosignature.ts'
@@ -10,20 +9,21 @@ import { type GatewayKeys, openGatewayKeys } from '../vault/gateway-keys.ts'
 import { openVault } from '../vault/open-vault.ts'
 import { refuseKeysInDirectory } from '../vault/plaintext.ts'
 import type { SecretSource } from '../vault/secret-source.ts'
+import type { Vault } from '../vault/vault.ts'
 import { publishVerifierKey, WITNESS_VERIFIER_KEY_FILE } from '../vault/verifier-key.ts'
 import { openWitnessKey } from '../vault/witness-key.ts'
-import { type Misfit, makeAuthority, misfit, openAuthority, type StoredAuthority } from './authority-store.ts'
+import type { AuthoritySource } from './authority/keeper.ts'
+import { governedDomains } from './authority/misfit.ts'
+import { renewAuthority, stepRecorded, takeStep } from './authority/rotation.ts'
+import { type AuthorityPlace, openAuthorities } from './authority/store.ts'
 import type { Layout } from './layout.ts'
 import { SupervisorError } from './supervisor-error.ts'
 import { vaultPlace } from './vault-place.ts'
 
 export interface Identity {
   readonly vaultLevel: string
-  readonly authority: StoredAuthority
-  /** Where this CA doesn't fit the policy; a new install makes one that does. */
-  readonly misfit: Misfit
-  /** A new CA was made just now: a daemon that runs has the old one. */
-  readonly renewed: boolean
+  /** The CA, and its successor where there is one. */
+  readonly authority: AuthoritySource
   readonly gateway: GatewayKeys
   /** The keys again, with a rotation that was prepared since. */
   reopen(): Promise<GatewayKeys>
@@ -35,22 +35,17 @@ export interface Identity {
 }
 
 /**
- * @param renewAuthority make a new CA where the one that is there doesn't fit: only for who installs it into the
- * trust stores too
+ * @param renew make a successor for a CA that doesn't fit the policy, or ends soon: only for who puts it into the trust
+ * stores too
  */
 export async function openIdentity(
   config: Config,
   paths: Layout,
-  { policy, catalogue }: Pick<Rules, 'policy' | 'catalogue'>,
-  { renewAuthority = false, secrets }: { renewAuthority?: boolean; secrets?: SecretSource | undefined } = {},
+  rules: Pick<Rules, 'policy' | 'catalogue'>,
+  { renew = false, secrets }: { renew?: boolean; secrets?: SecretSource | undefined } = {},
 ): Promise<Identity> {
   await refuseKeysInDirectory(paths.keysDirectory)
   const vault = await openVault(vaultPlace(config, paths, secrets), { make: true })
-  const domains = policy.proxy.unknownName === 'intercept' ? 'every' : permittedDomains(catalogue)
-  let authority = await openAuthority(paths, vault, domains, new Date())
-  const found = misfit(authority, domains, new Date())
-  const renewed = renewAuthority && (found.outgrown.length > 0 || found.tooWide || found.ended)
-  if (renewed) authority = await makeAuthority(paths, vault, domains, new Date())
   const stored = await readFile(paths.verifierKey, 'utf8').catch(() => undefined)
   const origin = stored?.split('+')[0] ?? config.ledger.origin ?? defaultOrigin()
   if (config.ledger.origin !== undefined && config.ledger.origin !== origin) {
@@ -59,6 +54,18 @@ export async function openIdentity(
       `ledger.origin is ${config.ledger.origin}, but the log in ${paths.ledger} is ${origin} for ever`,
       'Set it back; for a new log give the gateway a new stateDir and keep the old one as evidence.',
     )
+  }
+  const place = authorityPlace(paths, vault, origin)
+  const wish = () => ({ permittedDomains: governedDomains(rules), now: new Date() })
+  const found = await openAuthorities(place, wish())
+  const current = renew ? await renewAuthority(place, wish(), { always: false }) : found
+  const authority: AuthoritySource = {
+    found: current,
+    reopen: () => openAuthorities(place, wish()),
+    distributed: async () =>
+      current.rotation?.step === 'introduced' ? takeStep(place, 'distributed', new Date()) : current,
+    switch: () => takeStep(place, 'signing', new Date()),
+    recorded: (id) => stepRecorded(place, id),
   }
   const reopen = () => openGatewayKeys({ vault, dir: paths.keysDirectory, origin })
   const gateway = await reopen()
@@ -75,8 +82,6 @@ export async function openIdentity(
   return {
     vaultLevel: vault.description,
     authority,
-    misfit: renewed ? misfit(authority, domains, new Date()) : found,
-    renewed,
     gateway,
     reopen,
     origin,
@@ -84,6 +89,13 @@ export async function openIdentity(
     witnessSeed,
   }
 }
+
+/** Where the CA lies. @param origin of the log */
+export const authorityPlace = (
+  paths: Pick<Layout, 'keysDirectory' | 'caCertificate'>,
+  vault: Vault,
+  origin: string,
+): AuthorityPlace => ({ vault, origin, dir: paths.keysDirectory, certificateFile: paths.caCertificate })
 
 /** RFC 2606 reserves .invalid: the name says which machine, and claims no domain. */
 const defaultOrigin = (): string =>

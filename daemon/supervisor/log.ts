@@ -1,30 +1,43 @@
 /**
  * Log of operation (not the log of records): winston, rotated by size. Lines carry no content of exchanges.
+ *
+ * The files are what `agent-anchor logs` reads, with or without systemd, and are bounded whatever the journal's settings
+ * are. Beside them each line goes to the journal where there is one, else to stderr.
  */
 import { join } from 'node:path'
 import winston from 'winston'
+import { journalStream, stderrIsJournal } from './journal.ts'
+import { formatLine, LEVELS, type Level, LOG_FILES, LOG_NAME, type LogLine } from './log-line.ts'
 
 export type Log = winston.Logger
 
-/** @param directory where `agent-anchor.log` is kept: 5 files of 10 MB; stderr gets the same lines. */
+const FILE_BYTES = 10_000_000
+
+/** @param directory where the log is kept: 5 files of 10 MB */
 export function openLog(directory: string): Log {
-  const line = winston.format.printf(({ timestamp, level, message, child }) => {
-    const source = typeof child === 'string' ? child : 'supervisor'
-    // Children's lines may quote hostile input: one line each, printable only.
-    const text = String(message).replace(/[^\x20-\x7e\u00a0-\uffff]/g, ' ')
-    return `${timestamp} ${level} ${source}: ${text}`
+  const format = winston.format((info) => {
+    const { level, message, child } = info
+    const line: LogLine = {
+      time: new Date().toISOString(),
+      level: level as Level,
+      process: typeof child === 'string' ? child : 'supervisor',
+      message: String(message),
+    }
+    return Object.assign(info, { line })
   })
-  return winston.createLogger({
+  const text = winston.format.printf((info) => formatLine(info.line as LogLine))
+  const file = new winston.transports.File({
+    filename: join(directory, `${LOG_NAME}.log`),
+    maxsize: FILE_BYTES,
+    maxFiles: LOG_FILES,
+    tailable: true,
+  })
+  const log = winston.createLogger({
     level: 'info',
-    format: winston.format.combine(winston.format.timestamp(), line),
-    transports: [
-      new winston.transports.Console({ stderrLevels: ['error', 'warn', 'info'] }),
-      new winston.transports.File({
-        filename: join(directory, 'agent-anchor.log'),
-        maxsize: 10_000_000,
-        maxFiles: 5,
-        tailable: true,
-      }),
-    ],
+    format: winston.format.combine(format(), text),
+    transports: [file],
   })
+  if (stderrIsJournal()) log.pipe(journalStream())
+  else log.add(new winston.transports.Console({ stderrLevels: [...LEVELS] }))
+  return log
 }

@@ -35,9 +35,9 @@ export async function preparePolicy(config: Config): Promise<Prepared> {
   }
 }
 
-/** Settings that sockets, captures and the CA were made for: these change with the next start. */
+/** Settings that sockets and captures were made for: these change with the next start. */
 export function fixedSettings(from: RulesInForce, to: RulesInForce): string[] {
-  const of = ({ policy, catalogue }: RulesInForce): Record<string, unknown> => {
+  const of = ({ policy }: RulesInForce): Record<string, unknown> => {
     const { dns, logGroup, dnsLogGroup, subjects, exempt, fence } = policy.enforcement
     return {
       'enforcement.dns': dns,
@@ -46,8 +46,6 @@ export function fixedSettings(from: RulesInForce, to: RulesInForce): string[] {
       'enforcement.subjects': subjects,
       'enforcement.exempt': exempt,
       'enforcement.fence (nothing)': fence === 'nothing',
-      'proxy.unknownName (intercept)': policy.proxy.unknownName === 'intercept',
-      'providers.yaml': catalogue,
     }
   }
   const [before, after] = [of(from), of(to)]
@@ -57,6 +55,7 @@ export function fixedSettings(from: RulesInForce, to: RulesInForce): string[] {
 export interface PolicyState {
   readonly name: string
   readonly hash: string
+  readonly refuses: boolean
   /** Attempts at another one that are over, since the start. */
   readonly reloads: number
   /** Why the last attempt left the policy as it was. */
@@ -116,8 +115,9 @@ export function policyKeeper(options: {
       return current
     },
     state() {
-      const { name, hash } = current.rules.policy
-      return { name, hash, reloads, ...(rejected === undefined ? {} : { rejected }) }
+      const { name, hash, enforcement } = current.rules.policy
+      const refuses = enforcement.fence !== 'nothing'
+      return { name, hash, refuses, reloads, ...(rejected === undefined ? {} : { rejected }) }
     },
     reload() {
       last = last.then(attempt)

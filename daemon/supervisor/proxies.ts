@@ -28,6 +28,8 @@ export interface Proxies {
   addresses(all: readonly string[]): void
   /** Other rules are in force. */
   rules(rules: RulesInForce): void
+  /** The CA's certificates are these: leaves of another may sign from now on. */
+  authorities(certificates: readonly string[]): void
   /** Lets what is under way come to its end, for so long at most, while new connections are served. */
   drain(withinMs: number, hurry: AbortSignal): Promise<void>
   stop(): Promise<void>
@@ -41,8 +43,8 @@ export interface ProxyOptions {
   readonly log: Log
   readonly leaf: LeafService
   readonly fingerprintKey: Buffer
-  /** The CA's certificate: the canary provider has a leaf of it. */
-  readonly authorityPem: string
+  /** The CA's certificates, PEM: the canary provider has a leaf of one. */
+  readonly authorities: () => readonly string[]
   readonly systemRoots: readonly string[]
   readonly rules: () => RulesInForce
   readonly providerAddresses: () => readonly string[]
@@ -101,7 +103,7 @@ export function startProxies(options: ProxyOptions): Proxies {
         fingerprintKey: options.fingerprintKey,
         systemRoots: options.systemRoots,
         // Its provider runs on this machine and has a leaf of our own CA: trusted for this one name only.
-        staticHosts: { [CANARY_NAME]: { addresses: [CANARY_ADDRESS], root: options.authorityPem } },
+        staticHosts: { [CANARY_NAME]: { addresses: [CANARY_ADDRESS], root: options.authorities().join('') } },
         sniffTimeoutMs: config.proxy.sniffTimeoutMs,
         durability: config.recording.durability,
         hold: holdOf(config),
@@ -120,6 +122,10 @@ export function startProxies(options: ProxyOptions): Proxies {
     },
     rules(rules) {
       for (const worker of workers) worker.send({ type: 'rules', rules })
+    },
+    authorities(certificates) {
+      const staticRoots = { [CANARY_NAME]: certificates.join('') }
+      for (const worker of workers) worker.send({ type: 'authorities', staticRoots })
     },
     async drain(withinMs, hurry) {
       if (withinMs === 0 || hurry.aborted) return

@@ -1,6 +1,9 @@
-/** Keeps `supervisor.json` up to date: changes that come together are one write. */
+/**
+ * Keeps `supervisor.json` up to date: changes that come together are one write. Without any it is written now and then,
+ * so that its age tells a supervisor that hangs.
+ */
 import type { Log } from './log.ts'
-import { type SupervisorState, writeState } from './state-file.ts'
+import { BEAT_MS, type SupervisorState, writeState } from './state-file.ts'
 
 export interface StateReport {
   changed(): void
@@ -22,11 +25,15 @@ export function stateReport(file: string, log: Log, describe: () => SupervisorSt
     } while (again)
     writing = undefined
   }
+  let beats = false
+  const changed = () => {
+    again = true
+    writing ??= write()
+    if (!beats) setInterval(changed, BEAT_MS).unref()
+    beats = true
+  }
   return {
-    changed() {
-      again = true
-      writing ??= write()
-    },
+    changed,
     async written() {
       await writing
     },

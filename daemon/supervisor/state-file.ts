@@ -2,10 +2,12 @@
  * `supervisor.json`: what the supervisor knows about itself, for `status`. A file, not a socket: the supervisor
  * answers nobody, so that root never parses what an agent sends.
  */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { z } from 'zod'
 import { writeFileAtomic } from '../base/durable.ts'
+import { messageOf } from '../base/errors.ts'
 import { Cosigning } from '../http/messages.ts'
+import { AuthorityState } from './authority/authority-state.ts'
 import { ChildName } from './child-name.ts'
 import { WorkerCounters } from './traffic.ts'
 
@@ -29,16 +31,15 @@ export const SupervisorState = z.object({
   policy: z.object({
     name: z.string(),
     hash: z.string(),
+    /** Whether what passes the proxy by is refused; under `observe` it isn't. */
+    refuses: z.boolean().default(true),
     /** Attempts at a reload that are over. */
     reloads: z.number(),
     /** Why the last one left the policy as it was. */
     rejected: z.string().optional(),
   }),
   vault: z.string(),
-  /** Domains of the catalogue that the CA may not speak for. */
-  outgrown: z.array(z.string()),
-  /** The CA may speak for every site, though the policy doesn't intercept all. */
-  caTooWide: z.boolean(),
+  ca: AuthorityState,
   enforcement: z.object({
     fence: z.boolean(),
     redirect: z.boolean(),
@@ -81,14 +82,56 @@ export type SupervisorState = z.infer<typeof SupervisorState>
 export const writeState = (file: string, state: SupervisorState): Promise<void> =>
   writeFileAtomic(file, Buffer.from(JSON.stringify(state)), { mode: 0o644, durable: false })
 
-/** The state of the running supervisor; undefined where none runs (no file, or its process is gone). */
+/** What the file shows of the supervisor. */
+export type StateFound =
+  | {
+      readonly kind: 'running'
+      readonly state: SupervisorState
+      /** Milliseconds since it was written, which it is at least every {@link BEAT_MS}. */
+      readonly age: number
+      /** Somebody stopped its process (SIGSTOP). */
+      readonly stopped: boolean
+    }
+  | { readonly kind: 'absent' }
+  /** It is there, and the system doesn't let us read it. */
+  | { readonly kind: 'unreadable'; readonly why: string }
+  /** It is none of this version's. */
+  | { readonly kind: 'unknown'; readonly version?: string }
+  /** Its process is gone, and had no time to remove it. */
+  | { readonly kind: 'ended'; readonly state: SupervisorState }
+
+/** How often the running supervisor renews the file, whether anything changed or not. */
+export const BEAT_MS = 5000
+
+export async function findState(file: string): Promise<StateFound> {
+  let text: string
+  let age: number
+  try {
+    text = await readFile(file, 'utf8')
+    age = Date.now() - (await stat(file)).mtimeMs
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'ENOENT' || code === 'ENOTDIR'
+      ? { kind: 'absent' }
+      : { kind: 'unreadable', why: messageOf(error) }
+  }
+  const found = parseJson(text)
+  const { success, data: state } = SupervisorState.safeParse(found)
+  if (!success) {
+    const version = Versioned.safeParse(found).data?.version
+    return { kind: 'unknown', ...(version === undefined ? {} : { version }) }
+  }
+  const fields = await processFields(state.pid)
+  if (fields?.start !== state.pidStart) return { kind: 'ended', state }
+  return { kind: 'running', state, age, stopped: fields.state === 'T' }
+}
+
+const Versioned = z.object({ version: z.string().max(100) })
+
+/** The state of the running supervisor; undefined where none runs, or it can't be told. */
 export async function readState(file: string): Promise<SupervisorState | undefined> {
-  const text = await readFile(file, 'utf8').catch(() => undefined)
-  if (text === undefined) return undefined
-  const parsed = SupervisorState.safeParse(parseJson(text))
-  if (!parsed.success) return undefined
-  const alive = (await processStart(parsed.data.pid)) === parsed.data.pidStart
-  return alive ? parsed.data : undefined
+  const found = await findState(file)
+  return found.kind === 'running' ? found.state : undefined
 }
 
 function parseJson(text: string): unknown {
@@ -99,9 +142,14 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** When a process started, in clock ticks since boot; undefined where it isn't there. proc(5). */
-export async function processStart(pid: number): Promise<string | undefined> {
+/** When a process started, in clock ticks since boot; undefined where it isn't there. */
+export const processStart = async (pid: number): Promise<string | undefined> =>
+  (await processFields(pid))?.start
+
+/** Of /proc/PID/stat: proc(5). */
+async function processFields(pid: number) {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined)
   // The name in parentheses may hold spaces and parentheses: count from the last one.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields && { state: fields[0], start: fields[19] }
 }

@@ -10,6 +10,8 @@ export type SupervisorErrorCode =
   | 'CA_INCOMPLETE'
   | 'ORIGIN_FIXED'
   | 'NEEDS_RESTART'
-  | 'NEEDS_RESTART'
+  | 'CA_HISTORY_DAMAGED'
+  | 'NO_ROTATION'
+  | 'ROTATION_STEP'
 
 export class SupervisorError extends AnchorError<SupervisorErrorCode> {}

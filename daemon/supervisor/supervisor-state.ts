@@ -1,4 +1,5 @@
 /** What `supervisor.json` says of a gateway. */
+import type { AuthorityKeeper } from './authority/keeper.ts'
 import type { Enforcer } from './enforcer.ts'
 import type { Identity } from './identity.ts'
 import type { PolicyKeeper } from './policy-keeper.ts'
@@ -11,11 +12,12 @@ export function supervisorState(parts: {
   readonly running: Running
   /** When this process started, in clock ticks since boot. */
   readonly pidStart: string
-  readonly identity: Pick<Identity, 'vaultLevel' | 'misfit'>
+  readonly identity: Pick<Identity, 'vaultLevel'>
+  readonly authority: Pick<AuthorityKeeper, 'state'>
   readonly inForce: Pick<PolicyKeeper, 'state' | 'current'>
   readonly enforcement: Pick<Enforcer, 'state'>
 }): SupervisorState {
-  const { running, pidStart, identity, inForce, enforcement } = parts
+  const { running, pidStart, identity, authority, inForce, enforcement } = parts
   const { phase, since, addressesKnown, sight, serving, proxies, children } = running
   return {
     v: 1,
@@ -26,8 +28,7 @@ export function supervisorState(parts: {
     since,
     policy: inForce.state(),
     vault: identity.vaultLevel,
-    outgrown: [...identity.misfit.outgrown],
-    caTooWide: identity.misfit.tooWide,
+    ca: authority.state(),
     missingAccounts: inForce.current.missing.map(({ kind, name }) => `${kind} ${name}`),
     enforcement: { ...enforcement.state(), addressesKnown },
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },

@@ -47,7 +47,7 @@ export function startWatching(options: {
   readonly stack: AsyncDisposableStack
 }): Watching {
   const { initial, inForce, book, cuts, enforcement, coverage, trail, running, log, stack } = options
-  const { policy, catalogue } = initial.rules
+  const { policy } = initial.rules
   const attribution = startAttribution({
     log,
     unknown: ({ count, from, to }) => coverage.gap('attribution-unknown', from, to, { connections: count }),
@@ -78,7 +78,7 @@ export function startWatching(options: {
       ...(options.readsDns ? { dnsLogGroup: policy.enforcement.dnsLogGroup } : {}),
       uplinks,
       bridges: options.config.bridges,
-      catalogue,
+      catalogue: inForce.current.rules.catalogue,
       providerAddresses: [...book.addresses4, ...book.addresses6],
       proxyUid: options.proxyUid,
       governed: { subjects: initial.enforcement.subjects, exempt: initial.enforcement.exempt },

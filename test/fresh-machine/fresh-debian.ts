@@ -7,8 +7,8 @@ import { type Lab, startLab } from '../lab/lab.ts'
 import { npmCacheOf, offlineNpm, requireNpmCache } from '../lab/npm-cache.ts'
 import { insideLab, REPOSITORY } from '../lab/places.ts'
 import type { Outcome } from '../lab/process.ts'
+import { bareDebian, buildBareDebian, buildFurnishedDebian, furnishedDebian, type Suite } from './layers.ts'
 import { type Machine, startMachine } from './machine.ts'
-import { buildRootFileSystem, rootFileSystemOf, type Suite } from './root-file-system.ts'
 
 const NPM = '/var/tmp/npm'
 export const SOURCE = '/root/agent-anchor'
@@ -33,17 +33,23 @@ export interface FreshDebian {
  * Boots it; it is stopped when the test file ends. Outside the laboratory this enters first and never returns.
  *
  * @param scriptUrl `import.meta.url` of the test file
+ * @param furnished with all that agents are written in, and what the installer needs; else the barest Debian
  */
-export async function startFreshDebian(scriptUrl: string, suite: Suite): Promise<FreshDebian> {
+export async function startFreshDebian(
+  scriptUrl: string,
+  suite: Suite,
+  { furnished = false } = {},
+): Promise<FreshDebian> {
   t.setTimeout(600_000)
   if (!insideLab()) {
     requireNpmCache()
-    buildRootFileSystem(suite)
+    if (furnished) buildFurnishedDebian(suite)
+    else buildBareDebian(suite)
   }
   await enterLab(scriptUrl)
   const lab = await startLab()
   const machine = await startMachine({
-    lower: rootFileSystemOf(REPOSITORY, suite),
+    layers: furnished ? furnishedDebian(REPOSITORY, suite) : bareDebian(REPOSITORY, suite),
     directory: '/var/tmp/machine',
   })
   t.teardown(async () => {

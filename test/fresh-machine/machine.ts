@@ -40,17 +40,18 @@ const UP = ['running', 'degraded']
 const POWER_OFF = 34 + 4
 
 /**
- * @param options.lower root file system, only read
+ * @param options.layers what its disk holds at first, only read: a root file system, then what lies over it
  * @param options.directory for the disk: new, in memory
  */
 export async function startMachine(options: {
-  readonly lower: string
+  readonly layers: readonly string[]
   readonly directory: string
 }): Promise<Machine> {
   const { directory: disk } = options
   for (const name of ['upper', 'work', 'root'])
     await mkdir(join(disk, name), { recursive: true, mode: 0o755 })
-  await symlink(options.lower, join(disk, 'lower'))
+  // By short names without a colon, which is what parts them in overlayfs's option.
+  for (const [height, layer] of options.layers.entries()) await symlink(layer, join(disk, `layer-${height}`))
   const cgroup = `/sys/fs/cgroup/fresh-machine-${crypto.randomUUID()}`
   const script = join(import.meta.dirname, 'pid-one.sh')
   let keeper: ChildProcess

@@ -2,7 +2,8 @@
 # PID 1 of a fresh machine: lays its file system out as a container manager does (systemd.io/CONTAINER_INTERFACE)
 # and becomes its systemd. Runs in new mount, pid, uts and ipc namespaces.
 #
-# usage: pid-one.sh DISK CGROUP   DISK holds lower -> the root file system, upper, work, root, boot_id
+# usage: pid-one.sh DISK CGROUP   DISK holds upper, work, root, boot_id and layer-0 -> the root file system,
+#                          layer-1 and so on -> what lies over it
 set -eu
 disk=$1
 cgroup=$2
@@ -15,7 +16,9 @@ fi
 
 root=$disk/root
 hostname fresh
-mount -t overlay -o "lowerdir=$disk/lower,upperdir=$disk/upper,workdir=$disk/work" fresh "$root"
+layers=
+for layer in "$disk"/layer-*; do layers=$layer${layers:+:$layers}; done
+mount -t overlay -o "lowerdir=$layers,upperdir=$disk/upper,workdir=$disk/work" fresh "$root"
 
 # All sysctls but the network's are the host's: read-only. So is what asks the kernel to do things to itself.
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"

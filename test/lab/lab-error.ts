@@ -13,6 +13,7 @@ export type LabErrorCode =
   | 'gateway-did-not-start'
   | 'no-json'
   | 'npm-cache-missing'
+  | 'runtimes-missing'
   | 'witness-failed'
 
 /** What went wrong while the laboratory was set up or used. */

@@ -2,18 +2,23 @@
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { type BypassEntry, bypassJson, bypassMarkdown, findProblems } from './bypass-report.ts'
 import { runChecks } from './checks.ts'
+import { runNode } from './command.ts'
 import { healthText } from './health-report.ts'
 import { type Settled, settle, worthASecondLook } from './second-look.ts'
 import { runFiles, type SuiteRun } from './suite.ts'
 import type { FileResult } from './tap-report.ts'
+import { type TrustEntry, trustJson, trustMarkdown } from './trust-report.ts'
 
 type Suite = 'unit' | 'system' | 'fresh-machine'
 
-/** Files at once, and seconds a file may take. A laboratory has the machine's two processors to itself. */
+/**
+ * Files at once, and seconds a file may take. A laboratory has the machine's two processors to itself; of fresh machines,
+ * which wait for what happens and bound nothing in time, there are two.
+ */
 const limits = {
   unit: { jobs: 2, timeout: 60 },
   system: { jobs: 1, timeout: 300 },
-  'fresh-machine': { jobs: 1, timeout: 900 },
+  'fresh-machine': { jobs: 2, timeout: 900 },
 } as const
 
 const totals = { passed: 0, failed: 0 }
@@ -26,15 +31,24 @@ async function main(argv: readonly string[]): Promise<number> {
     console.error('usage: test/run [checks | unit [PATTERN] | system [PATTERN] | fresh-machine [PATTERN]]')
     return 2
   }
+  // The first time this takes minutes, most of them waiting for a Debian mirror.
+  const machines = what === 'all' || what === 'fresh-machine' ? buildMachines() : undefined
   if (what === 'all' || what === 'checks') await check()
   if (what === 'all' || what === 'unit') await test('unit', pattern)
+  const problem = await machines
   if (what === 'all' || what === 'system') await test('system', pattern)
-  // Takes minutes, and a Debian mirror the first time: only where it is asked for.
-  if (what === 'fresh-machine') await test('fresh-machine', pattern)
+  if (problem !== undefined) fail(problem)
+  else if (machines !== undefined) await test('fresh-machine', pattern)
   if (what === 'all') console.log(healthText(healthCodes))
   console.log('\nCounted are checks and named tests, not the assertions in them.')
   console.log(`${totals.passed} passed, ${totals.failed} failed`)
   return totals.failed === 0 ? 0 : 1
+}
+
+/** What fresh machines start from; resolves with what went wrong. */
+async function buildMachines(): Promise<string | undefined> {
+  const { code, output } = await runNode(['test/fresh-machine/build.ts'])
+  return code === 0 ? undefined : `what fresh machines start from could not be built\n${indent(output)}`
 }
 
 async function check(): Promise<void> {
@@ -53,7 +67,13 @@ async function test(suite: Suite, pattern: string): Promise<void> {
     .sort()
   if (files.length === 0) return fail(`no ${suite} test is called anything like ${JSON.stringify(pattern)}`)
   const first = await runFiles(files, limits[suite], tell)
-  const { results, bypasses, healthCodes: codes, unstable } = await lookAgain(first, limits[suite].timeout)
+  const {
+    results,
+    bypasses,
+    healthCodes: codes,
+    trust,
+    unstable,
+  } = await lookAgain(first, limits[suite].timeout)
   for (const { passed, failures } of results) count(passed, failures.length)
   for (const code of codes) healthCodes.add(code)
   for (const problem of first.problems) fail(problem)
@@ -61,12 +81,14 @@ async function test(suite: Suite, pattern: string): Promise<void> {
   if (failed && first.stderr !== '') console.log(`  stderr\n${indent(first.stderr)}`)
   for (const file of unstable) console.log(`  UNSTABLE  ${file} failed above and passed alone: mend it`)
   // Only of a whole run: a document of a part would lose the rest.
-  if (bypassTests().some((file) => !files.includes(file))) return
-  if (suite === 'system') documentBypasses(bypasses)
+  const whole = (pattern: string) => globSync(pattern).every((file) => files.includes(file))
+  if (suite === 'system' && whole('test/system/bypass-*.test.ts')) documentBypasses(bypasses)
+  if (suite === 'fresh-machine' && !failed && whole('test/fresh-machine/trust-*.test.ts'))
+    documentTrust(trust)
 }
 
-const unchanged = ({ results, bypasses, healthCodes }: SuiteRun): Settled => ({
-  ...{ results, bypasses, healthCodes },
+const unchanged = ({ results, bypasses, healthCodes, trust }: SuiteRun): Settled => ({
+  ...{ results, bypasses, healthCodes, trust },
   unstable: [],
 })
 
@@ -77,20 +99,24 @@ async function lookAgain(first: SuiteRun, timeout: number): Promise<Settled> {
   return settle(first, await runFiles(files, { jobs: 1, timeout }, tell))
 }
 
-const bypassTests = (): string[] => globSync('test/system/bypass-*.test.ts')
-
 function documentBypasses(tried: readonly BypassEntry[]): void {
   const problems = findProblems(tried)
   for (const problem of problems) fail(`bypass ${problem}`)
   if (problems.length > 0) return
-  for (const [file, text] of [
-    ['docs/bypass.md', bypassMarkdown(tried)],
-    ['docs/bypass.json', bypassJson(tried)],
-  ] as const) {
-    // An unchanged file keeps its owner and its time.
-    if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text)
-  }
+  write('docs/bypass.md', bypassMarkdown(tried))
+  write('docs/bypass.json', bypassJson(tried))
   console.log(`  docs/bypass.md: ${tried.length} ways round`)
+}
+
+function documentTrust(tried: readonly TrustEntry[]): void {
+  write('docs/trust.md', trustMarkdown(tried))
+  write('docs/trust.json', trustJson(tried))
+  console.log(`  docs/trust.md: ${tried.length} results`)
+}
+
+/** An unchanged file keeps its owner and its time. */
+function write(file: string, text: string): void {
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text)
 }
 
 function tell({ name, passed, failures, milliseconds }: FileResult): void {

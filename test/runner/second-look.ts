@@ -7,6 +7,7 @@
 import type { BypassEntry } from './bypass-report.ts'
 import type { SuiteRun } from './suite.ts'
 import type { FileResult } from './tap-report.ts'
+import type { TrustEntry } from './trust-report.ts'
 
 /** Failed files of one run that may be accidents. */
 const MOST_FILES = 2
@@ -21,6 +22,7 @@ export interface Settled {
   readonly results: readonly FileResult[]
   readonly bypasses: readonly BypassEntry[]
   readonly healthCodes: readonly string[]
+  readonly trust: readonly TrustEntry[]
   /** Passed only when they were run again. */
   readonly unstable: readonly string[]
 }
@@ -33,6 +35,7 @@ export function settle(first: SuiteRun, second: SuiteRun): Settled {
   return {
     results: first.results.map((result) => passed.find(({ name }) => name === result.name) ?? result),
     healthCodes: [...first.healthCodes, ...second.healthCodes],
+    trust: [...first.trust, ...second.trust],
     bypasses: [...first.bypasses.filter((entry) => !again(entry)), ...second.bypasses.filter(again)],
     unstable,
   }

@@ -4,6 +4,7 @@ import { type BypassEntry, readBypassComment } from './bypass-report.ts'
 import { runNode } from './command.ts'
 import { readHealthComment } from './health-report.ts'
 import { type FileResult, TapReport } from './tap-report.ts'
+import { readTrustComment, type TrustEntry } from './trust-report.ts'
 
 const tap = 'node_modules/tap/dist/esm/run.mjs'
 
@@ -13,6 +14,8 @@ export interface SuiteRun {
   readonly bypasses: readonly BypassEntry[]
   /** States of health that the tests caused and remedied. */
   readonly healthCodes: readonly string[]
+  /** Which runtimes worked from which entries. */
+  readonly trust: readonly TrustEntry[]
   /** What is wrong with the run itself: a file that gave no result, a runner that broke. */
   readonly problems: readonly string[]
   readonly stderr: string
@@ -33,12 +36,13 @@ export async function runFiles(
     const built = await runNode([tap, 'build'])
     if (built.code !== 0) {
       const problems = [`tap could not build its plugins\n${built.output}`]
-      return { results: [], bypasses: [], healthCodes: [], problems, stderr: '' }
+      return { results: [], bypasses: [], healthCodes: [], trust: [], problems, stderr: '' }
     }
   }
   const results: FileResult[] = []
   const bypasses: BypassEntry[] = []
   const healthCodes: string[] = []
+  const trust: TrustEntry[] = []
   const report = new TapReport()
   const take = (result: FileResult | undefined) => {
     if (result === undefined) return
@@ -53,6 +57,8 @@ export async function runFiles(
       if (bypass !== undefined) bypasses.push(bypass)
       const code = readHealthComment(line)
       if (code !== undefined) healthCodes.push(code)
+      const trusted = readTrustComment(line)
+      if (trusted !== undefined) trust.push(trusted)
       take(report.push(line))
     },
   )
@@ -62,5 +68,5 @@ export async function runFiles(
     .map((file) => `${file} gave no result`)
   const failed = problems.length > 0 || results.some(({ failures }) => failures.length > 0)
   if (ended.code !== 0 && !failed) problems.push(`tap itself ended with ${ended.code}`)
-  return { results, bypasses, healthCodes, problems, stderr: ended.output }
+  return { results, bypasses, healthCodes, trust, problems, stderr: ended.output }
 }

@@ -173,7 +173,7 @@ const cases: readonly BypassCase[] = [
 runSuites(world, [{ policy: 'standard', cases }])
 
 void t.test('a purge leaves nothing, and neither does an install that fails after it', async (t) => {
-  const removal = await uninstall('--purge')
+  const removal = await uninstall('--purge', '--yes')
   t.equal(removal.code, 0, removal.stdout + removal.stderr)
   const purged = await machine()
   t.same(changes(clean, purged), [])

@@ -49,7 +49,7 @@ t.test('install.sh ends with a captured call, its verified receipt and a healthy
   t.match(stdout, /proved +inclusion/)
   t.match(stdout, /proved +anchor development.*development chain: no independent evidence/)
   t.match(stdout, /\nverified\n/)
-  t.match(stdout, /\nhealthy\n?$/)
+  t.match(stdout, /\nOK: /)
   t.equal((await command('status')).code, 0)
 })
 
@@ -123,7 +123,7 @@ t.test('a new install goes on with the kept log, and uninstall --purge leaves no
   const listed = JSON.parse((await command('records', '--provider', 'openai', '--json')).stdout)
   t.ok(listed.records.length > 0, 'the old records are there')
   t.equal((await command('verify')).code, 0)
-  const { code, stdout, stderr } = await command('uninstall', '--purge')
+  const { code, stdout, stderr } = await command('uninstall', '--purge', '--yes')
   t.equal(code, 0, stdout + stderr)
   for (const path of [
     '/etc/agent-anchor',

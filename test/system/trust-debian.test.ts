@@ -25,10 +25,11 @@ import { fileURLToPath } from 'node:url'
 import { AsnConvert } from '@peculiar/asn1-schema'
 import { Certificate, GeneralName, id_ce_subjectAltName, SubjectAlternativeName } from '@peculiar/asn1-x509'
 import t from 'tap'
-import { createAuthority, issueLeaf } from '../../ca/authority.ts'
+import { createAuthority } from '../../ca/authority.ts'
 import { distinguishedName, extension, signCertificate } from '../../ca/certificate.ts'
 import { clientEnvironment } from '../../ca/client-environment.ts'
-import { etcEnvironmentSink } from '../../ca/etc-environment.ts'
+import { etcEnvironmentSink } from '../../ca/environment-sinks/etc-environment.ts'
+import { issueLeaf } from '../../ca/leaf.ts'
 import { systemBundlePath, systemRootsWithout } from '../../ca/system-roots.ts'
 import { debianTrustStore } from '../../ca/trust-stores/debian.ts'
 
@@ -124,7 +125,7 @@ t.test('every client refuses a name outside the constraints, though our root sig
 t.test('the gateway’s own roots for upstream are the system’s, without ours', async (t) => {
   const bundle = readFileSync(systemBundlePath(), 'latin1')
   t.ok(bundle.includes(authority.certificatePem.trimEnd()))
-  const roots = systemRootsWithout(authority.certificatePem)
+  const roots = systemRootsWithout([authority.certificatePem])
   t.ok(roots.length > 0)
   const ours = new X509Certificate(authority.certificatePem)
   t.notOk(roots.some((pem) => new X509Certificate(pem).publicKey.equals(ours.publicKey)))

@@ -7,9 +7,11 @@ import { AsnConvert } from '@peculiar/asn1-schema'
 import { Certificate, GeneralName, id_ce_subjectAltName, SubjectAlternativeName } from '@peculiar/asn1-x509'
 import fc from 'fast-check'
 import t from 'tap'
-import { createAuthority, issueLeaf, permittedDomainsOf } from '../../ca/authority.ts'
+import { createAuthority } from '../../ca/authority.ts'
+import { permittedDomainsOf } from '../../ca/authority-certificate.ts'
 import { CaError } from '../../ca/ca-error.ts'
 import { distinguishedName, extension, signCertificate } from '../../ca/certificate.ts'
+import { issueLeaf } from '../../ca/leaf.ts'
 
 const run = promisify(execFile)
 const DAY = 86_400_000

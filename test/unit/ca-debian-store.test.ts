@@ -30,13 +30,13 @@ function machine(t: { testdir(files: Record<string, Tree>): string }) {
     usr: { local: { share: { 'ca-certificates': {} } } },
   })
   const state = { calls: [] as string[], fail: undefined as Error | undefined, failHooks: false, dead: false }
-  const run: RunCommand = async (command, args, input) => {
+  const run: RunCommand = async (command, args, { input } = {}) => {
     state.calls.push(
       [command, ...args.slice(0, args[0] === '--fresh' ? 1 : 0), input].filter(Boolean).join(' '),
     )
     if (state.fail !== undefined) throw state.fail
     if (command !== 'update-ca-certificates' && state.failHooks) throw new Error('no keytool')
-    if (command !== 'update-ca-certificates' || state.dead) return
+    if (command !== 'update-ca-certificates' || state.dead) return ''
     let added = ''
     for (const name of ['agent-anchor-gateway', 'agent-anchor-gateway-2']) {
       const link = join(root, `etc/ssl/certs/${name}.pem`)
@@ -48,6 +48,7 @@ function machine(t: { testdir(files: Record<string, Tree>): string }) {
       added += readFileSync(anchor, 'latin1')
     }
     writeFileSync(join(root, 'etc/ssl/certs/ca-certificates.crt'), SYSTEM_ROOT + added)
+    return ''
   }
   return { root, state, store: debianTrustStore({ root, run }) }
 }

@@ -5,9 +5,9 @@ import { promisify } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
 import { clientEnvironment, keptVariable } from '../../ca/client-environment.ts'
-import { etcEnvironmentSink } from '../../ca/etc-environment.ts'
-import { joinBlock, splitBlock } from '../../ca/marked-block.ts'
-import { profileSink } from '../../ca/profile-d.ts'
+import { etcEnvironmentSink } from '../../ca/environment-sinks/etc-environment.ts'
+import { joinBlock, splitBlock } from '../../ca/environment-sinks/marked-block.ts'
+import { profileSink } from '../../ca/environment-sinks/profile-d.ts'
 
 const run = promisify(execFile)
 const CERTIFICATE = '/usr/local/share/ca-certificates/agent-anchor-gateway.crt'

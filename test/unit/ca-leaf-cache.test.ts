@@ -1,7 +1,7 @@
 import t from 'tap'
 import { LeafCache } from '../../ca/leaf-cache.ts'
 
-function fixture(options: { capacity?: number; lifetimeMs?: number } = {}) {
+function fixture(options: { capacity?: number; lifetimeMs?: number; endsAt?: number } = {}) {
   const state = { now: 1_000_000, asked: [] as string[], fail: false }
   const cache = new LeafCache<string>({
     capacity: options.capacity ?? 10,
@@ -13,7 +13,7 @@ function fixture(options: { capacity?: number; lifetimeMs?: number } = {}) {
       return {
         leaf: `${name}#${state.asked.length}`,
         notBefore: new Date(state.now - 500),
-        notAfter: new Date(state.now + (options.lifetimeMs ?? 1000)),
+        notAfter: new Date(options.endsAt ?? state.now + (options.lifetimeMs ?? 1000)),
       }
     },
   })
@@ -34,6 +34,17 @@ t.test('a leaf near its end is renewed in the background and served meanwhile', 
   t.equal(await cache.get('a'), 'a#1')
   t.equal(await cache.get('a'), 'a#2')
   t.equal(state.asked.length, 2)
+})
+
+t.test('a leaf that ends with its authority is renewed once, not at each call', async (t) => {
+  const { state, cache } = fixture({ endsAt: 1_000_050 })
+  for (let call = 0; call < 10; call++) {
+    await cache.get('a')
+    await new Promise(setImmediate)
+  }
+  t.equal(state.asked.length, 2)
+  cache.clear()
+  t.equal(await cache.get('a'), 'a#3', 'another authority is asked again')
 })
 
 t.test('an expired leaf is never served', async (t) => {

@@ -1,20 +1,24 @@
-import { X509Certificate } from 'node:crypto'
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  X509Certificate,
+} from 'node:crypto'
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { createAuthority } from '../../ca/authority.ts'
 import { CaError } from '../../ca/ca-error.ts'
+import { distinguishedName, signCertificate } from '../../ca/certificate.ts'
 import { certificateBlocks, systemBundlePath, systemRootsWithout } from '../../ca/system-roots.ts'
 import { cpuMsOf } from './cpu-time.ts'
 
 const now = new Date()
 const authority = (domain: string) => createAuthority({ permittedDomains: [domain], now })
-const [ours, one, two] = await Promise.all([
-  authority('ours.example'),
-  authority('one.example'),
-  authority('two.example'),
-])
+const [ours, former] = await Promise.all([authority('ours.example'), authority('former.example')])
+const [one, two] = [foreign('one.example'), foreign('two.example')]
 
 function bundle(t: { testdir(files: Record<string, string>): string }, text: string): string {
   return join(t.testdir({ 'bundle.crt': text }), 'bundle.crt')
@@ -27,15 +31,27 @@ const subjectOf = ({ certificatePem }: { certificatePem: string }) =>
 t.test('our own certificate is left out, the others stay', async (t) => {
   const path = bundle(t, one.certificatePem + ours.certificatePem + two.certificatePem)
   t.same(
-    subjects(systemRootsWithout(ours.certificatePem, { bundlePath: path })),
+    subjects(systemRootsWithout([ours.certificatePem], { bundlePath: path })),
     [subjectOf(one), subjectOf(two)].sort(),
   )
 })
 
 t.test('another certificate with our key is left out too', async (t) => {
-  const crossed = await reissued()
+  const crossed = reissued()
   const path = bundle(t, one.certificatePem + crossed)
-  t.same(subjects(systemRootsWithout(ours.certificatePem, { bundlePath: path })), [subjectOf(one)])
+  t.same(subjects(systemRootsWithout([ours.certificatePem], { bundlePath: path })), [subjectOf(one)])
+})
+
+t.test('what a gateway left there is left out too, whatever its key', async (t) => {
+  const path = bundle(t, one.certificatePem + former.certificatePem + ours.certificatePem)
+  t.same(subjects(systemRootsWithout([ours.certificatePem], { bundlePath: path })), [subjectOf(one)])
+})
+
+t.test('of a CA and its successor neither vouches for a provider', async (t) => {
+  const [current, successor] = [foreign('a.example'), foreign('b.example')]
+  const path = bundle(t, current.certificatePem + one.certificatePem + successor.certificatePem)
+  const certificates = [current.certificatePem, successor.certificatePem]
+  t.same(subjects(systemRootsWithout(certificates, { bundlePath: path })), [subjectOf(one)])
 })
 
 t.test('garbage between and inside the blocks, CRLF and doubles do no harm', async (t) => {
@@ -47,7 +63,7 @@ t.test('garbage between and inside the blocks, CRLF and doubles do no harm', asy
       `${one.certificatePem}${one.certificatePem}${ours.certificatePem}-----BEGIN CERTIFICATE-----\nAAAA`,
   )
   t.same(
-    subjects(systemRootsWithout(ours.certificatePem, { bundlePath: path })),
+    subjects(systemRootsWithout([ours.certificatePem], { bundlePath: path })),
     [subjectOf(one), subjectOf(two)].sort(),
   )
 })
@@ -62,7 +78,7 @@ t.test('any text between blocks leaves the certificates found', async () => {
 })
 
 t.test('a bundle with nothing but our certificate is an error, not an empty list', async (t) => {
-  t.throws(() => systemRootsWithout(ours.certificatePem, { bundlePath: bundle(t, ours.certificatePem) }), {
+  t.throws(() => systemRootsWithout([ours.certificatePem], { bundlePath: bundle(t, ours.certificatePem) }), {
     code: 'system-bundle-unusable',
   })
 })
@@ -73,11 +89,11 @@ t.test('a missing, huge or odd bundle is a typed error', async (t) => {
   writeFileSync(huge, '')
   truncateSync(huge, 17 * 1024 * 1024)
   for (const bundlePath of [join(dir, 'none'), dir, huge]) {
-    t.throws(() => systemRootsWithout(ours.certificatePem, { bundlePath }), {
+    t.throws(() => systemRootsWithout([ours.certificatePem], { bundlePath }), {
       code: 'system-bundle-unusable',
     })
   }
-  t.throws(() => systemRootsWithout('garbage', { bundlePath: bundle(t, one.certificatePem) }), CaError)
+  t.throws(() => systemRootsWithout(['garbage'], { bundlePath: bundle(t, one.certificatePem) }), CaError)
 })
 
 t.test('variables do not change which bundle is read', async (t) => {
@@ -93,33 +109,44 @@ t.test('variables do not change which bundle is read', async (t) => {
 })
 
 t.test('150 roots are read in well under a second', async (t) => {
-  const many = await Promise.all(Array.from({ length: 150 }, (_, each) => authority(`r${each}.example`)))
+  const many = Array.from({ length: 150 }, (_, each) => foreign(`r${each}.example`))
   const path = bundle(t, many.map(({ certificatePem }) => certificatePem).join('') + ours.certificatePem)
   let roots: readonly string[] = []
   const spent = cpuMsOf(() => {
-    roots = systemRootsWithout(ours.certificatePem, { bundlePath: path })
+    roots = systemRootsWithout([ours.certificatePem], { bundlePath: path })
   })
   t.equal(roots.length, 150)
   t.ok(spent < 800, `${spent} ms`)
 })
 
 /** Our key under another subject. */
-async function reissued(): Promise<string> {
-  const { createPrivateKey } = await import('node:crypto')
-  const { distinguishedName, signCertificate } = await import('../../ca/certificate.ts')
-  const name = distinguishedName('somebody else')
+const reissued = () => selfSigned('somebody else', ours)
+
+/** A root that no gateway made. */
+function foreign(name: string): { certificatePem: string } {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+  const pem = (key: KeyObject, type: 'spki' | 'pkcs8') =>
+    key.export({ type, format: 'pem' } as never).toString()
+  return {
+    certificatePem: selfSigned(name, {
+      certificatePem: pem(publicKey, 'spki'),
+      privateKeyPem: pem(privateKey, 'pkcs8'),
+    }),
+  }
+}
+
+/** @param keys its public key, or a certificate of it, and its private key */
+function selfSigned(subject: string, keys: { certificatePem: string; privateKeyPem: string }): string {
+  const name = distinguishedName(subject)
   return signCertificate(
     {
       issuer: name,
       subject: name,
       notBefore: now,
       notAfter: new Date(now.getTime() + 1e9),
-      publicKeySpki: new X509Certificate(ours.certificatePem).publicKey.export({
-        type: 'spki',
-        format: 'der',
-      }),
+      publicKeySpki: createPublicKey(keys.certificatePem).export({ type: 'spki', format: 'der' }),
       extensions: [],
     },
-    createPrivateKey(ours.privateKeyPem),
+    createPrivateKey(keys.privateKeyPem),
   )
 }

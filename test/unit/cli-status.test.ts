@@ -1,48 +1,27 @@
 import t from 'tap'
 import { ago } from '../../cli/ago.ts'
 import { chainsText } from '../../cli/chain/status.ts'
-import { chainRows } from '../../cli/chain-rows.ts'
 import { statusCode } from '../../cli/commands/status.ts'
-import { type LiveState, supervisorHealth } from '../../cli/live-state.ts'
-import { statusText } from '../../cli/status-text.ts'
+import { supervisorHealth } from '../../cli/health/supervisor.ts'
+import type { LiveState } from '../../cli/live-state.ts'
+import { chainLines } from '../../cli/status/chain-lines.ts'
+import { statusText } from '../../cli/status/text.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
-import { NOTHING } from '../../daemon/supervisor/traffic.ts'
+import { healthySupervisor } from './status-fixture.ts'
 
 const now = new Date('2026-01-01T00:10:00Z')
-const supervisor: SupervisorState = {
-  v: 1,
-  version: '1.2.3',
-  pid: 42,
-  pidStart: '1',
-  phase: 'running',
-  since: '2026-01-01T00:00:00Z',
-  policy: { name: 'standard', hash: 'abcdef0123456789', reloads: 0 },
-  vault: 'host key',
-  outgrown: [],
-  caTooWide: false,
-  enforcement: {
-    fence: true,
-    redirect: true,
-    addresses: 9,
-    addressesKnown: true,
-    uplinks: ['eth0'],
-    watched: true,
-    openQueues: [],
-    egress: true,
-  },
-  missingAccounts: [],
-  sensor: { blind: [], drops: 0 },
-  served: [],
-  traffic: NOTHING,
-  children: [{ name: 'recorder', pid: 43, state: 'running', restarts: 0 }],
-}
-const live = (state: SupervisorState): LiveState => ({ supervisor: state, health: supervisorHealth(state) })
+const supervisor = healthySupervisor
+const live = (state: SupervisorState): LiveState => ({
+  supervisor: state,
+  running: 'yes',
+  health: supervisorHealth(state),
+})
 
 t.test('healthy is 0, degraded 4, not running 3', async (t) => {
   t.equal(statusCode(live(supervisor)), 0)
   const broken = [
     { ...supervisor, phase: 'starting' as const },
-    { ...supervisor, outgrown: ['llm.example'] },
+    { ...supervisor, ca: { ...supervisor.ca, outgrown: ['llm.example'] } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, redirect: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, fence: false } },
     { ...supervisor, enforcement: { ...supervisor.enforcement, addresses: 0 } },
@@ -57,7 +36,7 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     },
     { ...supervisor, sensor: { blind: [{ device: 'nflog:71', reason: 'no pcap' }], drops: 0 } },
     { ...supervisor, missingAccounts: ['user ghost'] },
-    { ...supervisor, caTooWide: true },
+    { ...supervisor, ca: { ...supervisor.ca, tooWide: true } },
     {
       ...supervisor,
       children: [{ name: 'recorder' as const, state: 'waiting' as const, restarts: 3, lastExit: 'SIGKILL' }],
@@ -67,15 +46,15 @@ t.test('healthy is 0, degraded 4, not running 3', async (t) => {
     t.equal(statusCode(live(state)), 4)
     t.match(statusText(live(state), now), /ERROR|WARNING/)
   }
-  t.equal(statusCode({ health: [] }), 3)
+  t.equal(statusCode({ running: 'no', health: [] }), 3)
 })
 
 t.test('the status is one screen that says what runs and since when', async (t) => {
   const text = statusText(live(supervisor), now)
+  t.match(text, /^OK: calls to LLM providers are captured and recorded, or refused\n/)
   t.match(text, /agent-anchor 1\.2\.3 is running for 10 min, pid 42/)
-  t.match(text, /redirect stands, fence stands, 9 provider addresses/)
-  t.match(text, /rules watched, sensor sees refusals and uplinks \(eth0\)/)
-  t.match(text, /healthy$/)
+  t.match(text, /redirect stands \(owned\), fence stands\n +9 provider addresses/)
+  t.match(text, /rules watched, sensor sees refusals, eth0/)
 })
 
 t.test('rules that somebody changed and that were restored are a note, not an alarm', async (t) => {
@@ -203,18 +182,18 @@ t.test('a public chain shows its finality, its explorer, and for how long its mo
     gatewayAddress: '0x01',
   }
   const money = { balance: '31200000000000000', spentToday: '400000000000000', lastAnchor: '3000000000000' }
-  const rows = (chain: Parameters<typeof chainRows>[0]) => chainRows(chain, now).map((row) => row.join(' '))
+  const rows = (chain: Parameters<typeof chainLines>[0]) => chainLines(chain, now)
   t.same(rows({ ...base, funds: { ...money, budget: '10000000000000000' } }), [
-    'anchor base: 1234 leaves in block 7, finalized, 3 min ago',
-    ' https://basescan.org/tx/0xabcd',
-    ' 0.0312 ETH, enough for about 10,000 anchors; 0.0004 of 0.01 ETH spent today',
+    'base: 1234 leaves in block 7, finalized, 3 min ago',
+    'https://basescan.org/tx/0xabcd',
+    '0.0312 ETH, enough for about 10,000 anchors; 0.0004 of 0.01 ETH spent today',
   ])
   t.same(rows({ name: 'base', funds: { spentToday: '0' }, waitingSince: '2026-01-01T00:09:30Z' }), [
-    'anchor base: none yet; newer ones wait for 30 s',
-    ' the account was not asked for yet; 0 coins spent today',
+    'base: none yet; newer ones wait for 30 s',
+    'the account was not asked for yet; 0 coins spent today',
   ])
   const label = 'development chain: no independent evidence'
   t.same(rows({ name: 'development', anchored, label, waitingSince: '2026-01-01T00:09:30Z' }), [
-    `anchor development: 1234 leaves in block 7, 3 min ago (${label})`,
+    `development: 1234 leaves in block 7, 3 min ago (${label})`,
   ])
 })

@@ -59,6 +59,7 @@ t.test('without a file, every default holds', async (t) => {
     logDir: '/var/log/agent-anchor',
     policiesDir: '/etc/agent-anchor/policies',
     policy: 'standard',
+    ca: { overlap: 7 * 86_400_000 },
     vault: { provider: 'auto', hostKeyFile: '/etc/agent-anchor/host.key' },
     listen: { ports: { transparent: 18443, dns: 18053, developmentChain: 18545 } },
     proxy: { workers: 'auto', sniffTimeoutMs: 3000 },

@@ -8,31 +8,13 @@ import { type Measured, metricsText } from '../../daemon/admin/metrics.ts'
 import { startMetricsServer } from '../../daemon/admin/metrics-server.ts'
 import { processStart, type SupervisorState, writeState } from '../../daemon/supervisor/state-file.ts'
 import { NOTHING, Traffic } from '../../daemon/supervisor/traffic.ts'
+import { healthySupervisor } from './status-fixture.ts'
 
 const supervisor = {
-  v: 1,
-  version: '1.2.3',
+  ...healthySupervisor,
   pid: process.pid,
   pidStart: (await processStart(process.pid)) ?? '',
-  phase: 'running',
-  since: '2026-01-01T00:00:00Z',
-  policy: { name: 'standard', hash: 'ab', reloads: 0 },
-  vault: 'host key',
-  outgrown: [],
-  caTooWide: false,
-  enforcement: {
-    fence: true,
-    redirect: true,
-    addresses: 9,
-    addressesKnown: true,
-    uplinks: [],
-    watched: true,
-    openQueues: [],
-    egress: true,
-  },
-  missingAccounts: [],
   sensor: { blind: [], drops: 3 },
-  served: [],
   traffic: { ...NOTHING, exchanges: 12, refused: 2, holding: 1 },
   children: [{ name: 'recorder', pid: process.pid, state: 'running', restarts: 4 }],
 } satisfies SupervisorState

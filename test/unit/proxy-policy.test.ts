@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import t from 'tap'
-import { issueLeaf } from '../../ca/authority.ts'
+import { issueLeaf } from '../../ca/leaf.ts'
 import { unlistedProvider } from '../../policies/call-shape.ts'
 import { answering, gateway, identity, internet, NAME, reading, rulesOf, startRig } from './proxy-rig.ts'
 import { h2Start } from './proxy-wire.ts'

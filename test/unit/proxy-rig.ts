@@ -8,7 +8,8 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
-import { type Authority, createAuthority, issueLeaf } from '../../ca/authority.ts'
+import { type Authority, createAuthority } from '../../ca/authority.ts'
+import { issueLeaf } from '../../ca/leaf.ts'
 import { Worker, type WorkerOptions } from '../../daemon/proxy/worker.ts'
 import {
   type Admission,

@@ -12,6 +12,7 @@ const run = (failures: Readonly<Record<string, number>>, rest: Partial<SuiteRun>
   })),
   bypasses: [],
   healthCodes: [],
+  trust: [],
   problems: [],
   stderr: '',
   ...rest,

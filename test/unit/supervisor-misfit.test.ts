@@ -1,7 +1,7 @@
 /** Which CA a further install replaces. */
 import t from 'tap'
 import { createAuthority } from '../../ca/authority.ts'
-import { misfit } from '../../daemon/supervisor/authority-store.ts'
+import { misfit } from '../../daemon/supervisor/authority/misfit.ts'
 
 const DAY_MS = 86_400_000
 const domains = ['openai.com']
@@ -22,6 +22,10 @@ t.test('a CA that has run out, ends soon or is not valid yet is ended, and no ot
     [born(0, 2), true],
   ] as const) {
     const authority = await createAuthority({ permittedDomains: domains, now: when })
-    t.same(misfit(authority, domains, now), { outgrown: [], tooWide: false, ended }, when.toISOString())
+    t.same(
+      misfit({ inOrder: [authority], rotation: undefined }, domains, now),
+      { outgrown: [], tooWide: false, ended },
+      when.toISOString(),
+    )
   }
 })

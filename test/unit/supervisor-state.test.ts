@@ -45,10 +45,19 @@ const state: SupervisorState = {
   pidStart: '',
   phase: 'running',
   since: new Date().toISOString(),
-  policy: { name: 'standard', hash: '00', reloads: 0 },
+  policy: { name: 'standard', hash: '00', refuses: true, reloads: 0 },
   vault: 'none',
-  outgrown: [],
-  caTooWide: false,
+  ca: {
+    certificates: [
+      {
+        sha256: 'ab'.repeat(32),
+        notBefore: '2026-01-01T00:00:00.000Z',
+        notAfter: '2096-01-01T00:00:00.000Z',
+      },
+    ],
+    outgrown: [],
+    tooWide: false,
+  },
   enforcement: {
     fence: true,
     redirect: true,

@@ -6,7 +6,7 @@ import { createSecureContext, type SecureContext } from 'node:tls'
 
 export class UpstreamTrust {
   readonly #roots: readonly string[]
-  readonly #extra: ReadonlyMap<string, string>
+  #extra: ReadonlyMap<string, string>
   readonly #contexts = new Map<string, SecureContext>()
   readonly #common: SecureContext
 
@@ -15,6 +15,11 @@ export class UpstreamTrust {
     this.#roots = roots
     this.#extra = extra
     this.#common = context(roots)
+  }
+
+  setExtra(extra: ReadonlyMap<string, string>): void {
+    this.#extra = extra
+    this.#contexts.clear()
   }
 
   contextFor(name: string): SecureContext {

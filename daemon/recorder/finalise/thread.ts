@@ -10,8 +10,10 @@ import { eraseContent } from '../erasure/erase.ts'
 import type { Eraser } from '../erasure/erasure-record.ts'
 import { failureOf } from '../erasure/failure.ts'
 import type { ErasureProgress } from '../erasure/remove-erased.ts'
+import { type Captured, CapturedLately, NOTHING_CAPTURED } from '../index/captured.ts'
 import type { ErasureAnswer } from '../messages.ts'
 import { keepRetention, packLimits, type RetentionSettings } from '../retention/keeper.ts'
+import { sizeOf } from '../retention/retention.ts'
 import { Finaliser, type Job } from './finaliser.ts'
 import type { StoresOptions } from './stores.ts'
 
@@ -33,6 +35,9 @@ export interface FinaliserState {
   readonly treeSize: string
   /** When the newest checkpoint was signed by this process, RFC 3339. */
   readonly checkpointTime: string | undefined
+  readonly captured: Captured
+  /** Bytes of all packs together. */
+  readonly bodyBytes: number
   readonly health: readonly Health[]
 }
 
@@ -57,6 +62,8 @@ export type FromFinaliser =
   | { readonly type: 'log'; readonly line: string }
 
 const STATE_MS = 500
+/** There may be thousands of packs. */
+const SIZE_MS = 10_000
 
 async function run(): Promise<void> {
   workInBackground()
@@ -107,12 +114,29 @@ async function run(): Promise<void> {
     const { size, root, note } = newest
     send({ type: 'checkpoint', size: String(size), root: root.toString('hex'), note })
   }
+  const lately = new CapturedLately()
+  let captured = NOTHING_CAPTURED
+  let bodyBytes = 0
+  let measured = Number.NEGATIVE_INFINITY
+  const look = () => {
+    try {
+      captured = lately.look(finaliser.stores.index.database)
+      if (performance.now() - measured < SIZE_MS) return
+      bodyBytes = sizeOf(finaliser.stores)
+      measured = performance.now()
+    } catch {
+      // The stores are being opened again after an error, which health tells.
+    }
+  }
   const state = (): FinaliserState => {
+    look()
     const { ledger: open } = finaliser.stores
     return {
       records: Number(open.size),
       treeSize: String(open.signed?.size ?? 0n),
       checkpointTime,
+      captured,
+      bodyBytes,
       health: finaliser.health(),
     }
   }

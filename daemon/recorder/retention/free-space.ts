@@ -1,5 +1,6 @@
 /** How much is left on the file system of the records, and what follows from it. */
 import { statfsSync } from 'node:fs'
+import { amount } from '../../base/amount.ts'
 import type { Health } from '../../base/health.ts'
 import type { FailedPayload } from '../protocol.ts'
 
@@ -60,6 +61,3 @@ export function spaceHealth(space: Space, set: number | undefined): Health[] {
     },
   ]
 }
-
-const amount = (bytes: number): string =>
-  bytes >= 1 << 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`

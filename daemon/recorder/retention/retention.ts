@@ -88,7 +88,8 @@ function oldestPack({ index, dir }: Stores): HeldPack | undefined {
   return { pack: oldest.pack, lastLeaf: oldest.last, lastTime: Date.parse(String(row?.time)) }
 }
 
-function sizeOf({ dir }: Stores): number {
+/** Bytes of all packs together. */
+export function sizeOf({ dir }: Pick<Stores, 'dir'>): number {
   return sealedNumbers(dir, 'pack').reduce(
     (sum, pack) =>
       sum + (statSync(path.join(dir, sealedName('pack', pack)), { throwIfNoEntry: false })?.size ?? 0),

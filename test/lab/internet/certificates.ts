@@ -81,16 +81,35 @@ async function issueLeaf(
   const keys = await newKeys()
   const certificate = await x509.X509CertificateGenerator.create({
     ...(await leafFields(name, keys, from)),
-    issuer: issuer.certificate.subject,
+    // As it is encoded: a name in another kind of string is another name.
+    issuer: issuer.certificate.subjectName,
     signingKey: issuer.privateKey,
     extensions: [
       ...(await leafExtensions(name, keys, addresses)),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer.certificate.publicKey),
+      new x509.AuthorityKeyIdentifierExtension(identifierOf(issuer.certificate)),
     ],
   })
   const isRoot = issuer.certificate.subject === issuer.certificate.issuer
   const chain = isRoot ? [certificate] : [certificate, issuer.certificate]
   return { cert: chain.map((each) => each.toString('pem')).join('\n'), key: await keyPem(keys) }
+}
+
+/** As it calls itself: there is more than one way to make an identifier of a key. */
+function identifierOf(certificate: x509.X509Certificate): string {
+  const extension = certificate.getExtension(x509.SubjectKeyIdentifierExtension)
+  if (extension === null) throw new Error(`${certificate.subject} has no key identifier`)
+  return extension.keyId
+}
+
+/**
+ * A certificate for any name by an authority that isn't this internet's own.
+ * @param authority its certificate and its P-256 key (PKCS#8), both PEM
+ */
+export async function issueBelow(authority: Credentials, name: string): Promise<Credentials> {
+  const certificate = new x509.X509Certificate(authority.cert)
+  const der = x509.PemConverter.decodeFirst(authority.key)
+  const privateKey = await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign'])
+  return issueLeaf(name, { certificate, privateKey }, new Date())
 }
 
 async function selfSign(name: string, now: Date): Promise<Credentials> {

@@ -1,19 +1,29 @@
 /** Certificates that must not be believed, and a CA of the gateway's own that ends within seconds. */
 import { generateKeyPairSync } from 'node:crypto'
-import { issueLeaf } from '../../../ca/authority.ts'
-import { makeAuthority, openAuthority } from '../../../daemon/supervisor/authority-store.ts'
-import { openIdentity } from '../../../daemon/supervisor/identity.ts'
+import { readFile, rm } from 'node:fs/promises'
+import { issueLeaf } from '../../../ca/leaf.ts'
+import { governedDomains } from '../../../daemon/supervisor/authority/misfit.ts'
+import { type Authorities, openAuthorities } from '../../../daemon/supervisor/authority/store.ts'
+import { authorityPlace, openIdentity } from '../../../daemon/supervisor/identity.ts'
 import { loadRules } from '../../../daemon/supervisor/rules.ts'
 import { openHostKeyVault } from '../../../daemon/vault/host-key.ts'
 import { machineTrustStore } from '../../../installers/trust.ts'
-import { permittedDomains } from '../../../policies/catalogue.ts'
 import { BUNDLE } from '../../lab/trust.ts'
 import type { World } from './world.ts'
 
+/** The gateway's CA, made where there is none, as if it were `now`. */
+async function authorities({ gateway }: World, now = new Date()): Promise<Authorities> {
+  const { config, paths } = gateway
+  const vault = await openHostKeyVault(config.vault.hostKeyFile)
+  const permittedDomains = governedDomains(loadRules(config))
+  const origin = (await readFile(paths.verifierKey, 'utf8')).split('+')[0] ?? ''
+  return openAuthorities(authorityPlace(paths, vault, origin), { permittedDomains, now })
+}
+
 /** A certificate for a name by the gateway's own CA, which every client of the laboratory trusts. */
-export async function leafOfOurs({ gateway }: World, name: string): Promise<{ cert: string; key: string }> {
-  const vault = await openHostKeyVault(gateway.config.vault.hostKeyFile)
-  const authority = await openAuthority(gateway.paths, vault, [], new Date())
+export async function leafOfOurs(world: World, name: string): Promise<{ cert: string; key: string }> {
+  const [authority] = (await authorities(world)).inOrder
+  if (authority === undefined) throw new Error('the gateway has no CA')
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
   const publicKeySpki = publicKey.export({ type: 'spki', format: 'der' })
   const cert = await issueLeaf(authority, { name, publicKeySpki, now: new Date() })
@@ -26,32 +36,34 @@ export async function leafOfOurs({ gateway }: World, name: string): Promise<{ ce
  * @returns when it ends
  */
 export async function restartWithOldAuthority(
-  { gateway }: World,
+  world: World,
   leftMs: number,
   meanwhile: () => Promise<unknown>,
 ): Promise<number> {
+  const { gateway } = world
   await gateway.stop()
-  const { config, paths } = gateway
+  const { paths } = gateway
   const born = new Date(Date.now() + leftMs)
   born.setUTCFullYear(born.getUTCFullYear() - 10)
-  const vault = await openHostKeyVault(config.vault.hostKeyFile)
-  const domains = permittedDomains(loadRules(config).catalogue)
-  const { certificatePem } = await makeAuthority(paths, vault, domains, born)
-  await machineTrustStore().install([certificatePem])
+  for (const file of [paths.caCertificate, paths.caSealedKey]) await rm(file)
+  await machineTrustStore().install(certificatesOf(await authorities(world, born)))
   await meanwhile()
   await gateway.start()
   // To the second, as certificates have it.
   return new Date(born).setUTCFullYear(born.getUTCFullYear() + 10)
 }
 
-/** What a further install does about a CA that has run out. @returns whether it made a new one */
+const certificatesOf = ({ inOrder }: Authorities) => inOrder.map(({ certificatePem }) => certificatePem)
+
+/** What a further install does about a CA that has run out. @returns whether it made a successor */
 export async function installAgain({ gateway }: World): Promise<boolean> {
   await gateway.stop()
   const { config, paths } = gateway
-  const identity = await openIdentity(config, paths, loadRules(config), { renewAuthority: true })
-  await machineTrustStore().install([identity.authority.certificatePem])
+  const identity = await openIdentity(config, paths, loadRules(config), { renew: true })
+  await machineTrustStore().install(certificatesOf(identity.authority.found))
+  await identity.authority.distributed()
   await gateway.start()
-  return identity.renewed
+  return identity.authority.found.rotation !== undefined
 }
 
 /** A call by a client that verifies strictly and takes it to be so many seconds later than it is. */

@@ -1,0 +1,41 @@
+/** What is installed from in a fresh machine: the bundle's packages with one tree or another, each a bundle again. */
+import { cpSync } from 'node:fs'
+import { REPOSITORY } from '../lab/places.ts'
+import { bundleOf } from './bundle.ts'
+import { type FreshDebian, said } from './fresh-debian.ts'
+
+export const ARCHIVE = '/var/tmp/bundle.tar.gz'
+const UNPACKED = '/var/tmp/unpacked'
+const BROKEN = '/var/tmp/broken'
+const WORDS = '/var/tmp/words'
+
+export interface Sources {
+  /** install.sh of the bundle. */
+  readonly install: string
+  /** Of the bundle with a daemon that can't start. */
+  readonly broken: string
+  /** Of the bundle with another README. */
+  readonly otherWords: string
+}
+
+/** Its files are links to the bundle's, and those that `change` writes must be new ones. */
+const variant = (path: string, change: string) =>
+  `cp -al ${UNPACKED} ${path} && cd ${path}/agent-anchor && ${change} &&
+   find . -type f ! -path ./SHA256SUMS -print0 | LC_ALL=C sort -z | xargs -0 sha256sum >sums && mv sums SHA256SUMS`
+
+const append = (file: string, text: string) => `{ cat ${file}; echo '${text}'; } >new && mv new ${file}`
+
+export async function unpackSources({ asRoot, inMachine }: FreshDebian): Promise<Sources> {
+  cpSync(bundleOf(REPOSITORY), inMachine(ARCHIVE))
+  cpSync(`${bundleOf(REPOSITORY)}.sha256`, inMachine(`${ARCHIVE}.sha256`))
+  for (const command of [
+    `mkdir ${UNPACKED} && tar -xzf ${ARCHIVE} -C ${UNPACKED}`,
+    variant(BROKEN, append('daemon/supervisor/daemon.ts', 'throw new Error("this version is broken")')),
+    variant(WORDS, append('README.md', 'Other words.')),
+  ]) {
+    const outcome = await asRoot('sh', '-c', command)
+    if (outcome.code !== 0) throw new Error(said(outcome))
+  }
+  const script = (path: string) => `${path}/agent-anchor/installers/install.sh`
+  return { install: script(UNPACKED), broken: script(BROKEN), otherWords: script(WORDS) }
+}

@@ -1,0 +1,3 @@
+import { trustMatrix } from './trust-matrix.ts'
+
+await trustMatrix(import.meta.url, 'trixie')
