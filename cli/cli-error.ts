@@ -40,6 +40,17 @@ export class NoEvidence extends CliError {
   }
 }
 
+export class NoAuthority extends CliError {
+  constructor(file: string, cause?: unknown) {
+    super(
+      'NO_AUTHORITY',
+      `there is no CA of a gateway in ${file}`,
+      'Run installers/install.sh, or name the configuration in use with --config.',
+      cause,
+    )
+  }
+}
+
 export class NoLog extends CliError {
   constructor(directory: string) {
     super(
@@ -78,17 +89,6 @@ export class FileUnusable extends CliError {
       'FILE_UNUSABLE',
       `cannot ${what} ${file}: ${messageOf(cause)}`,
       what === 'read' ? 'Name a file that is there.' : 'Name a file in a directory that is there.',
-      cause,
-    )
-  }
-}
-
-export class NoAuthority extends CliError {
-  constructor(file: string, cause: unknown) {
-    super(
-      'NO_AUTHORITY',
-      `there is no CA of a gateway here (${file} can't be read: ${messageOf(cause)})`,
-      'Run installers/install.sh, or name the configuration in use with --config.',
       cause,
     )
   }

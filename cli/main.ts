@@ -5,6 +5,7 @@ import { programVersion } from '../daemon/supervisor/program.ts'
 import type { GlobalOptions, Register } from './command.ts'
 import { printJson } from './command.ts'
 import { ExitCode } from './exit-code.ts'
+import { dressHelp } from './help.ts'
 import { printable } from './terminal.ts'
 
 /** The table, in the order of `--help`. Each is loaded when it is asked for: `status` must not pay for the daemon. */
@@ -26,14 +27,19 @@ const commands: Readonly<Record<string, () => Promise<Register>>> = {
   demo: async () => (await import('./commands/demo.ts')).demo,
   daemon: async () => (await import('./commands/daemon.ts')).daemon,
   uninstall: async () => (await import('./commands/uninstall.ts')).uninstall,
+  completion: async () => (await import('./commands/completion.ts')).completion,
+  manual: async () => (await import('./commands/manual.ts')).manual,
 }
 
+/** What these print is about all the others. */
+const ABOUT_ALL = new Set(['completion', 'manual'])
 const TAKES_VALUE = new Set(['--config', '--passphrase-fd', '--pin-fd'])
 
 /** The command that the arguments name; undefined for help, or for what only the parser can tell. */
 function asked(words: readonly string[]): string | undefined {
   const word = words.find((w, i) => !w.startsWith('-') && !TAKES_VALUE.has(words[i - 1] ?? ''))
-  return word !== undefined && Object.hasOwn(commands, word) ? word : undefined
+  if (word === undefined || ABOUT_ALL.has(word)) return undefined
+  return Object.hasOwn(commands, word) ? word : undefined
 }
 
 const program = new Command('agent-anchor')
@@ -47,10 +53,6 @@ const program = new Command('agent-anchor')
   .option('--passphrase-fd <n>', "read the vault's passphrase from this file descriptor")
   .option('--pin-fd <n>', "read the PIN of the vault's token from this file descriptor")
   .showHelpAfterError('(see agent-anchor --help)')
-  .addHelpText(
-    'after',
-    '\nExit codes: 0 healthy or done, 1 error (or a verification that failed), 2 usage, 3 not running, 4 degraded.',
-  )
   .exitOverride()
 
 /** Wraps a command's action: global options first, errors to stderr with their remedy, exit code set. */
@@ -89,6 +91,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const name = asked(process.argv.slice(2))
 for (const load of name === undefined ? Object.values(commands) : [commands[name]])
   (await load?.())?.(program, act)
+dressHelp(program)
 try {
   await program.parseAsync()
 } catch (error) {

@@ -66,6 +66,7 @@ dry_run_change() {
       # shellcheck disable=SC2086 # family and name are words
       if nft list table $2 >/dev/null 2>&1; then dry_run_is='is loaded'; else dry_run_is='would be loaded'; fi
       ;;
+    store) dry_run_is='where they are found' ;;
     moment) dry_run_is='for the proof, for a moment' ;;
     *)
       if [ -e "$2" ] || [ -L "$2" ]; then

@@ -6,6 +6,7 @@ import type { EnvironmentSink } from '../ca/environment-sinks/environment-sink.t
 import { etcEnvironmentSink } from '../ca/environment-sinks/etc-environment.ts'
 import { fishSink } from '../ca/environment-sinks/fish.ts'
 import { launchdSink } from '../ca/environment-sinks/launchd.ts'
+import { openrcSink } from '../ca/environment-sinks/openrc.ts'
 import { podmanSink } from '../ca/environment-sinks/podman.ts'
 import { profileSink } from '../ca/environment-sinks/profile-d.ts'
 import { sudoSink } from '../ca/environment-sinks/sudo.ts'
@@ -44,6 +45,7 @@ function sinksOf(
     profileSink({ variables }),
     environmentDSink({ variables }),
     systemdDefaultSink({ variables, run }),
+    openrcSink({ variables }),
     ...shells,
     podmanSink(container),
   ]

@@ -31,6 +31,8 @@ const LINK = '/usr/local/bin/agent-anchor'
 const say = (what: string, text: string) => process.stdout.write(`${what.padEnd(12)}${text}\n`)
 
 export interface InstallOptions {
+  /** The program lay where it is to lie, and wasn't put there by this install. */
+  readonly inPlace: boolean
   /** What the daemon runs is another program than before. */
   readonly programChanged: boolean
   readonly settings: WantedSettings
@@ -64,6 +66,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'program',
       async do() {
+        if (options.inPlace) foreign.add(programRoot)
         await manifest.add({ kind: 'program', path: programRoot })
       },
       async undo() {
@@ -177,6 +180,9 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
   ]
   return {
     steps,
-    undo: (entry) => undo(entry, !('path' in entry && foreign.has(entry.path))),
+    async undo(entry) {
+      const ours = !('path' in entry && foreign.has(entry.path))
+      if (ours || entry.kind !== 'program') await undo(entry, ours)
+    },
   }
 }

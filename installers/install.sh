@@ -29,7 +29,10 @@ main() {
   need_packages
   # An install that changes nothing of what the daemon runs restarts nothing.
   set -- --same-program
-  if [ "$source" = "$TARGET" ] || program_same "$source" "$PROGRAM_PARTS"; then
+  if [ "$source" = "$TARGET" ]; then
+    echo "program     is in its place"
+    set -- --same-program --in-place
+  elif program_same "$source" "$PROGRAM_PARTS"; then
     echo "program     $TARGET is up to date"
   else
     if ! program_same "$source" "$DAEMON_PARTS"; then set --; fi

@@ -29,13 +29,18 @@ function readOptions(argv: readonly string[]): Omit<InstallOptions, 'signal'> {
     options: {
       // It compared the trees.
       'same-program': { type: 'boolean' },
+      'in-place': { type: 'boolean' },
       policy: { type: 'string' },
       chain: { type: 'string' },
       rpc: { type: 'string', multiple: true },
     },
   })
   const chain = values.chain === undefined ? undefined : { name: values.chain, rpc: values.rpc ?? [] }
-  return { programChanged: !values['same-program'], settings: { policy: values.policy, chain } }
+  return {
+    inPlace: values['in-place'] === true,
+    programChanged: !values['same-program'],
+    settings: { policy: values.policy, chain },
+  }
 }
 
 async function install(manifest: OpenManifest): Promise<boolean> {

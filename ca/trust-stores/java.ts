@@ -16,6 +16,7 @@ import { writePublicFile } from '../public-file.ts'
 import type { StoreOptions } from './anchor-store.ts'
 import { authorities, base64Of, oursIn } from './authorities.ts'
 import { exists, readNames } from './files.ts'
+import { changeableBy } from './roots-alone.ts'
 import { runCommand } from './run-command.ts'
 import type { TrustStore } from './trust-store.ts'
 
@@ -179,20 +180,13 @@ async function replace(path: string, bytes: Buffer, like: string): Promise<void>
  * or a link in between.
  */
 async function rootsAlone(path: string): Promise<void> {
-  const me = process.getuid?.() ?? 0
-  for (let at = await realpath(path); ; at = dirname(at)) {
-    const { uid, mode } = await stat(at)
-    // The sticky bit keeps others from renaming what is root's in a directory such as /tmp.
-    const open = (mode & 0o022) !== 0 && (mode & 0o1000) === 0
-    if ((uid !== 0 && uid !== me) || open) {
-      throw new CaError(
-        'trust-store-unsupported',
-        `${at} can be changed by others than root, so its Java's keystore is left to its owner`,
-        `As its owner: keytool -importcert -noprompt -cacerts -storepass ${PASSWORD} -alias ${ALIASES[0]} -file CERTIFICATE, with that Java's keytool.`,
-      )
-    }
-    if (at === dirname(at)) return
-  }
+  const at = await changeableBy(path)
+  if (at === undefined) return
+  throw new CaError(
+    'trust-store-unsupported',
+    `${at} can be changed by others than root, so its Java's keystore is left to its owner`,
+    `As its owner: keytool -importcert -noprompt -cacerts -storepass ${PASSWORD} -alias ${ALIASES[0]} -file CERTIFICATE, with that Java's keytool.`,
+  )
 }
 
 function failed(jdk: string, why: string, cause?: unknown): CaError {

@@ -17,7 +17,7 @@ import { rebuildIndex } from '../ledger/rebuild-index.ts'
 interface FsckOptions extends GlobalOptions {
   readonly dir?: string
   readonly key?: string
-  readonly from: bigint
+  readonly from?: bigint
   readonly repair?: boolean
 }
 
@@ -33,7 +33,7 @@ export const ledger: Register = (program, act) => {
 
   command
     .command('fsck')
-    .option('--from <leaf>', 'leaves before this one were checked before', leafIndex, 0n)
+    .option('--from <leaf>', 'leaves before this one were checked before', leafIndex)
     .option('--repair', 'make hash tiles, tree state and stale files anew from the leaves (daemon stopped)')
     .option('--dir <directory>', 'a copy of a log, instead of the one of this machine (with --key)')
     .option('--key <vkey>', 'the verifier key of that log, or a file that holds it')
@@ -71,7 +71,7 @@ async function checkLog(options: FsckOptions): Promise<ExitCode> {
     verifierKey: evidence?.verifierKey ?? (await keyOf(options.key)),
   }
   const repaired = options.repair === true ? await repairFirst(log, evidence) : undefined
-  const checked = await fsck(log, repaired ? 0n : options.from, progressOn(process.stderr, 'fsck'))
+  const checked = await fsck(log, repaired ? 0n : (options.from ?? 0n), progressOn(process.stderr, 'fsck'))
   if (options.json) printJson({ ...repaired, ...checked, whole: isWhole(checked) })
   else print([...(repaired ? [repairedText(repaired)] : []), checkedText(checked, log.dir)].join('\n'))
   if (checked.interruptedAt !== undefined) return ExitCode.interrupted

@@ -51,7 +51,12 @@ export function refusers(records: Iterable<LogRecord>, remedies: Remedies): Refu
             remedy:
               sight.why === 'certificate-wanted'
                 ? ITS_OWN
-                : clientRemedy(process?.executable, remedies.variables, remedies.certificateFile),
+                : clientRemedy(
+                    process?.executable,
+                    remedies.variables,
+                    remedies.certificateFile,
+                    sight.agent.container,
+                  ),
           },
     )
   }

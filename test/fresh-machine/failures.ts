@@ -81,10 +81,10 @@ export const FAILURES: readonly Failure[] = [
   },
   {
     step: 'proof',
-    cause: 'no network namespace can be made',
-    make: 'echo >/run/netns',
-    mend: 'rm /run/netns',
-    says: /netns/,
+    cause: "the machine's own firewall refuses the canary's address",
+    make: "nft 'table inet own { chain out { type filter hook output priority -400; ip daddr 192.0.2.0/30 reject with tcp reset; }; }'",
+    mend: 'nft delete table inet own',
+    says: /curl/,
   },
   {
     step: 'fence',

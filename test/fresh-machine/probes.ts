@@ -48,8 +48,11 @@ export function probes({ lab, machine, inMachine, asRoot, gateway, show }: Fresh
       t.match(outcome.stdout, when, 'the answer arrives')
       const { records } = JSON.parse((await gateway('records', '--kind', 'exchange', '--json')).stdout)
       t.match(records[0], { uid: UIDS[user], provider: 'openai', status: 200 }, `it is recorded as ${user}'s`)
-      const seen = (await lab.wireLog()).flatMap(({ exchanges }) => exchanges).at(-1)
-      t.match(seen?.body.toString(), when, 'the provider got it')
+      const seen = (await lab.wireLog()).flatMap(({ exchanges }) => exchanges)
+      t.ok(
+        seen.some(({ body }) => body.toString().includes(when)),
+        'the provider got it',
+      )
     },
     sizeOfLog: () =>
       Number(

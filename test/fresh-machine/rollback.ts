@@ -5,8 +5,11 @@ import { FAILURES, type Failure, INTERRUPTIONS } from './failures.ts'
 import { type FreshDebian, said } from './fresh-debian.ts'
 import { differences, type MachineState, stateOf } from './machine-state.ts'
 import type { Probes } from './probes.ts'
+import type { Sources } from './sources.ts'
 
 const INTERRUPT = '/var/tmp/interrupt.py'
+/** Before there is a Node that could name its steps. */
+const inShell = ({ step }: { readonly step: string }): boolean => ['packages', 'staging'].includes(step)
 
 async function fails(
   t: Test,
@@ -21,22 +24,22 @@ async function fails(
   t.equal(mended.code, 0, said(mended))
   t.equal(outcome.code, 1, said(outcome))
   t.match(outcome.stderr, says, 'it says why')
-  if (!['packages', 'staging', 'bundle'].includes(step))
-    t.match(outcome.stderr, `the step "${step}"`, 'it says where')
+  if (!inShell({ step })) t.match(outcome.stderr, `the step "${step}"`, 'it says where')
   t.notMatch(outcome.stderr, /FAILED/, 'everything could be taken back')
 }
 
 /** Of a machine without a gateway. */
-export function firstInstallsRollBack(fresh: FreshDebian, install: string): void {
+export function firstInstallsRollBack(fresh: FreshDebian, sources: Sources): void {
   const { machine, asRoot, inMachine } = fresh
   let before: MachineState
+  let install = sources.install
   t.test('the machine has no gateway', async () => {
     before = await stateOf(machine)
     cpSync(`${import.meta.dirname}/interrupt.py`, inMachine(INTERRUPT))
   })
   const unchanged = async (t: Test) => t.same(differences(before, await stateOf(machine)), [], 'as before')
 
-  for (const failure of FAILURES) {
+  const failing = (failure: Failure) =>
     t.test(
       `a first install whose step "${failure.step}" fails leaves nothing: ${failure.cause}`,
       async (t) => {
@@ -44,15 +47,26 @@ export function firstInstallsRollBack(fresh: FreshDebian, install: string): void
         await unchanged(t)
       },
     )
-  }
-  for (const { step, path } of INTERRUPTIONS) {
+  const interrupted = ({ step, path }: (typeof INTERRUPTIONS)[number]) =>
     t.test(`a first install interrupted in its step "${step}" leaves nothing`, async (t) => {
       const outcome = await asRoot('python3', INTERRUPT, path, install)
       t.not(outcome.code, 0, said(outcome))
       t.notMatch(outcome.stderr, /FAILED/, 'everything could be taken back')
       await unchanged(t)
     })
-  }
+
+  for (const failure of FAILURES.filter(inShell)) failing(failure)
+  for (const each of INTERRUPTIONS.filter(inShell)) interrupted(each)
+  // The other steps don't care how the program came there: it is staged once, as somebody may who unpacks it himself.
+  t.test('the program lies where an install would put it', async () => {
+    install = await sources.inPlace()
+    before = await stateOf(machine)
+  })
+  for (const failure of FAILURES.filter((each) => !inShell(each))) failing(failure)
+  for (const each of INTERRUPTIONS.filter((one) => !inShell(one))) interrupted(each)
+  t.test('and goes again', async (t) => {
+    t.equal((await asRoot('rm', '-r', '/opt/agent-anchor')).code, 0)
+  })
 }
 
 /** What stays with the gateway of before as it runs on. */

@@ -10,6 +10,8 @@ import {
   appendFileSync,
   existsSync,
   lstatSync,
+  mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -28,10 +30,12 @@ import t from 'tap'
 import { createAuthority } from '../../ca/authority.ts'
 import { distinguishedName, extension, signCertificate } from '../../ca/certificate.ts'
 import { clientEnvironment } from '../../ca/client-environment.ts'
+import { containerEnvironment } from '../../ca/container-environment.ts'
 import { etcEnvironmentSink } from '../../ca/environment-sinks/etc-environment.ts'
 import { issueLeaf } from '../../ca/leaf.ts'
 import { systemBundlePath, systemRootsWithout } from '../../ca/system-roots.ts'
 import { debianTrustStore } from '../../ca/trust-stores/debian.ts'
+import { dockerfileText, dockerText, IMAGE_FILES } from '../../cli/environment-text.ts'
 
 const INSIDE = 'AGENT_ANCHOR_TEST_INSIDE'
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
@@ -64,6 +68,10 @@ writeFileSync('/etc/ca-certificates/update.d/test', `#!/bin/sh\ncat >> ${HOOK_LO
 spawnSync('update-ca-certificates', ['--fresh'], { env: { PATH } })
 
 const before = snapshot('/etc/ssl/certs')
+/** The store of an image that was made before there was a gateway. */
+const image = mkdtempSync(join(tmpdir(), 'image-'))
+t.teardown(() => rmSync(image, { recursive: true }))
+spawnSync('cp', ['-a', '/etc/ssl/certs', image], { env: { PATH } })
 const store = debianTrustStore()
 const variables = clientEnvironment({ certificateFile: ANCHOR, bundleFile: systemBundlePath() })
 const environment = etcEnvironmentSink({ variables })
@@ -122,6 +130,21 @@ t.test('every client refuses a name outside the constraints, though our root sig
     t.match(await connect(client, FOREIGN, installedEnvironment()), OUTSIDE)
 })
 
+t.test(
+  'a container with an image of its own trusts with what `env --format docker` prints, and not without',
+  async (t) => {
+    const { mounts, variables } = containerEnvironment({
+      certificateFile: ANCHOR,
+      bundleFile: systemBundlePath(),
+    })
+    const words = dockerText(mounts, variables).split(' ')
+    for (const client of ['curl', 'python', 'node'])
+      t.match(await inContainer([], client), UNTRUSTED, `${client}, by itself`)
+    for (const client of ['curl', 'python', 'node'])
+      t.equal(await inContainer(words, client), 'trusted', `${client}, with the arguments`)
+  },
+)
+
 t.test('the gateway’s own roots for upstream are the system’s, without ours', async (t) => {
   const bundle = readFileSync(systemBundlePath(), 'latin1')
   t.ok(bundle.includes(authority.certificatePem.trimEnd()))
@@ -155,13 +178,54 @@ t.test('after the uninstall every client refuses, and the store is byte for byte
   for (const client of Object.keys(clients)) t.match(await connect(client, GOVERNED, {}), UNTRUSTED)
 })
 
+t.test('an image that is built with the lines of `env --format dockerfile` trusts', async (t) => {
+  const text = dockerfileText(authority.certificatePem, clientEnvironment(IMAGE_FILES))
+  const [, command = '', assignments = ''] = /\nRUN ([^]*)\nENV ([^]*)$/.exec(text) ?? []
+  const built = spawnSync('/bin/sh', ['-euc', command], { env: { PATH }, encoding: 'utf8' })
+  t.equal(built.status, 0, built.stderr)
+  const env = Object.fromEntries(assignments.split(/[\s\\]+/).map((each) => each.split('=', 2)))
+  t.equal(await connect('curl', GOVERNED, {}), 'trusted', 'curl, no variable')
+  for (const client of Object.keys(clients)) t.equal(await connect(client, GOVERNED, env), 'trusted', client)
+})
+
 function url(name: string): string {
   return `https://${name}:${server.port}/`
 }
 
 /** 'trusted', or what the client said when it failed. */
 function connect(client: string, name: string, env: Record<string, string>): Promise<string> {
-  const [command, ...args] = clients[client]!(name)
+  return runClient(client, clients[client]!(name), env)
+}
+
+/** The same in a root of its own with the image's store, given arguments for `docker run`. */
+function inContainer(words: readonly string[], client: string): Promise<string> {
+  const given = (option: string) =>
+    words.flatMap((word, index) => (words[index - 1] === option ? [word] : []))
+  const script = `set -eu
+    root=$1; shift
+    mount --rbind / "$root"
+    mount --bind "$IMAGE/certs" "$root/etc/ssl/certs"
+    mount -t tmpfs tmpfs "$root/usr/local/share"
+    for volume in $VOLUMES; do
+      from=\${volume%%:*}; to=\${volume#*:}; to=\${to%:ro}
+      mkdir -p "$root\${to%/*}"; : >"$root$to"
+      mount --bind "$from" "$root$to"
+    done
+    exec chroot "$root" env -i $VARIABLES "$@"`
+  const root = join(image, 'root')
+  mkdirSync(root, { recursive: true })
+  return runClient(
+    client,
+    ['unshare', '--mount', '--', 'sh', '-c', script, 'sh', root, ...clients[client]!(GOVERNED)],
+    { PATH, IMAGE: image, VOLUMES: given('-v').join(' '), VARIABLES: given('-e').join(' ') },
+  )
+}
+
+function runClient(
+  client: string,
+  [command, ...args]: readonly [string, ...string[]],
+  env: Record<string, string>,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 })
     const said: Buffer[] = []

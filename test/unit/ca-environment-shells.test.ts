@@ -1,4 +1,4 @@
-/** The sinks of zsh and fish, each by that shell itself. */
+/** The sinks that a shell reads, each by that shell itself. */
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 import { clientEnvironment } from '../../ca/client-environment.ts'
 import { fishSink } from '../../ca/environment-sinks/fish.ts'
+import { openrcSink } from '../../ca/environment-sinks/openrc.ts'
 import { zshSink } from '../../ca/environment-sinks/zsh.ts'
 import { fishText, shText } from '../../cli/environment-text.ts'
 
@@ -66,6 +67,21 @@ t.test('every fish gets what is unset and points at something', async (t) => {
   await sink.uninstall()
   t.same(readdirSync(join(root, 'etc/fish')), [])
 })
+
+t.test(
+  'what OpenRC’s shell reads before a service exports what is unset and points at something',
+  async (t) => {
+    const before = 'rc_parallel=NO'
+    const root = t.testdir({ etc: { 'rc.conf': before }, sbin: { 'openrc-run': '' } })
+    const sink = openrcSink({ variables, root })
+    await sink.install()
+    const environment = await after('sh', ['-euc', `. ${join(root, 'etc/rc.conf')}; env`])
+    t.match(environment, expected)
+    t.notOk('PIP_CERT' in environment, 'nothing points at a file that is gone')
+    await sink.uninstall()
+    t.equal(readFileSync(join(root, 'etc/rc.conf'), 'utf8'), before)
+  },
+)
 
 t.test('fish’s file lies where Homebrew has it, and nothing is written without fish', async (t) => {
   const root = t.testdir({ opt: { homebrew: { etc: { fish: {} } } } })

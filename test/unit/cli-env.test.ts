@@ -86,6 +86,6 @@ t.test('without a CA it says so, with what to do', async (t) => {
   t.match(said, {
     code: 1,
     stdout: '',
-    stderr: /there is no CA of a gateway here.*\nRun installers\/install\.sh/,
+    stderr: /there is no CA of a gateway in .*\nRun installers\/install\.sh/,
   })
 })

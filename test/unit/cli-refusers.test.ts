@@ -53,6 +53,16 @@ t.test('one line a program, user and name, with how often and when last', async 
   t.match(found[0], { why: 'certificate-refused', process: 'agent', remedy: /NODE_EXTRA_CA_CERTS/ })
 })
 
+t.test('who runs in a container needs it made anew, whatever the program', async (t) => {
+  const agent = { ...NODE, container: `docker:${'a'.repeat(64)}` }
+  const found = refusers([refused('2026-01-03T00:00:00Z', 'api.openai.com', agent)], {
+    variables,
+    certificateFile: CERTIFICATE,
+  })
+  t.match(found, [{ remedy: /agent-anchor env --format docker/ }])
+  t.notMatch(found[0]?.remedy, 'NODE_EXTRA_CA_CERTS')
+})
+
 t.test('an exchange whose server wanted a client certificate is one too', async (t) => {
   const exchange = {
     ...{ ...common, time: '2026-01-03T00:00:00Z', kind: 'exchange', agent: NODE },

@@ -1,5 +1,5 @@
 /** `status` beside gateways that are gone, hang, are of another version, or may not be looked at: what it says, and that it ends. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -9,6 +9,7 @@ import t, { type Test } from 'tap'
 import { absenceHealth } from '../../cli/health/absent.ts'
 import { processStart, type SupervisorState, writeState } from '../../daemon/supervisor/state-file.ts'
 import { healthyRecorder, healthySupervisor } from './status-fixture.ts'
+import { onTerminal } from './terminal-fixture.ts'
 
 t.setTimeout(60_000)
 const main = join(import.meta.dirname, '../../cli/main.ts')
@@ -151,40 +152,21 @@ t.test('a file that may not be read is a matter of rights, not of a gateway that
   t.match(await here.run('status'), { code: 1, stdout: /can't be read: EACCES/ })
 })
 
-/** On a terminal of its own, as script(1) makes them. */
-function onTerminal(
-  here: Place,
-  ...args: string[]
-): { child: ChildProcess; shown(): string; code: Promise<number> } {
-  const [program, argv] = here.command(...args)
-  const line = ['exec', program, ...argv]
-    .map((word) => (/^[\w./=-]+$/.test(word) ? word : `'${word}'`))
-    .join(' ')
-  const child = spawn('script', ['-qec', line, '/dev/null'], {
-    env: { LANG: 'C.UTF-8', TERM: 'xterm-256color', PATH: '/usr/bin:/bin' },
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  let text = ''
-  child.stdout.on('data', (piece: Buffer) => {
-    text += piece.toString()
-  })
-  return { child, shown: () => text, code: once(child, 'close').then(([code]) => code as number) }
-}
-
 t.test(
   '--watch draws on the second screen, follows what changes, and leaves the first as it was',
   async (t) => {
     const here = place(t)
     await here.supervisor()
     await here.recorder()
-    const { child, shown, code } = onTerminal(here, 'status', '--watch', '0.2')
+    const [program, argv] = here.command('status', '--watch', '0.2')
+    const { shown, type, code } = onTerminal([program, ...argv])
     const until = async (what: RegExp) => {
       while (!what.test(shown())) await new Promise((resolve) => setTimeout(resolve, 20))
     }
     await until(/OK: /)
     await here.supervisor({ ca: { ...healthySupervisor.ca, tooWide: true } })
     await until(/WARNING: /)
-    child.stdin?.write('\u0003')
+    type('\u0003')
     t.equal(await code, 4, 'the code of the last status')
     t.ok(shown().startsWith('\u001b[?1049h\u001b[?25l\u001b[H'), 'the second screen, without a cursor')
     t.ok(shown().endsWith('\u001b[?25h\u001b[?1049l'), 'the first screen, with its cursor')
