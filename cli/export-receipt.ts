@@ -7,6 +7,7 @@ import { ReceiptError } from '../daemon/receipt/receipt-error.ts'
 import { type Bodies, openBodies } from '../daemon/recorder/body-reader.ts'
 import { storedParts } from '../daemon/recorder/record-parts.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
+import type { Progress } from './progress.ts'
 
 /**
  * The leaves that are named: by a record's id or the start of it, or by two with `..` between them for all from the
@@ -29,11 +30,12 @@ export const receiptOf = (evidence: Evidence, leaves: readonly bigint[]): Receip
   buildReceipt(leaves, sourcesOf(evidence))
 
 /** The receipt with the parts that are still stored, and their salts. @throws ReceiptError RECEIPT_TOO_LARGE */
-export async function withBodies(evidence: Evidence, receipt: Receipt): Promise<Receipt> {
+export async function withBodies(evidence: Evidence, receipt: Receipt, progress: Progress): Promise<Receipt> {
   const bodies = openBodies(evidence.paths.recorderState, await evidence.bodyKey())
   try {
     let size = 0
-    const records = receipt.records.map((held) => {
+    const records = receipt.records.map((held, i) => {
+      progress.at(BigInt(i), BigInt(receipt.records.length))
       const parts = bodiesOf(evidence, held.record, bodies)
       for (const { bytes } of parts) size += bytes.length
       if (size > MAX_RECEIPT * SHARE) throw tooLarge()
@@ -41,6 +43,7 @@ export async function withBodies(evidence: Evidence, receipt: Receipt): Promise<
     })
     return { ...receipt, records }
   } finally {
+    progress.clear()
     bodies.close()
   }
 }

@@ -22,6 +22,7 @@ import { checkWitnesses } from './check-witnesses.ts'
 import { type Evidence, findRecord, sourcesOf } from './evidence.ts'
 import { goneText } from './gone-text.ts'
 import { keyFindings } from './key-findings.ts'
+import type { Progress } from './progress.ts'
 
 /** About the question and not about what is stored: for who asks. */
 const QUESTIONABLE = new Set(['NO_SUCH_RECORD', 'AMBIGUOUS', 'NOT_IN_A_CHECKPOINT'])
@@ -92,7 +93,7 @@ async function bodyFindings(evidence: Evidence, row: Row, record: LogRecord): Pr
  * Every byte that is kept: tiles, entry bundles, WAL, journal, packs, index, anchors, keys, CA, fence. One finding
  * for each damaged file; what can't be looked at at all is a finding too, and keeps nobody from the rest.
  */
-export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
+export async function verifyStore(evidence: Evidence, progress?: Progress): Promise<Finding[]> {
   const { paths } = evidence
   const findings: Finding[] = []
   const failed = (detail: string) => findings.push({ check: 'store', result: 'failed', detail })
@@ -111,9 +112,11 @@ export async function verifyStore(evidence: Evidence): Promise<Finding[]> {
     return undefined
   })
   await look(dirname(paths.keysDirectory), checkState(paths, vault))
-  await look(paths.ledger, checkLedger(paths.ledger, evidence.verifierKey))
+  const read = { progress: (done: bigint, of: bigint) => progress?.at(done, of) }
+  await look(paths.ledger, checkLedger(paths.ledger, evidence.verifierKey, read))
   await look(dirname(paths.witnessState), checkWitnesses(evidence, vault))
   await look(paths.recorderState, checkMemory(paths.lastCheckpoint, paths.ledger, evidence.verifierKey))
+  progress?.part('bodies, journal and index')
   // Why it can't be opened is among the findings above.
   const bodyKey = vault && (await openBodyKey(vault, paths.keysDirectory).catch(() => undefined))
   if (bodyKey !== undefined) await look(paths.recorderState, checkRecorder(paths.recorderState, bodyKey))

@@ -9,6 +9,7 @@ import { type Evidence, findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { namedLeaves, receiptOf, withBodies } from '../export-receipt.ts'
 import { goneText } from '../gone-text.ts'
+import { progressOf } from '../progress.ts'
 
 export const exportReceipt: Register = (program, act) =>
   program
@@ -26,7 +27,9 @@ export const exportReceipt: Register = (program, act) =>
         const options = given as typeof given & { output: string; withBodies?: boolean }
         const evidence = await openEvidence(options, 'export')
         const bare = receiptOf(evidence, namedLeaves(evidence, ids as unknown as string[]))
-        const receipt = options.withBodies ? await withBodies(evidence, bare) : bare
+        const receipt = options.withBodies
+          ? await withBodies(evidence, bare, progressOf('export', options))
+          : bare
         const { output } = options
         if (output === '-') {
           print(formatReceipt(receipt))

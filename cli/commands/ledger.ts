@@ -11,8 +11,8 @@ import { type CheckedLog, fsck, isWhole, repair } from '../ledger/fsck.ts'
 import { checkedText, repairedText } from '../ledger/fsck-text.ts'
 import { indexedLeaves } from '../ledger/indexed-leaves.ts'
 import { Interrupted } from '../ledger/interrupted.ts'
-import { progressOn } from '../ledger/progress.ts'
 import { rebuildIndex } from '../ledger/rebuild-index.ts'
+import { type Progress, progressOf } from '../progress.ts'
 
 interface FsckOptions extends GlobalOptions {
   readonly dir?: string
@@ -51,7 +51,7 @@ async function rebuild(options: GlobalOptions): Promise<ExitCode> {
   const { paths, bodyKey } = await openEvidence(options, 'ledger rebuild-index')
   const key = await bodyKey()
   become(ownerOf(paths.recorderState))
-  const rebuilt = await rebuildIndex(paths.recorderState, key, progressOn(process.stderr, 'rebuild-index'))
+  const rebuilt = await rebuildIndex(paths.recorderState, key, progressOf('rebuild-index', options))
   if (options.json) printJson({ rebuilt })
   else print(`index.sqlite: ${rebuilt.records} records, ${rebuilt.places} places in packs`)
   return ExitCode.healthy
@@ -70,18 +70,19 @@ async function checkLog(options: FsckOptions): Promise<ExitCode> {
     dir: evidence?.paths.ledger ?? options.dir!,
     verifierKey: evidence?.verifierKey ?? (await keyOf(options.key)),
   }
-  const repaired = options.repair === true ? await repairFirst(log, evidence) : undefined
-  const checked = await fsck(log, repaired ? 0n : (options.from ?? 0n), progressOn(process.stderr, 'fsck'))
+  const repaired =
+    options.repair === true ? await repairFirst(log, evidence, progressOf('repair', options)) : undefined
+  const checked = await fsck(log, repaired ? 0n : (options.from ?? 0n), progressOf('fsck', options))
   if (options.json) printJson({ ...repaired, ...checked, whole: isWhole(checked) })
   else print([...(repaired ? [repairedText(repaired)] : []), checkedText(checked, log.dir)].join('\n'))
   if (checked.interruptedAt !== undefined) return ExitCode.interrupted
   return isWhole(checked) ? ExitCode.healthy : ExitCode.error
 }
 
-function repairFirst(log: CheckedLog, evidence: Evidence | undefined): Promise<Repaired> {
+function repairFirst(log: CheckedLog, evidence: Evidence | undefined, progress: Progress): Promise<Repaired> {
   const elsewhere = evidence && indexedLeaves(evidence)
   become(ownerOf(log.dir))
-  return repair(log, elsewhere, progressOn(process.stderr, 'repair'))
+  return repair(log, elsewhere, progress)
 }
 
 const keyOf = async (given: string | undefined): Promise<string> => {

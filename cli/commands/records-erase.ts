@@ -6,6 +6,7 @@ import { confirm } from '../confirm.ts'
 import { eraseRecords } from '../erase-records.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
+import { progressOf } from '../progress.ts'
 import { table } from '../terminal.ts'
 
 const WORD = 'erase'
@@ -34,9 +35,10 @@ export const recordsErase: Register = (records, act) =>
           await confirm(WORD)
         }
         const ids = [...new Set(rows.map(({ id }) => id))]
+        const progress = progressOf('erase: packs written anew', { json })
         const result = await eraseRecords(evidence, ids, ({ done, of }) => {
-          if (of > 0) process.stderr.write(`packs written anew: ${done} of ${of}\n`)
-        })
+          if (of > 0) progress.at(BigInt(done), BigInt(of))
+        }).finally(() => progress.clear())
         if (json) printJson(result)
         else {
           for (const { id, why } of result.skipped) print(`${id}: nothing to erase: ${why}`)

@@ -14,6 +14,7 @@ import { type GlobalOptions, print, printJson, type Register } from '../command.
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
 import { headFindings } from '../head-findings.ts'
+import { progressOf } from '../progress.ts'
 import { verifyRecord, verifyStore } from '../verification.ts'
 
 interface Options extends GlobalOptions {
@@ -71,7 +72,9 @@ async function local(options: Options, id: string | undefined): Promise<Finding[
   const heads = options.offline
     ? []
     : await headFindings(evidence, askConfiguredHeads(evidence.config, options.rpc))
-  return [...record, ...(await verifyStore(evidence)), ...heads]
+  const progress = progressOf('verify', options)
+  const store = await verifyStore(evidence, progress).finally(() => progress.clear())
+  return [...record, ...store, ...heads]
 }
 
 async function foreign(options: Options, file: string): Promise<Finding[]> {

@@ -3,8 +3,8 @@ import type { Damage } from '../../daemon/ledger/damage.ts'
 import { checkLedger } from '../../daemon/ledger/fsck.ts'
 import { type Repaired, repairLedger } from '../../daemon/ledger/repair.ts'
 import type { ElsewhereLeaf } from '../../daemon/ledger/repair-leaves.ts'
+import type { Progress } from '../progress.ts'
 import { Interrupted, interruptible } from './interrupted.ts'
-import type { Progress } from './progress.ts'
 
 export interface CheckedLog {
   readonly dir: string

@@ -7,8 +7,8 @@ import { bodyKeys } from '../../daemon/recorder/bodies/keys.ts'
 import { catchUp } from '../../daemon/recorder/index/catch-up.ts'
 import { INDEX_FILE } from '../../daemon/recorder/index/database.ts'
 import { IndexWriter } from '../../daemon/recorder/index/index-writer.ts'
+import type { Progress } from '../progress.ts'
 import { interruptible } from './interrupted.ts'
-import type { Progress } from './progress.ts'
 
 export interface Rebuilt {
   readonly records: number

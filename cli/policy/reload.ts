@@ -6,7 +6,12 @@ import { requireRoot } from '../cli-error.ts'
 
 export type Reloaded =
   | { readonly state: 'not-running' | 'no-answer' }
-  | { readonly state: 'in-force' | 'rejected'; readonly policy: SupervisorState['policy'] }
+  | {
+      readonly state: 'in-force' | 'rejected'
+      readonly policy: SupervisorState['policy']
+      /** Domains that the CA may not speak for. */
+      readonly outgrown: readonly string[]
+    }
 
 const ANSWER_MS = 20_000
 const LOOK_MS = 50
@@ -23,9 +28,10 @@ export async function reload(config: Config): Promise<Reloaded> {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
     const now = await readState(file)
     if (now === undefined) return { state: 'not-running' }
-    const { policy } = now
+    const { policy, ca } = now
     if (policy.reloads > before.policy.reloads) {
-      return { state: policy.rejected === undefined ? 'in-force' : 'rejected', policy }
+      const state = policy.rejected === undefined ? 'in-force' : 'rejected'
+      return { state, policy, outgrown: ca.outgrown }
     }
   }
   return { state: 'no-answer' }
@@ -38,8 +44,13 @@ export function reloadedText(found: Reloaded): string {
     case 'no-answer':
       return 'the gateway did not answer in 20 s: see agent-anchor status, and its log'
     case 'in-force':
-      return `in force: ${found.policy.name}, hash ${found.policy.hash}`
+      return `in force: ${found.policy.name}, hash ${found.policy.hash}${caText(found.outgrown)}`
     case 'rejected':
       return `not taken; the policy stays as it was (${found.policy.hash}):\n${found.policy.rejected}`
   }
 }
+
+const caText = (outgrown: readonly string[]): string =>
+  outgrown.length === 0
+    ? ''
+    : `\nThe CA may not speak for ${outgrown.join(', ')} yet, and calls there fail: run agent-anchor trust rotate`

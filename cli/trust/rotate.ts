@@ -105,8 +105,14 @@ export function rotatedText(rotated: Rotated, certificateFile: string): string {
         `The CA ${come}… signs. ${gone}… is still trusted.`,
         '  When nobody refuses it (agent-anchor doctor): agent-anchor trust rotate --finish. To go back: --abort',
       ],
-      finished: [`The CA is ${come}…. The key of ${gone}… is destroyed; ${where}: without it.`],
-      aborted: [`The CA is ${gone}…, as before. The key of ${come}… is destroyed; ${where}: without it.`],
+      finished: [
+        `The CA is ${come}….`,
+        `  The key of ${gone}… is destroyed, and it is no longer in ${where}.`,
+      ],
+      aborted: [
+        `The CA is ${gone}…, as before.`,
+        `  The key of ${come}… is destroyed, and it is no longer in ${where}.`,
+      ],
     }[step],
     ...byHand,
     ...failed.map((line) => `  ${line}`),

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { EXAMPLE, OPENAI } from '../lab/addresses.ts'
 import { insideLab, REPOSITORY } from '../lab/places.ts'
+import { bootOrder } from './boot-order.ts'
 import { requireBundle } from './bundle.ts'
 import { dryRunTells } from './dry-run.ts'
 import { INSTALL, SOURCE, said, startFreshDebian } from './fresh-debian.ts'
@@ -16,6 +17,7 @@ import { differences, type MachineState, stateOf } from './machine-state.ts'
 import { previousTreeOf, takePreviousTree } from './previous-tree.ts'
 import { CURL, probes, UNITS } from './probes.ts'
 import { firstInstallsRollBack, upgradesRollBack } from './rollback.ts'
+import { serviceBehaviours } from './service.ts'
 import { ARCHIVE, unpackSources } from './sources.ts'
 
 const PREVIOUS = '/var/tmp/previous'
@@ -191,11 +193,7 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
     t.equal(second.NRestarts, first.NRestarts)
   })
 
-  t.test('it captures after systemctl restart', async (t) => {
-    const outcome = await asRoot('systemctl', 'restart', 'agent-anchor.service')
-    t.equal(outcome.code, 0, said(outcome))
-    await captures(t, 'after a restart')
-  })
+  serviceBehaviours(fresh)
 
   t.test('killed, it is back and captures', async (t) => {
     const { MainPID, NRestarts } = await show('agent-anchor.service')
@@ -248,6 +246,8 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
     t.equal(verified.code, 0, said(verified))
     t.ok(sizeOfLog() > size, 'the log has grown on')
   })
+
+  bootOrder(fresh)
 
   t.test('a power cut: up again, the log holds', async (t) => {
     const size = sizeOfLog()

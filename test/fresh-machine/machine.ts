@@ -25,8 +25,11 @@ export interface Machine {
   run(argv: readonly string[], options?: ExecOptions): Promise<Outcome>
   /** Runs a shell command in a login of that user, with what PAM and the login shell's files give. */
   login(user: string, command: string): Promise<Outcome>
-  /** `systemctl reboot`; resolves when it is up again, with what systemd says of itself. */
-  reboot(): Promise<string>
+  /**
+   * `systemctl reboot`; resolves when it is up again, with what systemd says of itself.
+   * @param whileOff done to its link before it starts again
+   */
+  reboot(whileOff?: () => Promise<void>): Promise<string>
   /** Pulls the plug and switches on again. */
   cutPower(): Promise<string>
   /** Powers off and clears away. */
@@ -159,10 +162,11 @@ export async function startMachine(options: {
     root: () => `/proc/${leader}/root`,
     run,
     login: (user, command) => run(['su', '-', user, '-c', command]),
-    async reboot() {
+    async reboot(whileOff) {
       await run(['systemctl', 'reboot'])
       await down('SIGHUP')
       await renewHost()
+      await whileOff?.()
       return boot()
     },
     async cutPower() {

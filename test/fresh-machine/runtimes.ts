@@ -17,8 +17,8 @@ export interface Runtime {
   readonly call: string
   /** What it prints where the answer came. */
   readonly answer: string
-  /** The store it reads, or the variable without which it refuses. */
-  readonly trusts: 'system store' | 'NSS' | { readonly variable: string }
+  /** The store it reads, or the variable or managed policy (a file) without which it refuses. */
+  readonly trusts: 'system store' | { readonly variable: string } | { readonly policy: string }
 }
 
 const npm = '/opt/runtimes/node_modules'
@@ -137,6 +137,6 @@ export const RUNTIMES: readonly Runtime[] = [
     // A machine in namespaces can't make those of Chromium's sandbox.
     'chromium --headless --no-sandbox --disable-gpu --user-data-dir="$(mktemp -d)" --virtual-time-budget=3000 --dump-dom "$1"',
     // It sends no key.
-    { answer: 'API key', trusts: 'NSS' },
+    { answer: 'API key', trusts: { policy: '/etc/chromium/policies/managed/agent-anchor-gateway.json' } },
   ),
 ]

@@ -3,7 +3,7 @@
  * entry, one call each, which must be answered and recorded. Then, from one entry, which of them obey the name
  * constraints of the CA. What comes out is told in comments, of which test/runner/trust-report.ts makes docs/trust.md.
  */
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -124,40 +124,34 @@ export async function trustMatrix(scriptUrl: string, suite: Suite): Promise<void
     })
   }
 
+  const answeredIn = (runtime: Runtime, from: Results) =>
+    from.get(runtime.key)?.said.includes(runtime.answer) === true
+
   t.test('what each takes, and that it takes it', async (t) => {
-    const installed = readFileSync(inMachine('etc/environment'), 'utf8')
-    const installedValue = (name: string) =>
-      new RegExp(`^${name}="?([^"\n]*)`, 'm').exec(installed)?.[1] ?? ''
     const bare = await callWith('bare', {})
-    const homeless = await callWith(
-      'homeless',
-      { HOME: '/var/tmp/homeless' },
-      keysOf((trusts) => trusts === 'NSS'),
-    )
-    const alone = new Map<string, Results>()
-    for (const name of new Set(
-      RUNTIMES.flatMap(({ trusts }) => (typeof trusts === 'object' ? [trusts.variable] : [])),
-    ))
-      alone.set(
-        name,
-        await callWith(
-          name,
-          { [name]: installedValue(name) },
-          keysOf((trusts) => typeof trusts === 'object' && trusts.variable === name),
-        ),
-      )
-    const answered = (runtime: Runtime, from: Results | undefined) =>
-      from?.get(runtime.key)?.said.includes(runtime.answer)
     for (const runtime of RUNTIMES) {
-      const { name, trusts } = runtime
-      if (typeof trusts === 'object') {
-        t.notOk(answered(runtime, bare), `${name} refuses by itself`)
-        t.ok(answered(runtime, alone.get(trusts.variable)), `${name} works with ${trusts.variable} alone`)
-      } else {
-        t.ok(answered(runtime, bare), `${name} takes no variable`)
-        if (trusts === 'NSS')
-          t.notOk(answered(runtime, homeless), `${name} refuses without its user's NSS store`)
-      }
+      const needsNothing = !(typeof runtime.trusts === 'object' && 'variable' in runtime.trusts)
+      t.equal(answeredIn(runtime, bare), needsNothing, `${runtime.name} without any variable`)
+    }
+    const installed = readFileSync(inMachine('etc/environment'), 'utf8')
+    for (const variable of variables()) {
+      const runtimes = RUNTIMES.filter(({ trusts }) => isVariable(trusts, variable))
+      const value = new RegExp(`^${variable}="?([^"\n]*)`, 'm').exec(installed)?.[1] ?? ''
+      const alone = await callWith(variable, { [variable]: value }, keysOf(runtimes))
+      for (const runtime of runtimes)
+        t.ok(answeredIn(runtime, alone), `${runtime.name} with ${variable} alone`)
+    }
+    for (const runtime of RUNTIMES) {
+      if (typeof runtime.trusts !== 'object' || !('policy' in runtime.trusts)) continue
+      const policy = inMachine(runtime.trusts.policy)
+      // Out of the directory: Chromium reads each file there, whatever its name.
+      const aside = inMachine('etc/policy-aside')
+      renameSync(policy, aside)
+      t.notOk(
+        answeredIn(runtime, await callWith('unmanaged', {}, [runtime.key])),
+        `${runtime.name} without its policy`,
+      )
+      renameSync(aside, policy)
     }
   })
 
@@ -213,11 +207,21 @@ const NOTHING: Result = { code: -1, said: '' }
 const HELLO = '"hello"'
 
 const lastLine = (text: string) => text.trimEnd().split('\n').at(-1)?.slice(0, 200)
-const keysOf = (wanted: (trusts: Runtime['trusts']) => boolean) =>
-  RUNTIMES.filter(({ trusts }) => wanted(trusts)).map(({ key }) => key)
+const keysOf = (runtimes: readonly Runtime[]) => runtimes.map(({ key }) => key)
+
+const isVariable = (trusts: Runtime['trusts'], name: string) =>
+  typeof trusts === 'object' && 'variable' in trusts && trusts.variable === name
+
+const variables = () =>
+  new Set(
+    RUNTIMES.flatMap(({ trusts }) =>
+      typeof trusts === 'object' && 'variable' in trusts ? [trusts.variable] : [],
+    ),
+  )
 
 function needsOf({ trusts }: Runtime, { sink }: Entry): string {
-  return typeof trusts === 'object' ? `${trusts.variable} (${sink})` : trusts
+  if (trusts === 'system store') return trusts
+  return 'variable' in trusts ? `${trusts.variable} (${sink})` : 'managed policy'
 }
 
 async function versionsOf({ asRoot }: FreshDebian): Promise<Map<string, string>> {

@@ -25,6 +25,12 @@ export async function renewHost(): Promise<void> {
   await connectHost()
 }
 
+/** Takes the addresses from the host's link, and puts it down: as a machine finds it that is switched on. */
+export async function bareLink(): Promise<void> {
+  await tool(['ip', '-n', 'host', 'address', 'flush', 'dev', 'eth0'])
+  await tool(['ip', '-n', 'host', 'link', 'set', 'eth0', 'down'])
+}
+
 async function connectHost(): Promise<void> {
   await addNamespace('host')
   await tool(['ip', '-batch', '-'], linkScript())

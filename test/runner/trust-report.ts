@@ -52,7 +52,8 @@ Made by \`test/run\` from its own run; don't edit it. On a new Debian \`installe
 set by hand after it. Then each runtime made one HTTPS call to an LLM provider from each way by which agents come to
 run. \`yes\`: the call was answered, and stands in the log. The last columns say what it takes: \`system store\`: nothing
 but the store that the installation adds the gateway's CA to; a variable: without it the runtime refuses, with it alone
-it works (both were tried); \`NSS\`: its user's NSS store.
+it works; \`managed policy\`: the browser's, which the installation writes and without which it refuses. All of this was
+tried.
 
 ${failures.length === 0 ? 'All of them work.' : `${failures.length} of ${tries.length} don't work:`}
 ${failures.map(({ suite, runtime, entry, why }) => `\n- ${runtime}, ${entry} (${suite}): ${why ?? 'not known why'}`).join('')}

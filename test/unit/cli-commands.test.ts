@@ -8,8 +8,8 @@ t.setTimeout(60_000)
 const table = await commandTable()
 const byPath = new Map(flattened(table).map((command) => [command.path, command]))
 
-/** Names that keys and sums are parted by begin with the program's, too. */
-const LABELS = /^(vault|passphrase|key|keys?) (v1|id|succession|seal)|^v1 |^-[a-z]\b|^cli\//
+/** Names that keys and sums are parted by begin with the program's, too; and some prose goes on after it. */
+const LABELS = /^(vault|passphrase|key|keys?) (v1|id|succession|seal)|^v1 |^-[a-z]\b|^cli\/|^under /
 
 const SOURCES = [
   '{cli,daemon,installers,ca,firewall,policies}/**/*.{ts,sh,yaml}',
@@ -21,7 +21,9 @@ const SOURCES = [
 /** Command lines in a text: each up to where prose goes on. */
 function commandLines(text: string): string[][] {
   const found: string[][] = []
-  for (const [, line = ''] of text.matchAll(/\bagent-anchor ((?:--?[a-z]|[a-z])[^`'"\n|<>();]*)/g)) {
+  for (const [, line = ''] of text.matchAll(
+    /(?<!rc-service |--unit |-u )\bagent-anchor ((?:--?[a-z]|[a-z])[^`'"\n|<>();]*)/g,
+  )) {
     if (LABELS.test(line)) continue
     const words: string[] = []
     for (const word of line.split(/\s+/)) {

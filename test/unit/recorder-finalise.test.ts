@@ -219,7 +219,11 @@ t.test('a log with fewer records than the index is not gone on with before someb
     remedy: /rebuild-index/,
   })
   const { bodyKey } = start
-  const rebuilt = await rebuildIndex(start.stateDir, bodyKey, { at: () => {}, clear: () => {} })
+  const rebuilt = await rebuildIndex(start.stateDir, bodyKey, {
+    part: () => {},
+    at: () => {},
+    clear: () => {},
+  })
   t.equal(rebuilt.records, 1)
   await (await open()).close()
 })

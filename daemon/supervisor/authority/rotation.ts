@@ -141,7 +141,7 @@ async function open(place: AuthorityPlace): Promise<Authorities> {
 const noRotation = (step: Step): SupervisorError =>
   new SupervisorError(
     'NO_ROTATION',
-    `no rotation of the CA is under way, so it can't be ${step}`,
+    `no rotation of the CA is under way: there is no step "${step}" to take`,
     'To begin one: agent-anchor trust rotate.',
   )
 
@@ -152,4 +152,8 @@ const REMEDIES: Readonly<Record<Rotation['step'], string>> = {
 }
 
 const outOfTurn = (step: Step, at: Rotation['step']): SupervisorError =>
-  new SupervisorError('ROTATION_STEP', `the CA's rotation is ${at}, and can't be ${step} next`, REMEDIES[at])
+  new SupervisorError(
+    'ROTATION_STEP',
+    `the CA's rotation stands at "${at}": "${step}" can't come next`,
+    REMEDIES[at],
+  )

@@ -1,0 +1,55 @@
+/** From power-on to power-off no provider is reached past the gateway: part of the lifecycle. */
+import { rmSync } from 'node:fs'
+import t from 'tap'
+import { bareLink } from '../lab/network.ts'
+import { PROBE_FILES, plantProbe, readProbes } from './boot-probe.ts'
+import { type FreshDebian, said } from './fresh-debian.ts'
+
+export function bootOrder({ lab, machine, inMachine, asRoot, show }: FreshDebian): void {
+  t.test('no address of a provider is reached from power-on to power-off, past the gateway', async (t) => {
+    plantProbe(inMachine, lab.rootCertificate)
+    const enabled = await asRoot(
+      ...['systemctl', 'enable', '--quiet', 'boot-probe.service', 'systemd-networkd.service'],
+    )
+    t.equal(enabled.code, 0, said(enabled))
+    // The link is there when the machine starts, but neither up nor with an address: that is networkd's to do.
+    t.equal(await machine.reboot(bareLink), 'running')
+    const boot = readProbes(inMachine)
+    const second = async (unit: string, moment: string) =>
+      Number((await show(unit))[`${moment}TimestampMonotonic`]) / 1e6
+    const fence = await second('agent-anchor-fence.service', 'ActiveEnter')
+    const daemon = await second('agent-anchor.service', 'ActiveEnter')
+    const stop = await uptime()
+    t.equal(await machine.reboot(), 'running')
+    const all = readProbes(inMachine)
+    const shutdown = all.slice(boot.length).filter(({ from }) => from > stop)
+
+    t.ok(boot[0]!.from < fence, 'the first try was before the fence stood')
+    t.ok(boot[0]!.other === 7, 'and before there was a network')
+    const open = boot.filter(({ from, to, other }) => from > fence && to < daemon && other === 0)
+    t.ok(open.length > 0, 'then there was a network, and no daemon yet')
+    t.ok(
+      open.every(({ provider }) => provider === 7),
+      'and the provider was refused',
+    )
+    t.ok(
+      boot.some(({ from, provider }) => from > daemon && provider === 60),
+      'then the daemon answered in its place',
+    )
+    const refused = shutdown.filter(({ provider, other }) => provider === 7 && other === 0)
+    t.ok(refused.length > 0, 'as the machine went down the provider was refused, and others were not')
+    t.same(
+      all.filter(({ provider }) => provider === 0),
+      [],
+      'never was it the provider',
+    )
+
+    await asRoot('systemctl', 'disable', '--now', '--quiet', 'boot-probe.service', 'systemd-networkd.service')
+    for (const file of PROBE_FILES) rmSync(inMachine(file), { recursive: true, force: true })
+    await asRoot('systemctl', 'daemon-reload')
+
+    async function uptime(): Promise<number> {
+      return Number((await asRoot('cat', '/proc/uptime')).stdout.split(' ')[0])
+    }
+  })
+}
