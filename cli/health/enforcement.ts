@@ -25,7 +25,8 @@ export function enforcementHealth({ enforcement, sensor, phase }: SupervisorStat
       code: 'enforcement.addresses',
       severity: 'warning',
       title: 'No address of an LLM provider is known: only ports 80 and 443 are captured',
-      remedy: 'Check that this machine resolves names: getent hosts api.openai.com',
+      remedy:
+        'Check that this machine resolves names (getent hosts api.openai.com). They are looked up again every five minutes, and at a restart.',
     })
   }
   if (!enforcement.watched) {

@@ -2,8 +2,10 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import t from 'tap'
+import { readLiveState } from '../../cli/live-state.ts'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
+import { caused, remedied } from '../lab/health.ts'
 import { startLab } from '../lab/lab.ts'
 import { PATH } from '../lab/places.ts'
 
@@ -42,6 +44,7 @@ const whole = async () =>
     .flatMap(({ exchanges }) => exchanges)
     .filter((seen) => seen.body.length >= body.length).length
 let passed = 1
+const states = async () => (await readLiveState(gateway.config)).health
 const FILLER = '/var/lib/agent-anchor/recorder/filler'
 
 t.test('works before', async (t) => t.match((await call()).stdout, /\n200$/))
@@ -55,6 +58,8 @@ t.test('with less free than the reserve calls are refused before anything fails 
     stdio: 'ignore',
   })
   const end = Date.now() + 20_000
+  const { remedy } = await caused(t, states, 'recorder.space')
+  t.match(remedy, /Free space/)
   const noticed = async () => /governed calls are refused/.test((await gateway.cli('status')).stdout)
   while (!(await noticed()) && Date.now() < end);
   const refused = await call()
@@ -62,6 +67,7 @@ t.test('with less free than the reserve calls are refused before anything fails 
   t.match(refused.stdout, /\n503$/)
   t.equal((await gateway.cli('status')).code, 4)
   rmSync(FILLER)
+  await remedied(t, states, 'recorder.space')
   while (!/\n200$/.test((await call()).stdout) && Date.now() < end);
   passed = await whole()
 })
@@ -81,6 +87,7 @@ t.test(
     const status = await gateway.cli('status')
     t.equal(status.code, 4, 'status is degraded')
     t.match(status.stdout, /Free space/)
+    await caused(t, states, 'recorder.journal')
   },
 )
 
@@ -90,6 +97,7 @@ t.test('with space again calls work, the gap is a record, and everything verifie
   let again = await call()
   while (!/\n200$/.test(again.stdout) && Date.now() < end) again = await call()
   t.match(again.stdout, /\n200$/)
+  await remedied(t, states, 'recorder.journal')
   const gaps = async () => {
     const { records } = (await gateway.json('records', '--kind', 'gap')) as {
       records: { record: { cause: string } }[]

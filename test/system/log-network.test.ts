@@ -2,11 +2,14 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import t from 'tap'
+import { readLiveState } from '../../cli/live-state.ts'
 import { cosigner } from '../../daemon/ledger/cosignature.ts'
 import { ForeignVerifier } from '../foreign-verifier/verifier.ts'
 import { LINK } from '../lab/addresses.ts'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
+import { killUntilTold } from '../lab/gateway-children.ts'
+import { caused, remedied } from '../lab/health.ts'
 import { startLab } from '../lab/lab.ts'
 import { spawnIn } from '../lab/network.ts'
 
@@ -49,10 +52,7 @@ const restart = async (settings: string) => {
 /** It witnesses itself. */
 const witnessSettings = async () =>
   `witness: {listen: '127.0.0.1:8481', name: w.example/self, logs: ['${await key()}']}`
-const codes = async () => {
-  const { health } = (await gateway.json('status')) as { health: { code: string }[] }
-  return health.map(({ code }) => code)
-}
+const states = async () => (await readLiveState(gateway.config)).health
 
 t.test('a monitor on another machine follows the log of a running gateway', async (t) => {
   const first = await follow()
@@ -99,7 +99,7 @@ t.test(
       [
         process.execPath,
         '-e',
-        "require('net').createServer().listen(8480, '0.0.0.0', () => console.log('up'))",
+        "const taken = (port, then) => require('net').createServer().listen(port, '0.0.0.0', then); taken(8480, () => taken(8481, () => console.log('up')))",
       ],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
@@ -107,16 +107,17 @@ t.test(
     )
     await new Promise((resolve) => squatter.stdout!.once('data', resolve))
     await gateway.start()
-    const told = ['log-server.not-listening', 'witness.too-few']
-    await until('both are told', async () => {
-      const now = await codes()
-      return told.every((code) => now.includes(code))
-    })
+    for (const code of ['log-server.not-listening', 'witness.not-listening'] as const) {
+      const { remedy } = await caused(t, states, code)
+      t.match(remedy, /^Free the port/)
+    }
+    await caused(t, states, 'witness.too-few')
     t.match((await gateway.cli('status')).stdout, /another program has this port/)
     t.equal((await call()).code, 0)
     squatter.kill('SIGKILL')
     await follow()
-    await until('it is well', async () => !(await codes()).includes('log-server.not-listening'))
+    await remedied(t, states, 'log-server.not-listening')
+    await remedied(t, states, 'witness.not-listening')
   },
 )
 
@@ -125,6 +126,7 @@ t.test('in lockdown it is served and witnessed all the same', async (t) => {
   const witnesses = `witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:8481/', key: '${witnessKey}'}]}`
   await restart(`policy: lockdown\nledger: {${http(false)}, ${await witnessSettings()}, ${witnesses}}\n`)
   await until('a cosigned checkpoint', async () => (await gateway.state())?.cosigning?.size !== undefined)
+  await remedied(t, states, 'witness.too-few')
   t.match((await gateway.cli('status')).stdout, /witnessed +\d+ leaves/)
   const cosigned = await until('it is served with its cosignature', async () => {
     const answer = await follow({ entries: false, cosigners: [witnessKey] })
@@ -135,6 +137,11 @@ t.test('in lockdown it is served and witnessed all the same', async (t) => {
     (await foreign.ask('follow', { key: await key(), log: url, entries: true })).ok,
     'entries are not served now',
   )
+})
+
+t.test('each of its processes is missed while it is gone, and comes back', async (t) => {
+  for (const name of ['log-server', 'witness', 'witness-client'] as const)
+    await killUntilTold(t, gateway, name)
 })
 
 t.test('verify holds, and names what was changed of all this', async (t) => {

@@ -7,6 +7,7 @@ import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { witnessHealth } from '../../cli/health/served.ts'
 import type { Cosigning } from '../../daemon/http/messages.ts'
 import { parseSignedCheckpoint } from '../../daemon/ledger/checkpoint.ts'
 import { cosigner } from '../../daemon/ledger/cosignature.ts'
@@ -17,6 +18,7 @@ import { openReader } from '../../daemon/ledger/reader.ts'
 import { formatAddCheckpoint } from '../../daemon/witness/add-checkpoint.ts'
 import { freePort, type Server, startServer } from '../foreign-verifier/served-log.ts'
 import { ForeignVerifier } from '../foreign-verifier/verifier.ts'
+import { caused, remedied } from '../lab/health.ts'
 import { temporaryDirectory } from '../unit/ledger-fixture.ts'
 
 t.setTimeout(120_000)
@@ -206,6 +208,8 @@ t.test('a log that was put back from a copy is refused, and says so', async (t) 
   const before = alice.ledger.size
   await alice.client.stop()
   await alice.ledger.close()
+  const trueHistory = temporaryDirectory(t)
+  cpSync(alice.dir, trueHistory, { recursive: true })
   rmSync(alice.dir, { recursive: true })
   cpSync(copy, alice.dir, { recursive: true })
   await alice.open()
@@ -220,4 +224,19 @@ t.test('a log that was put back from a copy is refused, and says so', async (t) 
   await until(() => /refuses our proof/.test(alice.cosigning?.witnesses[0]?.error ?? ''))
   const cosignedNow = cosignedSize(alice, bob)
   t.ok(cosignedNow! < before, 'nothing of the second history was cosigned')
+
+  const states = () => witnessHealth(alice.cosigning)
+  const { remedy } = await caused(t, states, 'witness.contradiction')
+  t.match(remedy, /it was put back from a copy/)
+  // What was found out: the newest one is put back in its place.
+  await alice.client.stop()
+  await alice.ledger.close()
+  rmSync(alice.dir, { recursive: true })
+  cpSync(trueHistory, alice.dir, { recursive: true })
+  alice.cosigning = undefined
+  await alice.open()
+  await alice.startClient(bob.witness.url, bob.witnessKey)
+  await alice.append(1)
+  await whole(alice, bob)
+  await remedied(t, states, 'witness.contradiction')
 })

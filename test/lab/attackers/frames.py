@@ -46,8 +46,8 @@ def send_packet(how, device, frame, kind):
     sock.sendto(frame, (device, ETH_P_EXPERIMENT if how == "disguised" else kind))
 
 
-def send_xdp(device, frame):
-    """See Documentation/networking/af_xdp.rst; Python knows neither its addresses nor its rings."""
+def open_xdp(device, frame=b""):
+    """A socket bound to the device's first queue, and its ring. See Documentation/networking/af_xdp.rst; Python knows neither its addresses nor its rings."""
     libc = ctypes.CDLL(None, use_errno=True)
     sock = socket.socket(AF_XDP, socket.SOCK_RAW, 0)
     memory = mmap.mmap(-1, CHUNK * ENTRIES)
@@ -63,6 +63,11 @@ def send_xdp(device, frame):
     if libc.bind(sock.fileno(), address, len(address)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+    return sock, memory, ring, descriptors, producer
+
+
+def send_xdp(device, frame):
+    sock, _memory, ring, descriptors, producer = open_xdp(device, frame)
     ring[descriptors : descriptors + 16] = struct.pack("QII", 0, len(frame), 0)
     ring[producer : producer + 4] = struct.pack("I", 1)
     sock.send(b"", socket.MSG_DONTWAIT)
