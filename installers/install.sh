@@ -34,6 +34,8 @@ main() {
     set -- --same-program --in-place
   elif program_same "$source" "$PROGRAM_PARTS"; then
     echo "program     $TARGET is up to date"
+    # What could not be built the last time may be now: the daemon has to take it up.
+    if program_completed; then set --; fi
   else
     if ! program_same "$source" "$DAEMON_PARTS"; then set --; fi
     echo "program     copying to $TARGET"

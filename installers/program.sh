@@ -59,6 +59,14 @@ program_stage() {
   chown -R 0:0 "$2"
 }
 
+# program_completed: builds what of the installed tree an earlier install could not; whether that made a difference.
+program_completed() {
+  program_built=$(find "$TARGET/node_modules" -path '*/build/Release/*.node')
+  need_pcap "$TARGET"
+  need_pkcs11 "$TARGET"
+  [ "$program_built" != "$(find "$TARGET/node_modules" -path '*/build/Release/*.node')" ]
+}
+
 # program_swap: the staged tree takes the place of the installed one, which is put aside until this one is proven.
 program_swap() {
   if [ -e "$TARGET" ]; then mv "$TARGET" "$TARGET.old"; else : >"$TARGET.old"; fi
