@@ -104,8 +104,8 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    // The disks of fresh machines, where Debian has a link to itself (/usr/bin/X11).
-    exclude: { path: '^test/\\.cache' },
+    // Whole root file systems lie there.
+    exclude: { path: '^test/[.]cache' },
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: true,
     enhancedResolveOptions: { extensions: ['.ts', '.js', '.cjs', '.json'] },

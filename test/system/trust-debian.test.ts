@@ -180,7 +180,7 @@ t.test('after the uninstall every client refuses, and the store is byte for byte
 
 t.test('an image that is built with the lines of `env --format dockerfile` trusts', async (t) => {
   const text = dockerfileText(authority.certificatePem, clientEnvironment(IMAGE_FILES))
-  const [, command = '', assignments = ''] = /\nRUN ([\s\S]*)\nENV ([\s\S]*)$/.exec(text) ?? []
+  const [, command = '', assignments = ''] = /\nRUN (.*)\nENV (.*)$/s.exec(text) ?? []
   const built = spawnSync('/bin/sh', ['-euc', command], { env: { PATH }, encoding: 'utf8' })
   t.equal(built.status, 0, built.stderr)
   const env = Object.fromEntries(assignments.split(/[\s\\]+/).map((each) => each.split('=', 2)))
