@@ -52,7 +52,7 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
     const got = await asRoot(
       'sh',
       '-c',
-      `. ${SOURCE}/installers/prepare.sh; need_packages; need_packages npm python3`,
+      `. ${SOURCE}/installers/prepare.sh; need_packages; need_packages npm python3 libpcap0.8`,
     )
     t.equal(got.code, 0, said(got))
     // The commit before goes without a compiler, which costs half a minute: its sensor is blind until the upgrade.
