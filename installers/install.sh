@@ -40,6 +40,7 @@ main() {
     if ! program_same "$source" "$DAEMON_PARTS"; then set --; fi
     echo "program     copying to $TARGET"
     program_stage "$source" "$TARGET.new"
+    if [ -e "$TARGET" ] && [ "$(program_built "$TARGET")" != "$(program_built "$TARGET.new")" ]; then set --; fi
     program_swap
   fi
   if [ -n "$option_policy" ]; then set -- "$@" --policy "$option_policy"; fi
