@@ -14,6 +14,7 @@ import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
+import { installCommandFiles, installedTable } from './command-files.ts'
 import { type WantedSettings, writeConfiguration } from './configuration.ts'
 import { installEnvironment } from './environment.ts'
 import { keptFiles } from './kept-files.ts'
@@ -133,6 +134,13 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
         await mkdir('/usr/local/bin', { recursive: true })
         if (!there || there.isSymbolicLink()) await symlink(target, LINK)
         say('command', LINK)
+      },
+    },
+    {
+      name: 'command files',
+      async do() {
+        const lines = await installCommandFiles(manifest, await installedTable())
+        for (const [index, line] of lines.entries()) say(index === 0 ? 'shells, man' : '', line)
       },
     },
     {

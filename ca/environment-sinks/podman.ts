@@ -1,7 +1,7 @@
 /**
  * Podman's containers.conf.d: every container that is made from now on gets the two files and the variables,
- * whichever image it runs. A later file's array replaces an earlier one's (only newer versions can add to it, and
- * older ones stumble over the way to say so): ours comes last and repeats what the administrator has.
+ * whichever image it runs. A later file's array replaces an earlier one's (only newer versions can add to it): ours
+ * comes last and repeats what the administrator has.
  */
 import { parse } from 'smol-toml'
 import { messageOf } from '../../daemon/base/errors.ts'

@@ -86,6 +86,21 @@ t.test('an env_file of the administrator’s stays in force and takes our variab
   t.same(listing(), before)
 })
 
+t.test('an env_file for some only takes the variables too, and everybody else gets ours', async (t) => {
+  const { read, sink } = await machine(t, {
+    'etc/sudoers.d/zz': 'Defaults:%admin env_file=/etc/admin.env\n',
+  })
+  t.same(await sink.install(), { state: 'set', kept: [] })
+  t.match(read(SNIPPET), '\nDefaults env_file=/etc/agent-anchor/client.env\n')
+  t.match(read(ENV_FILE), 'NODE_EXTRA_CA_CERTS')
+  t.match(read('etc/admin.env'), 'NODE_EXTRA_CA_CERTS')
+})
+
+t.test('an env_file that is switched off later is told of', async (t) => {
+  const { sink } = await machine(t, { 'etc/sudoers.d/zz': 'Defaults !env_file\n' })
+  t.match((await sink.install()).kept, [{ remedy: /passes over/ }])
+})
+
 t.test('one that comes later moves the variables there, and one that goes moves them back', async (t) => {
   const { root, read, sink } = await machine(t)
   await sink.install()
