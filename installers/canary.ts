@@ -27,7 +27,11 @@ const PEER = 'aa-canary-peer'
  * @param uid who calls; nobody where absent
  * @throws InstallError CANARY_FAILED with curl's own words
  */
-export async function callCanary(authorities: readonly Authority[], uid?: number): Promise<string> {
+export const callCanary = (authorities: readonly Authority[], uid?: number): Promise<string> =>
+  withCanary(authorities, () => callOnce(uid))
+
+/** Does `work` while the canary provider stands. */
+export async function withCanary<T>(authorities: readonly Authority[], work: () => Promise<T>): Promise<T> {
   await removeNamespace()
   let provider: ChildProcess | undefined
   try {
@@ -43,7 +47,7 @@ export async function callCanary(authorities: readonly Authority[], uid?: number
       await run('ip', '-netns', NAMESPACE, ...command)
     }
     provider = await startProvider(authorities)
-    return await call(uid)
+    return await work()
   } finally {
     provider?.kill('SIGKILL')
     await removeNamespace()
@@ -78,7 +82,7 @@ async function startProvider(authorities: readonly Authority[]): Promise<ChildPr
 }
 
 /** curl as nobody, with the machine's own trust and nothing else: what any agent on this machine would see. */
-async function call(uid?: number): Promise<string> {
+export async function callOnce(uid?: number): Promise<string> {
   const body = JSON.stringify({
     model: 'canary-1',
     messages: [{ role: 'user', content: 'Is anybody recording this?' }],

@@ -34,10 +34,13 @@ main() {
     set -- --same-program --in-place
   elif program_same "$source" "$PROGRAM_PARTS"; then
     echo "program     $TARGET is up to date"
+    # What could not be built the last time may be now: the daemon has to take it up.
+    if program_completed; then set --; fi
   else
     if ! program_same "$source" "$DAEMON_PARTS"; then set --; fi
     echo "program     copying to $TARGET"
     program_stage "$source" "$TARGET.new"
+    if [ -e "$TARGET" ] && [ "$(program_built "$TARGET")" != "$(program_built "$TARGET.new")" ]; then set --; fi
     program_swap
   fi
   if [ -n "$option_policy" ]; then set -- "$@" --policy "$option_policy"; fi

@@ -57,6 +57,8 @@ prepare_program_of() {
     golang-go) echo /usr/bin/go ;;
     softhsm2) echo softhsm2-util ;;
     opensc) echo pkcs11-tool ;;
+    p11-kit) echo trust ;;
+    default-jre-headless) echo keytool ;;
     *) echo "$1" ;;
   esac
 }

@@ -59,6 +59,19 @@ program_stage() {
   chown -R 0:0 "$2"
 }
 
+# program_built TREE: the packages of a tree that were built for this machine; what could not be is missing.
+program_built() {
+  (cd "$1" && find node_modules -path '*/build/Release/*.node' | LC_ALL=C sort)
+}
+
+# program_completed: builds what of the installed tree an earlier install could not; whether that made a difference.
+program_completed() {
+  program_before=$(program_built "$TARGET")
+  need_pcap "$TARGET"
+  need_pkcs11 "$TARGET"
+  [ "$program_before" != "$(program_built "$TARGET")" ]
+}
+
 # program_swap: the staged tree takes the place of the installed one, which is put aside until this one is proven.
 program_swap() {
   if [ -e "$TARGET" ]; then mv "$TARGET" "$TARGET.old"; else : >"$TARGET.old"; fi

@@ -1,6 +1,6 @@
 /** The gateway's own authorities, told from the others in a store. Pure. */
 import { X509Certificate } from 'node:crypto'
-import { AUTHORITY_NAME } from '../authority-name.ts'
+import { isAuthorityOfGateway } from '../authority-name.ts'
 import { CaError } from '../ca-error.ts'
 import { certificateBlocks } from '../system-roots.ts'
 
@@ -29,7 +29,7 @@ export function authorities(certificates: readonly string[]): string[] {
 
 /** Our certificates in a text such as a bundle, as `base64Of` has them; those of earlier authorities too. */
 export function oursIn(text: string): Set<string> {
-  return new Set([...certificateBlocks(text)].filter(isAuthorityOfGateway).map(base64Of))
+  return new Set([...certificateBlocks(text)].filter(isOurs).map(base64Of))
 }
 
 /** What two PEMs of one certificate have in common, however they are wrapped. */
@@ -37,9 +37,9 @@ export function base64Of(pem: string): string {
   return pem.replace(/-----(?:BEGIN|END) CERTIFICATE-----|\s/g, '')
 }
 
-function isAuthorityOfGateway(pem: string): boolean {
+function isOurs(pem: string): boolean {
   try {
-    return new X509Certificate(pem).subject.includes(AUTHORITY_NAME)
+    return isAuthorityOfGateway(new X509Certificate(pem))
   } catch {
     return false
   }

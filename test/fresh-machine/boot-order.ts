@@ -20,7 +20,7 @@ export function bootOrder({ lab, machine, inMachine, asRoot, show }: FreshDebian
     const fence = await second('agent-anchor-fence.service', 'ActiveEnter')
     const daemon = await second('agent-anchor.service', 'ActiveEnter')
     const stop = await uptime()
-    t.equal(await machine.reboot(), 'running')
+    t.equal(await machine.reboot(bareLink), 'running')
     const all = readProbes(inMachine)
     const shutdown = all.slice(boot.length).filter(({ from }) => from > stop)
 

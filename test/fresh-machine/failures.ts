@@ -28,7 +28,8 @@ export const FAILURES: readonly Failure[] = [
     cause: 'a package is damaged: its program is gone',
     make: 'mv /usr/bin/curl /usr/bin/curl.away',
     mend: 'mv /usr/bin/curl.away /usr/bin/curl',
-    says: /could not install: curl/,
+    // The bundle carries packages of the release that it was made on only.
+    says: /(could not install|not installed): curl/,
   },
   {
     step: 'staging',
@@ -81,10 +82,10 @@ export const FAILURES: readonly Failure[] = [
   },
   {
     step: 'proof',
-    cause: "the machine's own firewall refuses the canary's address",
-    make: "nft 'table inet own { chain out { type filter hook output priority -400; ip daddr 192.0.2.0/30 reject with tcp reset; }; }'",
-    mend: 'nft delete table inet own',
-    says: /curl/,
+    cause: 'there is no account nobody, as whom the call is made',
+    make: "sed -i.away '/^nobody:/d' /etc/passwd",
+    mend: 'mv /etc/passwd.away /etc/passwd',
+    says: /getent passwd nobody/,
   },
   {
     step: 'fence',

@@ -40,7 +40,7 @@ export async function startFreshDebian(
   suite: Suite,
   { furnished = false } = {},
 ): Promise<FreshDebian> {
-  t.setTimeout(600_000)
+  t.setTimeout(900_000)
   if (!insideLab()) {
     requireNpmCache()
     if (furnished) buildFurnishedDebian(suite)

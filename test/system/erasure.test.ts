@@ -2,14 +2,16 @@
  * `records erase` on a whole gateway: running and stopped. What was erased is nowhere in the state directory for who
  * has every key, what shares it stays, and all that stays is proved.
  */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { readLiveState } from '../../cli/live-state.ts'
 import { openHostKeyVault } from '../../daemon/vault/host-key.ts'
 import { openBodyKey } from '../../daemon/vault/keys.ts'
 import { chatCall, curlCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
+import { caused, remedied } from '../lab/health.ts'
 import { startLab } from '../lab/lab.ts'
 import { plaintext } from '../unit/recorder-plaintext.ts'
 
@@ -125,5 +127,29 @@ t.test(
     await gateway.start()
     t.match((await gateway.cli('show', await call(words[2]!), '--bodies')).stdout, /crimsoncrimson/)
     t.match(await verified(), { verified: true })
+  },
+)
+
+t.test(
+  'content in a damaged pack stays, which is said, until the pack is put back from a backup',
+  async (t) => {
+    const states = async () => (await readLiveState(gateway.config)).health
+    const id = await call(words[1]!)
+    await gateway.stop()
+    const packs = join(recorderState, 'packs')
+    const pack = join(packs, readdirSync(packs).sort().at(-1)!)
+    const backup = readFileSync(pack)
+    const damaged = Buffer.from(backup)
+    damaged[damaged.length >> 1]! ^= 1
+    writeFileSync(pack, damaged)
+    await gateway.start()
+    t.not((await gateway.cli('records', 'erase', id, '--yes')).code, 0)
+    const { remedy } = await caused(t, states, 'recorder.erasure')
+    t.match(remedy, /^Restore this pack from a backup and restart/)
+    await gateway.stop()
+    writeFileSync(pack, backup)
+    await gateway.start()
+    await remedied(t, states, 'recorder.erasure')
+    t.notOk(everything().includes('amber'.repeat(3)), 'the start finished the erasure')
   },
 )

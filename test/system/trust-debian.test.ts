@@ -166,6 +166,22 @@ t.test('a second install changes nothing, a newer authority replaces the older',
   t.same(snapshot('/etc/ssl/certs'), installed, 'nothing of the newer one is left')
 })
 
+t.test('while the authority is changed both are trusted, and each is hashed', async (t) => {
+  const newer = await createAuthority({ permittedDomains: ['provider.example'], now })
+  await store.install([newer.certificatePem, authority.certificatePem])
+  t.equal(await store.check([newer.certificatePem, authority.certificatePem]), 'trusted')
+  for (const client of ['curl', 'openssl', 'python'])
+    t.equal(await connect(client, GOVERNED, {}), 'trusted', client)
+  const hashed = readdirSync('/etc/ssl/certs').filter((name) =>
+    /^agent-anchor-gateway(-2)?\.pem$/.test(
+      lstatSync(join('/etc/ssl/certs', name)).isSymbolicLink()
+        ? readlinkSync(join('/etc/ssl/certs', name))
+        : '',
+    ),
+  )
+  t.equal(hashed.length, 2)
+})
+
 t.test('after the uninstall every client refuses, and the store is byte for byte as before', async (t) => {
   rmSync(HOOK_LOG, { force: true })
   await environment.uninstall()
