@@ -16,7 +16,7 @@ dry_run_packages() {
   dry_run_wanted=$(
     # shellcheck disable=SC2086 # the names are words
     prepare_missing_of $PRODUCT_PACKAGES
-    if [ -z "$option_offline" ] && ! program_same "$source" "$PROGRAM_PARTS"; then
+    if [ -z "$option_offline" ] && ! program_current "$source"; then
       # As the staging would ask for them.
       prepare_missing_of npm g++ make python3 libpcap-dev
     fi
@@ -40,7 +40,7 @@ dry_run_packages() {
 dry_run_program() {
   if [ ! -e "$TARGET" ]; then
     echo "program     would be copied to $TARGET, with its Node and packages (300 MB)"
-  elif program_same "$source" "$PROGRAM_PARTS"; then
+  elif program_current "$source"; then
     echo "program     $TARGET is up to date"
   elif program_same "$source" "$DAEMON_PARTS"; then
     echo "program     $TARGET would be replaced; what the daemon runs is the same, so it would not be restarted"

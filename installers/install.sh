@@ -32,7 +32,7 @@ main() {
   if [ "$source" = "$TARGET" ]; then
     echo "program     is in its place"
     set -- --same-program --in-place
-  elif program_same "$source" "$PROGRAM_PARTS"; then
+  elif program_current "$source"; then
     echo "program     $TARGET is up to date"
     # What could not be built the last time may be now: the daemon has to take it up.
     if program_completed; then set --; fi

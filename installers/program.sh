@@ -25,6 +25,12 @@ program_same() {
   [ "$(program_fingerprint "$1" $2)" = "$(program_fingerprint "$TARGET" $2)" ]
 }
 
+# program_current SOURCE: whether installing it would change nothing. A bundle may bring what could not be built here.
+program_current() {
+  program_same "$1" "$PROGRAM_PARTS" &&
+    { [ ! -f "$1/BUNDLE" ] || [ "$(program_built "$1")" = "$(program_built "$TARGET")" ]; }
+}
+
 # program_settle: ends a staging that did not come to its end, also one of an earlier run, as if it had not begun.
 program_settle() {
   if [ -e "$TARGET.old" ]; then rm -rf "$TARGET"; fi
