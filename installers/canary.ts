@@ -18,6 +18,7 @@ import { leafService } from '../daemon/supervisor/leaf-service.ts'
 import { childEnvironment, nodeFlags, programRoot } from '../daemon/supervisor/program.ts'
 import { InstallError } from './install-error.ts'
 import { run, succeeds } from './run.ts'
+import { whilst } from './waiting.ts'
 
 const NAMESPACE = 'agent-anchor-canary'
 const PEER = 'aa-canary-peer'
@@ -126,7 +127,7 @@ async function removeNamespace(): Promise<void> {
 /** Makes the call, then prints the verified receipt of its record and `status`, with the command's own words. */
 export async function proveCapture(config: Config, authorities: readonly Authority[]): Promise<void> {
   const before = Date.now()
-  await callCanary(authorities)
+  await whilst('a call to the canary provider', callCanary(authorities))
   process.stdout.write(`\nA call to the canary provider was captured:\n\n`)
   if (await printCanaryReceipt(config, before)) return
   throw new InstallError(

@@ -26,6 +26,7 @@ import type { Step } from './step.ts'
 import { machineTrustStores, storesOfOurs } from './trust.ts'
 import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
+import { whilst } from './waiting.ts'
 
 const LINK = '/usr/local/bin/agent-anchor'
 
@@ -139,7 +140,10 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
     {
       name: 'command files',
       async do() {
-        const lines = await installCommandFiles(manifest, await installedTable())
+        const lines = await installCommandFiles(
+          manifest,
+          await whilst('asking the command for its table', installedTable()),
+        )
         for (const [index, line] of lines.entries()) say(index === 0 ? 'shells, man' : '', line)
       },
     },
@@ -147,7 +151,10 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       name: 'trust',
       async do() {
         const wanted = identity.authority.found.inOrder.map(({ certificatePem }) => certificatePem)
-        const outcomes = await trustEverywhere(await machineTrustStores(), wanted, manifest)
+        const outcomes = await whilst(
+          'the CA goes into the trust stores',
+          trustEverywhere(await machineTrustStores(), wanted, manifest),
+        )
         for (const [index, line] of outcomes.flatMap(outcomeLines).entries()) {
           say(index === 0 ? 'trust' : '', line)
         }
@@ -171,7 +178,10 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       async do() {
         await manifest.add({ kind: 'fence' })
         daemon = service(manifest, config)
-        const lines = await daemon.start(options.programChanged || reconfigured, options.signal)
+        const lines = await whilst(
+          'the daemon starts',
+          daemon.start(options.programChanged || reconfigured, options.signal),
+        )
         // One that ran on takes up a successor of the CA without a restart.
         if (identity.authority.found.rotation) await askToReload(paths.supervisorState)
         for (const [index, line] of lines.entries()) say(index === 0 ? 'service' : '', line)
