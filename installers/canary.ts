@@ -18,6 +18,7 @@ import { leafService } from '../daemon/supervisor/leaf-service.ts'
 import { childEnvironment, nodeFlags, programRoot } from '../daemon/supervisor/program.ts'
 import { InstallError } from './install-error.ts'
 import { run, succeeds } from './run.ts'
+import { whilst } from './waiting.ts'
 
 const NAMESPACE = 'agent-anchor-canary'
 const PEER = 'aa-canary-peer'
@@ -27,7 +28,11 @@ const PEER = 'aa-canary-peer'
  * @param uid who calls; nobody where absent
  * @throws InstallError CANARY_FAILED with curl's own words
  */
-export async function callCanary(authorities: readonly Authority[], uid?: number): Promise<string> {
+export const callCanary = (authorities: readonly Authority[], uid?: number): Promise<string> =>
+  withCanary(authorities, () => callOnce(uid))
+
+/** Does `work` while the canary provider stands. */
+export async function withCanary<T>(authorities: readonly Authority[], work: () => Promise<T>): Promise<T> {
   await removeNamespace()
   let provider: ChildProcess | undefined
   try {
@@ -43,7 +48,7 @@ export async function callCanary(authorities: readonly Authority[], uid?: number
       await run('ip', '-netns', NAMESPACE, ...command)
     }
     provider = await startProvider(authorities)
-    return await call(uid)
+    return await work()
   } finally {
     provider?.kill('SIGKILL')
     await removeNamespace()
@@ -78,7 +83,7 @@ async function startProvider(authorities: readonly Authority[]): Promise<ChildPr
 }
 
 /** curl as nobody, with the machine's own trust and nothing else: what any agent on this machine would see. */
-async function call(uid?: number): Promise<string> {
+export async function callOnce(uid?: number): Promise<string> {
   const body = JSON.stringify({
     model: 'canary-1',
     messages: [{ role: 'user', content: 'Is anybody recording this?' }],
@@ -122,7 +127,7 @@ async function removeNamespace(): Promise<void> {
 /** Makes the call, then prints the verified receipt of its record and `status`, with the command's own words. */
 export async function proveCapture(config: Config, authorities: readonly Authority[]): Promise<void> {
   const before = Date.now()
-  await callCanary(authorities)
+  await whilst('a call to the canary provider', callCanary(authorities))
   process.stdout.write(`\nA call to the canary provider was captured:\n\n`)
   if (await printCanaryReceipt(config, before)) return
   throw new InstallError(

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { standsAsMade } from './command-files.ts'
 import type { ManifestEntry } from './manifest.ts'
 
 /** `gone`: there is nothing left of it. */
@@ -15,6 +16,9 @@ export async function fateOf(entry: ManifestEntry, purge: boolean): Promise<Fate
       const untouched = createHash('sha256').update(text).digest('hex') === entry.sha256
       return untouched || purge ? 'goes' : 'stays'
     }
+    case 'command-file':
+      // One that somebody has edited since is no longer ours.
+      return (await standsAsMade(entry)) ? 'goes' : 'gone'
     case 'state':
     case 'host-key':
       if (!existsSync(entry.path)) return 'gone'

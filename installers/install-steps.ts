@@ -14,6 +14,7 @@ import { systemNft } from '../firewall/nft.ts'
 import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
+import { installCommandFiles, installedTable } from './command-files.ts'
 import { type WantedSettings, writeConfiguration } from './configuration.ts'
 import { installEnvironment } from './environment.ts'
 import { keptFiles } from './kept-files.ts'
@@ -25,6 +26,7 @@ import type { Step } from './step.ts'
 import { machineTrustStores, storesOfOurs } from './trust.ts'
 import { outcomeLines, trustEverywhere } from './trust-everywhere.ts'
 import { undo } from './undo.ts'
+import { whilst } from './waiting.ts'
 
 const LINK = '/usr/local/bin/agent-anchor'
 
@@ -136,10 +138,23 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       },
     },
     {
+      name: 'command files',
+      async do() {
+        const lines = await installCommandFiles(
+          manifest,
+          await whilst('asking the command for its table', installedTable()),
+        )
+        for (const [index, line] of lines.entries()) say(index === 0 ? 'shells, man' : '', line)
+      },
+    },
+    {
       name: 'trust',
       async do() {
         const wanted = identity.authority.found.inOrder.map(({ certificatePem }) => certificatePem)
-        const outcomes = await trustEverywhere(await machineTrustStores(), wanted, manifest)
+        const outcomes = await whilst(
+          'the CA goes into the trust stores',
+          trustEverywhere(await machineTrustStores(), wanted, manifest),
+        )
         for (const [index, line] of outcomes.flatMap(outcomeLines).entries()) {
           say(index === 0 ? 'trust' : '', line)
         }
@@ -163,7 +178,10 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       async do() {
         await manifest.add({ kind: 'fence' })
         daemon = service(manifest, config)
-        const lines = await daemon.start(options.programChanged || reconfigured, options.signal)
+        const lines = await whilst(
+          'the daemon starts',
+          daemon.start(options.programChanged || reconfigured, options.signal),
+        )
         // One that ran on takes up a successor of the CA without a restart.
         if (identity.authority.found.rotation) await askToReload(paths.supervisorState)
         for (const [index, line] of lines.entries()) say(index === 0 ? 'service' : '', line)

@@ -13,6 +13,8 @@ const Entry = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('program'), path: z.string() }),
   z.strictObject({ kind: z.literal('account'), name: z.string() }),
   z.strictObject({ kind: z.literal('link'), path: z.string(), target: z.string() }),
+  z.strictObject({ kind: z.literal('directory'), path: z.string() }),
+  z.strictObject({ kind: z.literal('command-file'), path: z.string(), sha256: z.string() }),
   z.strictObject({ kind: z.literal('configuration'), path: z.string(), sha256: z.string() }),
   z.strictObject({ kind: z.literal('state'), path: z.string() }),
   z.strictObject({ kind: z.literal('host-key'), path: z.string() }),

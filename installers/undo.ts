@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { removeFence } from '../firewall/fence.ts'
 import { systemNft } from '../firewall/nft.ts'
 import { removeAccount } from './accounts.ts'
+import { removeCommandFile, removeMadeDirectory } from './command-files.ts'
 import { environmentSink } from './environment.ts'
 import { fateOf } from './fate.ts'
 import type { ManifestEntry } from './manifest.ts'
@@ -39,6 +40,12 @@ export async function undo(step: ManifestEntry, purge: boolean): Promise<'undone
       if (target === step.target) await rm(step.path)
       return 'undone'
     }
+    case 'command-file':
+      await removeCommandFile(step)
+      return 'undone'
+    case 'directory':
+      await removeMadeDirectory(step.path)
+      return 'undone'
     case 'configuration':
       if (fate === 'stays') return 'kept'
       await rm(step.path, { force: true })

@@ -16,6 +16,8 @@ const ORDER: readonly ManifestEntry['kind'][] = [
   'environment',
   'trust-store',
   'link',
+  'command-file',
+  'directory',
   'configuration',
   'state',
   'host-key',
@@ -65,6 +67,6 @@ async function openInstalled(): Promise<OpenManifest> {
   )
 }
 
-/** Units in reverse of their start: the service before its fence. */
+/** Units in reverse of their start, the service before its fence; directories before those they lie in. */
 const inOrder = ({ steps }: OpenManifest): ManifestEntry[] =>
   [...steps].reverse().sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))

@@ -3,7 +3,10 @@
  * try counts as refused only where the kernel's own counters moved with it.
  */
 import { execFile } from 'node:child_process'
+import { type ClientVariable, clientEnvironment } from '../../ca/client-environment.ts'
+import { systemBundlePath } from '../../ca/system-roots.ts'
 import { messageOf } from '../../daemon/base/errors.ts'
+import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from '../../daemon/supervisor/accounts.ts'
 import { readStored } from '../../daemon/supervisor/address-book.ts'
 import { enforcementOf } from '../../daemon/supervisor/enforcement-of.ts'
 import { openIdentity } from '../../daemon/supervisor/identity.ts'
@@ -12,26 +15,36 @@ import { childEnvironment, nodeFlags, programRoot } from '../../daemon/superviso
 import { loadRules } from '../../daemon/supervisor/rules.ts'
 import { readCounters } from '../../firewall/fence.ts'
 import { systemNft } from '../../firewall/nft.ts'
-import { callCanary } from '../../installers/canary.ts'
+import { callOnce, withCanary } from '../../installers/canary.ts'
 import type { Evidence } from '../evidence.ts'
 import { verifyRecord } from '../verification.ts'
 import type { Attempt, Outcome } from './attempt.ts'
+import { asItComes, type Check } from './check.ts'
+import { machineChecks } from './machine.ts'
+import { callWithEach } from './runtimes.ts'
 import { type Ground, type Try, tries } from './tries.ts'
-
-export interface Check {
-  readonly check: string
-  /** `not-run`: nothing is known; that is no pass. */
-  readonly result: 'held' | 'failed' | 'not-run'
-  readonly detail: string
-}
 
 /** The kernel's uid for nobody in particular: no account of the gateway's or of a person's. */
 const NOBODY = 65_534
 const RECORD_MS = 5000
+const ORDINARY = 'an ordinary call'
 const LOOK_UP_MS = 15_000
 
-/** Yields each check as it ends. @param evidence of the gateway that runs on this machine */
+/**
+ * Yields each check as it ends. Tries of ways round go one after the other, since a counter's move must be theirs; all
+ * else goes beside them.
+ * @param evidence of the gateway that runs on this machine
+ */
 export async function* examine(evidence: Evidence): AsyncGenerator<Check> {
+  const { paths } = evidence
+  const certificateFile = paths.caCertificate
+  const variables = clientEnvironment({ certificateFile, bundleFile: systemBundlePath() })
+  const accounts = [PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT]
+  const own = new Set((await Promise.all(accounts.map((name) => account(name)))).map(({ uid }) => uid))
+  yield* asItComes([enforcement(evidence, variables), ...machineChecks({ paths, variables, own })])
+}
+
+async function* enforcement(evidence: Evidence, variables: readonly ClientVariable[]): AsyncGenerator<Check> {
   const { config, paths } = evidence
   const rules = loadRules(config)
   const people = await policyAccounts(rules.policy)
@@ -45,6 +58,7 @@ export async function* examine(evidence: Evidence): AsyncGenerator<Check> {
     yield {
       check: 'ways round',
       result: 'not-run',
+      proof: true,
       detail:
         'the policy governs no ordinary user that doctor could act as; only groups, cgroups or containers',
     }
@@ -62,11 +76,12 @@ export async function* examine(evidence: Evidence): AsyncGenerator<Check> {
     yield {
       check: 'provider addresses',
       result: 'failed',
+      proof: true,
       detail: 'none is known, so ways round to providers could not be tried: check name resolution',
     }
   }
-  for (const each of tries(ground)) yield await attempt(each, uid)
-  yield await capture(evidence, uid)
+  for (const each of tries(ground)) yield { ...(await attempt(each, uid)), proof: true }
+  yield* await calls(evidence, uid, variables)
 }
 
 async function attempt({ name, attempt: what, expect, counters }: Try, uid: number): Promise<Check> {
@@ -88,14 +103,32 @@ async function attempt({ name, attempt: what, expect, counters }: Try, uid: numb
   }
 }
 
-/** A call to the canary provider: it must be redirected, recorded and provable. */
-async function capture(evidence: Evidence, uid: number): Promise<Check> {
-  const check = 'an ordinary call'
+/** Calls to the canary provider: by curl, which must be captured, and by each runtime, which should trust the CA. */
+async function calls(
+  evidence: Evidence,
+  uid: number,
+  variables: readonly ClientVariable[],
+): Promise<Check[]> {
   try {
     const identity = await openIdentity(evidence.config, evidence.paths, loadRules(evidence.config))
+    return await withCanary(identity.authority.found.inOrder, async () => {
+      const checks: Check[] = [{ ...(await capture(evidence, uid)), proof: true }]
+      const certificateFile = evidence.paths.caCertificate
+      for await (const check of callWithEach({ uid, variables, certificateFile })) checks.push(check)
+      return checks
+    })
+  } catch (error) {
+    return [{ check: ORDINARY, result: 'failed', detail: messageOf(error), proof: true }]
+  }
+}
+
+/** It must be redirected, recorded and provable. */
+async function capture(evidence: Evidence, uid: number): Promise<Check> {
+  const check = ORDINARY
+  try {
     const since = Date.now()
     const before = await readCounters(systemNft())
-    await callCanary(identity.authority.found.inOrder, uid)
+    await callOnce(uid)
     const after = await readCounters(systemNft())
     if ((after.redirected?.packets ?? 0) <= (before.redirected?.packets ?? 0))
       return { check, result: 'failed', detail: 'it went through, but no connection was redirected' }

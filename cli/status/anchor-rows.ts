@@ -1,6 +1,7 @@
 /** Rows of the status: how far anchoring is behind, and each chain's newest anchor; pure. */
 import type { AnchoringStatus, RecorderStatus } from '../recorder-status.ts'
 import { chainLines } from './chain-lines.ts'
+import { counted } from './numbers.ts'
 
 export function anchorRows({ anchoring, chain }: RecorderStatus, now: Date): string[][] {
   const lines = [
@@ -16,7 +17,9 @@ export function anchorRows({ anchoring, chain }: RecorderStatus, now: Date): str
 function anchoringText(state: AnchoringStatus): string {
   const { preset, acknowledge, trial, lagSeconds, lagLeaves, holding, blocked } = state
   const lag =
-    lagLeaves === '0' ? 'all anchored' : `${lagLeaves} records not anchored, the oldest for ${lagSeconds} s`
+    lagLeaves === '0'
+      ? 'all anchored'
+      : `${counted(BigInt(lagLeaves), 'record')} not anchored, the oldest for ${lagSeconds} s`
   const held = acknowledge === 'local' ? '' : `, answers wait for ${acknowledge}, holding ${holding}`
   const worth = trial ? ' (development chain: no independent evidence)' : ''
   return `${preset}${held}: ${lag}${blocked === undefined ? '' : ', NEW CALLS ARE REFUSED'}${worth}`

@@ -1,4 +1,5 @@
 /** The status in one line: whether what the gateway promises holds now; pure. */
+import type { Health } from '../../daemon/base/health.ts'
 import type { LiveState } from '../live-state.ts'
 
 export const VERDICTS = [
@@ -31,7 +32,9 @@ export function verdictText(state: LiveState): string {
     case 'holds':
       return `OK: ${promise(supervisor?.policy)}`
     case 'warnings':
-      return `WARNING: ${promise(supervisor?.policy)}; ${counted}`
+      return health.some(weakensCapture)
+        ? `WARNING: not every way past the gateway is closed or watched: ${counted}`
+        : `WARNING: ${promise(supervisor?.policy)}; ${counted}`
     case 'errors':
       return `ERROR: not everything is as promised: ${counted}`
     case 'starting':
@@ -44,6 +47,10 @@ export function verdictText(state: LiveState): string {
       return 'UNKNOWN: whether the gateway runs can’t be told'
   }
 }
+
+/** Such a state leaves calls that are neither captured nor refused possible, or unseen. */
+const weakensCapture = ({ code, severity }: Health): boolean =>
+  severity === 'warning' && (code.startsWith('enforcement.') || code === 'sensor.blind')
 
 const promise = (policy: { readonly name: string; readonly refuses: boolean } | undefined): string =>
   policy?.refuses === false

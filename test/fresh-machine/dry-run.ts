@@ -6,7 +6,7 @@ import { differences, stateOf } from './machine-state.ts'
 
 /** Made on the way to what is told of: directories above it, the account files, and unit states. */
 const FOLLOWS =
-  /^[-+~] (\/etc\/(passwd|group|shadow|gshadow|subuid|subgid|agent-anchor)|\/var\/tmp.*|unit agent-anchor.*|rules|setting .*)$/
+  /^[-+~] (\/etc\/(passwd|group|shadow|gshadow|subuid|subgid|agent-anchor)|\/usr\/local\/share\/(bash-completion|zsh|man)(\/(completions|site-functions|man8))?|\/var\/tmp.*|unit agent-anchor.*|rules|setting .*)$/
 /** Left by the distribution's own tools as they work. */
 const BOOKKEEPING =
   /^[-+~] \/(etc\/(ld\.so\.cache|\.pwd\.lock)|var\/log\/.*|usr\/local\/bin|etc\/environment\.d)$/

@@ -114,6 +114,7 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
   t.test("two users' agents are captured, each as its own", async (t) => {
     await captures(t, 'from alice', 'alice')
     await captures(t, 'from bob', 'bob')
+    t.match((await gateway('status')).stdout, /no tampering since the start/, 'installing is none')
   })
 
   t.test('the service has said that it is ready, and says that it lives', async (t) => {

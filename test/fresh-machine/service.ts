@@ -1,10 +1,10 @@
 /** What a service manager expects of a service, on a machine where the gateway is installed: part of the lifecycle. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { OPENAI } from '../lab/addresses.ts'
 import { type FreshDebian, said } from './fresh-debian.ts'
+import { until } from './until.ts'
 
 const SERVICE = 'agent-anchor.service'
 const POLICIES = 'etc/agent-anchor/policies'
@@ -15,15 +15,6 @@ const EVENTS = 30
 const PACE_MS = 350
 /** Long enough for a loaded machine's event loop, and shorter than the unit's own. */
 const WATCHDOG_SECONDS = 8
-const PATIENCE_MS = 60_000
-
-async function until(holds: () => Promise<boolean> | boolean, what: string): Promise<void> {
-  const end = Date.now() + PATIENCE_MS
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`waited for ${PATIENCE_MS / 1000} s: ${what}`)
-    await sleep(50)
-  }
-}
 
 export function serviceBehaviours({ machine, inMachine, asRoot, gateway, show }: FreshDebian): void {
   const chat = (more: string, body: object) =>

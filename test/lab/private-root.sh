@@ -67,8 +67,8 @@ sed -i 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf
 
 # The machine's own certificates of /usr/local stay in the bundle until it is next regenerated.
 shadow /usr/local/share
-rm -f /usr/local/share/ca-certificates
-mkdir /usr/local/share/ca-certificates
+# An install writes into these; a bare Debian has two of them.
+(cd /usr/local/share && rm -f ca-certificates man zsh bash-completion && mkdir ca-certificates man)
 memory /usr/local/bin 0755
 shadow /opt
 rm -f /opt/agent-anchor

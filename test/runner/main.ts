@@ -16,7 +16,7 @@ type Suite = 'unit' | 'system' | 'fresh-machine'
  * which wait for what happens and bound nothing in time, there are two.
  */
 const limits = {
-  unit: { jobs: 2, timeout: 60 },
+  unit: { jobs: 2, timeout: 180 },
   system: { jobs: 1, timeout: 300 },
   'fresh-machine': { jobs: 2, timeout: 900 },
 } as const

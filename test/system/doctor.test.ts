@@ -1,8 +1,13 @@
 /** `agent-anchor doctor` on a machine whose enforcement holds, and on one where it doesn't. */
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import t from 'tap'
+import { cosigner } from '../../daemon/ledger/cosignature.ts'
 import { enterLab } from '../lab/enter.ts'
 import { startGateway } from '../lab/gateway.ts'
 import { startLab } from '../lab/lab.ts'
+import { spawnIn } from '../lab/network.ts'
+import { NODE, PATH } from '../lab/places.ts'
+import { tool } from '../lab/process.ts'
 
 await enterLab(import.meta.url)
 t.setTimeout(180_000)
@@ -11,7 +16,7 @@ t.teardown(() => lab.stop())
 
 interface Answer {
   readonly holds: boolean
-  readonly checks: readonly { check: string; result: string; detail: string }[]
+  readonly checks: readonly { check: string; result: string; detail: string; proof?: true }[]
 }
 
 for (const policy of ['standard', 'strict', 'lockdown', 'observe']) {
@@ -19,15 +24,18 @@ for (const policy of ['standard', 'strict', 'lockdown', 'observe']) {
     const gateway = await startGateway(`anchoring: {maxDelayMs: 1000}\npolicy: ${policy}\n`)
     t.teardown(() => gateway.stop())
     const { holds, checks } = (await gateway.json('doctor')) as unknown as Answer
-    for (const { check, result, detail } of checks) t.equal(result, 'held', `${check}: ${detail}`)
+    const proofs = checks.filter(({ proof }) => proof)
+    for (const { check, result, detail } of proofs) t.equal(result, 'held', `${check}: ${detail}`)
     t.equal(holds, true)
-    t.ok(checks.length >= 9, `${checks.length} checks`)
+    t.ok(proofs.length >= 9, `${proofs.length} proofs`)
     const names = checks.map(({ check }) => check).join('\n')
     for (const wanted of [/own port on 127/, /QUIC.*IPv4/, /QUIC.*IPv6/, /ordinary call/])
       t.match(names, wanted)
     t.equal(/foreign resolver/.test(names), policy === 'strict' || policy === 'lockdown')
+    if (policy !== 'standard') return
     const text = await gateway.cli('doctor')
-    t.equal(text.code, 0, text.stdout + text.stderr)
+    // 4: a laboratory keeps no time and starts nothing at boot.
+    t.equal(text.code, 4, text.stdout + text.stderr)
     t.match(text.stdout, /enforcement holds/)
     t.comment(text.stdout)
   })
@@ -53,5 +61,56 @@ t.test('without a gateway nothing is tried, and the exit code says so', async (t
   await gateway.stop()
   const none = await gateway.cli('doctor')
   t.equal(none.code, 3, none.stdout + none.stderr)
-  t.match(none.stdout, /does not run/)
+  t.match(none.stdout, /was stopped/)
 })
+
+t.test(
+  'what a machine holds beside the gateway is looked at, and an archive of it has no secret',
+  async (t) => {
+    const secret = (where: string) => `sk-canary${where}0123456789`
+    const { verifierKey } = cosigner('nobody.example', Buffer.alloc(32, 1))
+    const gateway = await startGateway(
+      `anchoring: {maxDelayMs: 1000}
+# ${secret('Comment')}
+chains:
+  - {name: far, kind: rpc, chainId: 5, rpc: ['http://127.0.0.1:1/v3/${secret('Rpc')}']}
+ledger: {witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:2/${secret('Witness')}/', key: '${verifierKey}'}]}}
+`,
+    )
+    t.teardown(() => gateway.stop())
+    mkdirSync(gateway.config.policiesDir, { recursive: true })
+    writeFileSync(`${gateway.config.policiesDir}/own.yaml`, `# token: ${secret('Policy')}\n`)
+    const call = await lab.run('agent1', [
+      ...['curl', '-sS', '-H', `Authorization: Bearer ${secret('Header')}`, '-d', secret('Prompt')],
+      'https://api.openai.com/v1/chat/completions',
+    ])
+    t.equal(call.code, 0, call.stderr)
+    const old = spawnIn('host', 'root', [NODE, '-e', 'setTimeout(() => {}, 1e6); console.log(1)'], {
+      env: { PATH, OPENAI_API_KEY: secret('Process') },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await new Promise((resolve) => old.stdout?.once('data', resolve))
+    t.teardown(() => old.kill('SIGKILL'))
+
+    const done = await gateway.cli('doctor', '--bundle', '/root/bundle.tar.gz')
+    t.comment(done.stdout)
+    t.equal(done.code, 4, done.stdout + done.stderr)
+    t.match(done.stdout, new RegExp(`LOOK +running programs .*pid ${old.pid}.*NODE_EXTRA_CA_CERTS`))
+    t.match(done.stdout, /held +curl, as a login has it .*trusts the CA/)
+    t.match(done.stdout, /held +permissions/)
+    t.match(done.stdout, /enforcement holds/)
+    t.match(done.stdout, /bundle\.tar\.gz, for whoever helps you, holds .*doctor\.json.*gateway\.yaml/)
+    t.equal(statSync('/root/bundle.tar.gz').mode & 0o777, 0o600)
+    mkdirSync('/root/bundle')
+    await tool(['tar', '-xzf', '/root/bundle.tar.gz', '-C', '/root/bundle'])
+    const files = readdirSync('/root/bundle/agent-anchor')
+    const all = files.map((name) => readFileSync(`/root/bundle/agent-anchor/${name}`, 'utf8')).join('\n')
+    t.notMatch(all, 'canaryComment')
+    t.notMatch(all, /sk-canary/, 'no secret of the configuration, a policy, a call or a process')
+    t.match(all, '127.0.0.1:1', 'but what helps')
+    t.match(readFileSync('/root/bundle/agent-anchor/rules.txt', 'utf8'), 'table inet aa_fence')
+    t.match(readFileSync('/root/bundle/agent-anchor/log.txt', 'utf8'), 'capturing')
+    const { hostKeyFile } = gateway.config.vault
+    for (const form of ['hex', 'base64'] as const) t.notMatch(all, readFileSync(hostKeyFile).toString(form))
+  },
+)

@@ -34,6 +34,13 @@ const asRoot = (...argv: string[]) =>
   )
 const command = (...args: string[]) => asRoot('/usr/local/bin/agent-anchor', ...args)
 
+/** Each with what prints it. */
+const COMMAND_FILES = [
+  ['/usr/local/share/bash-completion/completions/agent-anchor', 'completion', 'bash'],
+  ['/usr/local/share/zsh/site-functions/_agent-anchor', 'completion', 'zsh'],
+  ['/usr/local/share/man/man8/agent-anchor.8', 'manual'],
+] as const
+
 /** useradd and userdel keep backups of their files, and hand out subordinate ids. */
 const BOOKKEEPING = /^\/etc\/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^\/etc\/\.pwd\.lock$/
 
@@ -51,6 +58,11 @@ t.test('install.sh ends with a captured call, its verified receipt and a healthy
   t.match(stdout, /\nverified\n/)
   t.match(stdout, /\nOK: /)
   t.equal((await command('status')).code, 0)
+})
+
+t.test('shells and man know the command from then on', async (t) => {
+  for (const [path, ...argv] of COMMAND_FILES)
+    t.equal(readFileSync(path, 'utf8').trim(), (await command(...argv)).stdout.trim(), path)
 })
 
 t.test('an ordinary agent is captured from then on', async (t) => {
@@ -103,6 +115,7 @@ t.test('uninstall undoes it; evidence and keys stay until a purge', async (t) =>
   const paths = [...new Set([...before.keys(), ...after.keys()])].filter((path) => !BOOKKEEPING.test(path))
   const changed = paths.filter((path) => before.get(path) !== after.get(path) && !kept.includes(path))
   t.same(changed, [], 'every file is as before')
+  for (const [path] of COMMAND_FILES) t.notOk(existsSync(path), `${path} is gone`)
   t.ok(existsSync('/var/lib/agent-anchor/recorder/ledger/checkpoint'), 'the log is kept')
   t.equal(lstatSync('/var/lib/agent-anchor/recorder/ledger/checkpoint').uid, 0, 'and belongs to root now')
   const passwd = readFileSync('/etc/passwd', 'utf8')

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
-const ROOTS = ['/etc', '/usr/local/bin', '/usr/local/share/ca-certificates', '/opt']
+const ROOTS = ['/etc', '/usr/local/bin', '/usr/local/share', '/opt']
 
 /**
  * Every file below the places that an install writes to: path, mode, and content or link. Of a program's files, which

@@ -191,7 +191,7 @@ async function servePage() {
 function browse(home = join(scratch, `browser-${process.hrtime.bigint()}`)): Promise<string> {
   mkdirSync(home, { recursive: true })
   const child = spawn(
-    'chromium',
+    '/usr/bin/chromium',
     [
       ...['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'],
       ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],

@@ -97,6 +97,33 @@ t.test('the verdict tells each state of the gateway apart', async (t) => {
   t.match(statusText(observing, now), /^OK: .*the policy observe refuses none that pass by\n/)
 })
 
+t.test('a warning about capture takes the promise back, another one does not', async (t) => {
+  const promise = /^WARNING: calls to LLM providers are captured and recorded, or refused; 1 warning\n/
+  const { enforcement, sensor } = healthySupervisor
+  t.match(statusText(sick({ ca: { ...healthySupervisor.ca, tooWide: true } }), now), promise)
+  for (const state of [
+    sick({ enforcement: { ...enforcement, egress: false } }),
+    sick({ enforcement: { ...enforcement, watched: false } }),
+    sick({ sensor: { ...sensor, blind: [{ device: 'eth0', reason: 'x' }] } }),
+  ])
+    t.match(
+      statusText(state, now),
+      /^WARNING: not every way past the gateway is closed or watched: 1 warning\n/,
+    )
+})
+
+t.test('how many records wait for an anchor is said in words that fit the number', async (t) => {
+  const waiting = (lagLeaves: string): LiveState => ({
+    ...healthy,
+    recorder: {
+      ...healthyRecorder,
+      anchoring: { ...healthyRecorder.anchoring!, lagLeaves, lagSeconds: 2 },
+    },
+  })
+  t.match(row(statusText(waiting('1'), now), 'anchors'), /bounded: 1 record not anchored, the oldest for 2 s/)
+  t.match(row(statusText(waiting('1204'), now), 'anchors'), /bounded: 1,204 records not anchored/)
+})
+
 t.test('what the recorder does not say, the status does not make up', async (t) => {
   const { recorder: _, ...silent } = healthy
   const text = statusText(silent, now)

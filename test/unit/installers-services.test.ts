@@ -61,7 +61,7 @@ t.test('systemd: units from their templates, started at boot; written again they
   ])
   for (const { path } of manager.units) t.notMatch(read(path), /@[A-Z_]+@/, `${path} is whole`)
   const [fence, daemon] = manager.units.map(({ path }) => read(path))
-  t.match(fence, 'ExecStart=/usr/sbin/nft -f /var/lib/agent-anchor/firewall/fence.nft\n')
+  t.match(fence, "|| exec /usr/sbin/nft -f /var/lib/agent-anchor/firewall/fence.nft'\n")
   t.match(daemon, `ReadWritePaths=-/var/lib/agent-anchor -/run/agent-anchor -${CONFIG.logDir}\n`)
   t.notMatch(daemon, 'LoadCredentialEncrypted', 'an absent credential would end the unit')
   t.equal(await manager.install(CONFIG), false)

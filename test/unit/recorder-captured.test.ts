@@ -39,7 +39,10 @@ t.test('exchanges and agents of the last 24 hours are counted, older ones only i
     leaf(2, now - 20 * HOUR, { agent: curl }),
     leaf(3, now - 10 * HOUR, { kind: 'audit' }),
     leaf(4, now - 5 * HOUR, {
-      agent: { ...curl, processes: [{ pid: 9, name: 'y', executable: '/usr/bin/curl' }] },
+      agent: {
+        ...{ ...curl, unit: 'session-4.scope' },
+        processes: [{ pid: 9, name: 'y', executable: '/usr/bin/curl' }],
+      },
     }),
     leaf(5, now - 3 * HOUR, { agent: { uid: 4001, container: 'docker:ab' } }),
     leaf(6, now - 1 * HOUR, {

@@ -88,7 +88,9 @@ export class CapturedLately {
 function agentKey(agent: Agent = {}): string {
   const { uid, container, unit, processes } = agent
   const program = processes?.[0]?.executable ?? processes?.[0]?.name
-  return JSON.stringify([uid, container ?? unit ?? program])
+  // A login's scope (systemd.scope(5)) says no more than that it was another login.
+  const service = unit?.endsWith('.scope') ? undefined : unit
+  return JSON.stringify([uid, container ?? service ?? program])
 }
 
 /** The first leaf that isn't older, by bisection: leaves follow one another nearly as their times do. */
