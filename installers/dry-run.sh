@@ -16,12 +16,13 @@ dry_run_packages() {
   dry_run_wanted=$(
     # shellcheck disable=SC2086 # the names are words
     prepare_missing_of $PRODUCT_PACKAGES
-    if [ -z "$option_offline" ] && ! program_current "$source"; then
+    if [ -z "$option_offline" ] && [ ! -f "$source/BUNDLE" ] && ! program_current "$source"; then
       # As the staging would ask for them.
       prepare_missing_of npm g++ make python3 libpcap-dev
     fi
   )
-  dry_run_wanted=$(echo "$dry_run_wanted" | tr '\n' ' ' | sed 's/ *$//')
+  # shellcheck disable=SC2086 # one space between them
+  dry_run_wanted=$(echo $dry_run_wanted)
   if [ -z "$dry_run_wanted" ]; then
     echo "packages    none are missing"
     return

@@ -67,6 +67,7 @@ prepare_program_of() {
 prepare_has() {
   case $1 in
     python3-*) [ -d "/usr/lib/python3/dist-packages/${1#python3-}" ] ;;
+    libpcap0.8) ldconfig -p 2>/dev/null | grep -q 'libpcap\.so\.\(0\.8\|1\)' ;;
     # Debian, Alpine and SUSE have the first, RHEL and Arch the second.
     ca-certificates) command -v update-ca-certificates >/dev/null 2>&1 || command -v update-ca-trust >/dev/null 2>&1 ;;
     *) command -v "$(prepare_program_of "$1")" >/dev/null 2>&1 ;;
@@ -90,6 +91,8 @@ prepare_package_for() {
     dnf:g++ | zypper:g++) echo gcc-c++ ;;
     dnf:libpcap-dev | zypper:libpcap-dev) echo libpcap-devel ;;
     zypper:npm) echo npm-default ;;
+    zypper:libpcap0.8) echo libpcap1 ;;
+    dnf:libpcap0.8 | pacman:libpcap0.8 | apk:libpcap0.8) echo libpcap ;;
     pacman:g++) echo gcc ;;
     pacman:python3) echo python ;;
     pacman:libpcap-dev) echo libpcap ;;
@@ -234,6 +237,10 @@ prepare_npm() {
 # need_pcap DIRECTORY: the leak sensor's package. Without it refusals are counted, the sensor is blind, and `status`
 # says so.
 need_pcap() {
+  # Where it was built elsewhere, for a bundle, its library is still wanted; one that was built here brought it.
+  if [ -f "$1/node_modules/pcap/build/Release/pcap_binding.node" ]; then
+    (need_packages libpcap0.8) || true
+  fi
   prepare_native "$1" pcap pcap_binding "the leak sensor" "the leak sensor will be blind" libpcap-dev
 }
 

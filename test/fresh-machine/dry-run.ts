@@ -44,7 +44,8 @@ export function dryRunTells(
     const isTold = (line: string) => {
       const path = line.slice(2)
       return told.some(({ kind, where }) =>
-        kind === 'file' ? path === where : path === where || path.startsWith(`${where}/`),
+        // Directories above a file come with it.
+        kind === 'file' ? `${where}/`.startsWith(`${path}/`) : `${path}/`.startsWith(`${where}/`),
       )
     }
     const changed = all.filter((line) => !FOLLOWS.test(line) && !BOOKKEEPING.test(line))

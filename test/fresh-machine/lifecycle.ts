@@ -2,12 +2,13 @@
  * installers/install.sh as a user runs it on a new Debian with systemd: what it would do, what it takes back when it
  * fails, upgrade from the commit before, capture, restart, kill, reboot, power cut, uninstall. One test file a suite.
  */
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { EXAMPLE, OPENAI } from '../lab/addresses.ts'
-import { insideLab, REPOSITORY } from '../lab/places.ts'
+import { insideLab, PATH, REPOSITORY } from '../lab/places.ts'
 import { bootOrder } from './boot-order.ts'
 import { requireBundle } from './bundle.ts'
 import { dryRunTells } from './dry-run.ts'
@@ -52,7 +53,7 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
     const got = await asRoot(
       'sh',
       '-c',
-      `. ${SOURCE}/installers/prepare.sh; need_packages; need_packages npm python3`,
+      `. ${SOURCE}/installers/prepare.sh; need_packages; need_packages npm python3 libpcap0.8`,
     )
     t.equal(got.code, 0, said(got))
     // The commit before goes without a compiler, which costs half a minute: its sensor is blind until the upgrade.
@@ -95,7 +96,9 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
   firstInstallsRollBack(fresh, sources)
 
   t.test('the commit before this one installs, from the npm registry', async (t) => {
-    cpSync(previousTreeOf(REPOSITORY), inMachine(PREVIOUS), { recursive: true })
+    mkdirSync(inMachine(PREVIOUS))
+    const unpack = ['-xf', previousTreeOf(REPOSITORY), '-C', inMachine(PREVIOUS)]
+    execFileSync('tar', unpack, { env: { PATH } })
     const outcome = await asRoot(`${PREVIOUS}/installers/install.sh`)
     t.equal(outcome.code, 0, said(outcome))
     await captures(t, 'by the commit before')
