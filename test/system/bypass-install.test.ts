@@ -15,6 +15,7 @@ import {
   installWithoutPackages,
   KEPT as KEPT_TREE,
   prepareMachine,
+  takeTreeAway,
   uninstall,
   withoutAccounts,
 } from './bypass/installed.ts'
@@ -97,6 +98,7 @@ async function installTwiceAndFail(): Promise<Outcome[]> {
     const mend = await inject()
     const outcome = await install()
     await mend()
+    await takeTreeAway()
     const now = await machine()
     left.push({ step, outcome, changed: changes(empty, now), rules: now.rules === empty.rules })
   }
@@ -184,6 +186,7 @@ void t.test('a purge leaves nothing, and neither does an install that fails afte
   const mend = await FAULTS.at(-1)!.inject()
   const outcome = await install()
   await mend()
+  await takeTreeAway()
   t.not(outcome.code, 0)
   t.same(changes(clean, await machine()), [], outcome.stdout + outcome.stderr)
   t.same(places.filter(existsSync), [])

@@ -81,6 +81,9 @@ export async function install(): Promise<Outcome> {
   return asAdministrator(`${TARGET}/installers/install.sh`)
 }
 
+/** A tree that stood at its place before the installer was run from it is its owner's to remove. */
+export const takeTreeAway = (): Promise<unknown> => tool(['rm', '-rf', TARGET])
+
 export const uninstall = (...options: string[]): Promise<Outcome> =>
   asAdministrator('/usr/local/bin/agent-anchor', 'uninstall', ...options)
 
