@@ -22,15 +22,14 @@ export function clientRemedy(
 ): string {
   if (container !== undefined) return IN_A_CONTAINER
   const known = clientRuntime(executable ?? '')
-  if (known === undefined) {
-    return `it carries roots of its own or pins the provider's certificate: give it ${certificateFile} by a setting of its own, or let it pass unread (\`proxy.uninterceptable: splice\` in the policy)`
-  }
+  const ownRoots = `it carries roots of its own or pins the provider's certificate: give it ${certificateFile} by a setting of its own, or let it pass unread (\`proxy.uninterceptable: splice\` in the policy)`
+  if (known === undefined) return ownRoots
   const settings = variables
     .filter(({ name }) => known.variables.includes(name))
     .map(({ name, value }) => `${name}=${value}`)
   if (settings.length > 0)
     return `start it with ${settings.join(' ')}, from a new session or after eval "$(agent-anchor env)" (restart it, if it runs since before the installation)`
   const install = 'run `sudo agent-anchor trust install`, which brings every store up to date, and restart it'
-  if (known.byHand === undefined) return install
+  if (known.byHand === undefined) return `${install}; if it refuses all the same, ${ownRoots}`
   return `${install}; or ${known.byHand.replace('CERTIFICATE', certificateFile)}`
 }

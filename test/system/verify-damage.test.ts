@@ -68,11 +68,14 @@ const filesOf = (state: string): string[] =>
     .map((entry) => relative(state, join(entry.parentPath, entry.name)))
     .sort()
 
-/** SQLite's index of its WAL (locks and a cache, made anew by the first to open the database); what anvil saves. */
-const OTHERS = /^(recorder\/index\.sqlite-shm|chain\/development\/.*)$/
+/**
+ * SQLite's index of its WAL (locks and a cache, made anew by the first to open the database); what anvil saves; what waits
+ * for the log, which alone vouches for it (docs/decisions/013).
+ */
+const OTHERS = /^(recorder\/index\.sqlite-shm|chain\/development\/.*|firewall\/evidence\.jsonl)$/
 /** May be gone: caches, what an in-flight transaction left, a mark that only says that there must be a segment. */
 const DISPENSABLE =
-  /^(firewall\/(addresses\.json|alive|evidence\.jsonl)|chain\/[a-z]+\.journal\.json|recorder\/journal\/open)$/
+  /^(firewall\/(addresses\.json|alive)|chain\/[a-z]+\.journal\.json|recorder\/journal\/open)$/
 const INDEX = /^recorder\/index\.sqlite(-wal)?$/
 
 /** A partial tile that a wider one has replaced: nothing needs it any more, and it may go at any time. */

@@ -21,7 +21,7 @@ t.test('each runtime gets the setting that it reads', async (t) => {
 })
 
 t.test('of any other program it is said that it pins or carries roots, and what can be done', async (t) => {
-  for (const other of ['/usr/local/bin/codex', '/tmp/nodemon-node-thing', undefined])
+  for (const other of ['/usr/local/bin/codex', '/tmp/nodemon-node-thing', '/usr/bin/curl', undefined])
     t.match(remedy(other), 'proxy.uninterceptable: splice', `${other}`)
 })
 
