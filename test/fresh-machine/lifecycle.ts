@@ -9,7 +9,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { EXAMPLE, OPENAI } from '../lab/addresses.ts'
 import { insideLab, PATH, REPOSITORY } from '../lab/places.ts'
-import { bootOrder } from './boot-order.ts'
 import { requireBundle } from './bundle.ts'
 import { dryRunTells } from './dry-run.ts'
 import { INSTALL, SOURCE, said, startFreshDebian } from './fresh-debian.ts'
@@ -250,8 +249,6 @@ export async function lifecycle(scriptUrl: string, suite: Suite): Promise<void> 
     t.equal(verified.code, 0, said(verified))
     t.ok(sizeOfLog() > size, 'the log has grown on')
   })
-
-  bootOrder(fresh)
 
   t.test('a power cut: up again, the log holds', async (t) => {
     const size = sizeOfLog()

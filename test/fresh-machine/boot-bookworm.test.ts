@@ -1,0 +1,3 @@
+import { bootOrder } from './boot-order.ts'
+
+await bootOrder(import.meta.url, 'bookworm')
