@@ -20,7 +20,7 @@ export async function bootOrder(scriptUrl: string, suite: Suite): Promise<void> 
     )
     t.equal(enabled.code, 0, said(enabled))
     // The link is there when the machine starts, but neither up nor with an address: that is networkd's to do.
-    t.equal(await machine.reboot(bareLink), 'running')
+    t.equal(await machine.reboot(bareLink), 'running', await complaints())
     const second = async (unit: string, moment: string) =>
       Number((await show(unit))[`${moment}TimestampMonotonic`]) / 1e6
     const fence = await second('agent-anchor-fence.service', 'ActiveEnter')
@@ -29,7 +29,7 @@ export async function bootOrder(scriptUrl: string, suite: Suite): Promise<void> 
     await until(() => readProbes(inMachine).some(answered), 'the daemon answers in the place of the provider')
     const boot = readProbes(inMachine)
     const stop = await uptime()
-    t.equal(await machine.reboot(bareLink), 'running')
+    t.equal(await machine.reboot(bareLink), 'running', await complaints())
     const all = readProbes(inMachine)
     const manager = await asRoot('systemctl', 'show', '--value', '--property=UserspaceTimestampMonotonic')
     const shutdown = all.filter(({ from, to }) => from > stop && to < Number(manager.stdout) / 1e6)
@@ -55,6 +55,17 @@ export async function bootOrder(scriptUrl: string, suite: Suite): Promise<void> 
     for (const file of PROBE_FILES) rmSync(inMachine(file), { recursive: true, force: true })
     await asRoot('systemctl', 'daemon-reload')
 
+    async function complaints(): Promise<string> {
+      const failed = await asRoot('systemctl', '--failed', '--no-legend')
+      const warnings = await asRoot(
+        'journalctl',
+        '--boot',
+        '--priority=warning',
+        '--output=cat',
+        '--lines=30',
+      )
+      return failed.stdout === '' ? 'no unit failed' : `${failed.stdout}${warnings.stdout}`
+    }
     async function uptime(): Promise<number> {
       return Number((await asRoot('cat', '/proc/uptime')).stdout.split(' ')[0])
     }
