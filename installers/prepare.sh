@@ -239,6 +239,8 @@ prepare_npm() {
 need_pcap() {
   # Where it was built elsewhere, for a bundle, its library is still wanted; one that was built here brought it.
   if [ -f "$1/node_modules/pcap/build/Release/pcap_binding.node" ]; then
+    # In a subshell, which ends where it can't be had, with what to do. It ends no installation: what is built is tried
+    # next, and whether the sensor sees is told there.
     (need_packages libpcap0.8) || true
   fi
   prepare_native "$1" pcap pcap_binding "the leak sensor" "the leak sensor will be blind" libpcap-dev
