@@ -45,6 +45,8 @@ export const SupervisorState = z.object({
     redirect: z.boolean(),
     addresses: z.number(),
     addressesKnown: z.boolean(),
+    /** No fence stood when this start began, though one had been left. */
+    unfenced: z.boolean().default(false),
     /** Devices by which packets leave. */
     uplinks: z.array(z.string()).readonly(),
     /** Whether changes of the rules by others are seen as they happen. */

@@ -18,7 +18,7 @@ export function supervisorState(parts: {
   readonly enforcement: Pick<Enforcer, 'state'>
 }): SupervisorState {
   const { running, pidStart, identity, authority, inForce, enforcement } = parts
-  const { phase, since, addressesKnown, sight, serving, proxies, children } = running
+  const { phase, since, addressesKnown, unfenced, sight, serving, proxies, children } = running
   return {
     v: 1,
     version: programVersion,
@@ -30,7 +30,7 @@ export function supervisorState(parts: {
     vault: identity.vaultLevel,
     ca: authority.state(),
     missingAccounts: inForce.current.missing.map(({ kind, name }) => `${kind} ${name}`),
-    enforcement: { ...enforcement.state(), addressesKnown },
+    enforcement: { ...enforcement.state(), addressesKnown, unfenced },
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
     ...(serving?.state() ?? { served: [] }),
     traffic: proxies?.traffic() ?? NOTHING,
