@@ -67,7 +67,11 @@ t.test('systemd: units from their templates, started at boot; written again they
   t.notMatch(fence, 'supervisor.json', 'a file that may be left behind says nothing of a daemon')
   t.notMatch(fence, /^PrivateDevices/m, 'what is made in /tmp can fail at boot')
   const [, , beside] = manager.units.map(({ path }) => read(path))
-  for (const moment of ['ExecStartPost', 'ExecReload', 'ExecStopPost'])
+  t.match(
+    beside,
+    /^ExecStop=\n.*flush ruleset.*fence\.nft; } \| \/usr\/sbin\/nft -f - \|\| exec \/usr\/sbin\/nft flush ruleset'$/m,
+  )
+  for (const moment of ['ExecStartPost', 'ExecReload'])
     t.match(beside, new RegExp(`^${moment}=-.*${load.trim().replace('||', '\\|\\|')}$`, 'm'), moment)
   t.match(daemon, `ReadWritePaths=-/var/lib/agent-anchor -/run/agent-anchor -${CONFIG.logDir}\n`)
   t.notMatch(daemon, 'LoadCredentialEncrypted', 'an absent credential would end the unit')
