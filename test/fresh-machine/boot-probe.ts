@@ -13,10 +13,25 @@ import { EXAMPLE, LINK, OPENAI } from '../lab/addresses.ts'
 
 const SCRIPT = '/usr/local/sbin/boot-probe'
 const UNIT = '/etc/systemd/system/boot-probe.service'
+const LINGERER = '/etc/systemd/system/boot-lingerer.service'
 const NETWORK = '/etc/systemd/network/eth0.network'
 const RESULTS = '/var/tmp/boot-probe'
 /** What a machine has on its disk for it; to be taken away again. */
-export const PROBE_FILES = [SCRIPT, UNIT, NETWORK, RESULTS, `${RESULTS}.crt`, `${RESULTS}.crt.d`] as const
+export const PROBE_FILES = [
+  SCRIPT,
+  UNIT,
+  LINGERER,
+  NETWORK,
+  RESULTS,
+  `${RESULTS}.crt`,
+  `${RESULTS}.crt.d`,
+] as const
+
+export const PROBE_UNITS = [
+  'boot-probe.service',
+  'boot-lingerer.service',
+  'systemd-networkd.service',
+] as const
 
 export interface Probe {
   /** Seconds since the kernel's start, before and after. */
@@ -54,6 +69,16 @@ export function plantProbe(inMachine: (path: string) => string, rootCertificate:
       // Nothing before it, and nothing that ends it but the last kill of a shutdown.
       ...['[Unit]', 'DefaultDependencies=no', 'Before=agent-anchor-fence.service sysinit.target'],
       ...['[Service]', `ExecStart=${SCRIPT}`, '[Install]', 'WantedBy=sysinit.target', ''],
+    ].join('\n'),
+  )
+  // Somebody who goes late: a shutdown waits until well after the machine's own rules, and all others, were flushed.
+  const flushed = 'while systemctl --quiet is-active nftables.service; do sleep 0.1; done; sleep 1'
+  writeFileSync(
+    inMachine(LINGERER),
+    [
+      ...['[Unit]', 'DefaultDependencies=no', 'Conflicts=shutdown.target', 'Before=shutdown.target'],
+      ...['[Service]', 'ExecStart=/bin/sleep infinity', `ExecStop=/bin/sh -c '${flushed}'`],
+      ...['[Install]', 'WantedBy=sysinit.target', ''],
     ].join('\n'),
   )
   // Addresses come from the machine's own configuration, in its own time.

@@ -1,10 +1,7 @@
 /** What is installed from in a fresh machine: the bundle's packages with one tree or another, each a bundle again. */
-import { cpSync } from 'node:fs'
-import { REPOSITORY } from '../lab/places.ts'
-import { bundleOf } from './bundle.ts'
+import { ARCHIVE, carryBundle } from './bundle.ts'
 import { type FreshDebian, said } from './fresh-debian.ts'
 
-export const ARCHIVE = '/var/tmp/bundle.tar.gz'
 const UNPACKED = '/var/tmp/unpacked'
 const BROKEN = '/var/tmp/broken'
 const IN_PLACE = '/opt/agent-anchor'
@@ -29,8 +26,7 @@ const variant = (path: string, change: string) =>
 const append = (file: string, text: string) => `{ cat ${file}; echo '${text}'; } >new && mv new ${file}`
 
 export async function unpackSources({ asRoot, inMachine }: FreshDebian): Promise<Sources> {
-  cpSync(bundleOf(REPOSITORY), inMachine(ARCHIVE))
-  cpSync(`${bundleOf(REPOSITORY)}.sha256`, inMachine(`${ARCHIVE}.sha256`))
+  carryBundle(inMachine)
   for (const command of [
     `mkdir ${UNPACKED} && tar -xzf ${ARCHIVE} -C ${UNPACKED}`,
     variant(

@@ -31,11 +31,16 @@ export async function bareLink(): Promise<void> {
   await tool(['ip', '-n', 'host', 'link', 'set', 'eth0', 'down'])
 }
 
+/** Gives the host's link what {@link bareLink} took. */
+export async function dressLink(): Promise<void> {
+  await tool(['ip', '-n', 'host', '-batch', '-'], hostScript())
+}
+
 async function connectHost(): Promise<void> {
   await addNamespace('host')
   await tool(['ip', '-batch', '-'], linkScript())
   await tool(['ip', '-n', 'internet', '-batch', '-'], internetScript())
-  await tool(['ip', '-n', 'host', '-batch', '-'], hostScript())
+  await dressLink()
 }
 
 /** Makes a namespace with IPv6 in it. */
