@@ -185,7 +185,12 @@ t.test('redact: what is found is replaced in what is stored, in its own content 
     { request: [Buffer.from('{"a":"plain"}')] },
   ])
   const [plain, coded, nothing] = records as [ExchangeRecord, ExchangeRecord, ExchangeRecord]
-  t.strictSame(plain.policy.records, { action: 'redact', rule: 'standard/records/r0', redacted: 2 })
+  t.strictSame(plain.policy.records, {
+    action: 'redact',
+    rule: 'standard/records/r0',
+    redacted: 2,
+    found: ['openai-key'],
+  })
   t.equal(stored(plain.request.body).toString(), clean(REQUEST.toString()))
   t.equal(stored(plain.response!.body).toString(), clean(events.join('')))
   t.equal(gunzipSync(stored(coded.request.body)).toString(), clean(REQUEST.toString()))

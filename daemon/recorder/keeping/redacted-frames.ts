@@ -2,17 +2,21 @@
  * An exchange's frames with what detectors find in the bodies replaced: as they go into the body store. The journal had
  * them as they came, sealed, for as long as the exchange was open.
  *
- * What can't be looked into (too long, damaged, no text, what follows an upgrade to something else than a WebSocket) is not stored at all: it may hold
- * anything.
+ * A body is looked into as a whole, whatever pieces it came in, and of a stream the text that its events make together.
+ * What can't be looked into (too long, damaged, no text, what follows an upgrade to something else than a WebSocket) is
+ * not stored at all: it may hold anything.
  */
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import type { OwnDetectors } from '../../../policies/detectors/detect.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
+import { redactedStream } from '../../../policies/stream-content.ts'
 import { decodeContent } from '../derive/content-coding.ts'
+import { framingOf } from '../derive/framing.ts'
 import { type Head, parseHead, statusOf } from '../derive/http-head.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import { FrameType } from '../protocol.ts'
-import { encodePiece, messagesOf } from '../web-socket-body.ts'
+import { type Framed, framed, isText } from './framed.ts'
+import { framedMessages } from './framed-messages.ts'
 import { type Frames, MAX_READ } from './judged.ts'
 
 export interface Redaction {
@@ -20,8 +24,9 @@ export interface Redaction {
   readonly names: readonly string[]
   /** The bodies are messages of a WebSocket (web-socket-body.ts). */
   readonly isTurn: boolean
-  /** How much was replaced. */
+  /** How much was replaced, and what it was. */
   count: number
+  readonly found: Set<string>
   /** Bodies that must not be stored. */
   readonly unstored: Set<'request' | 'response'>
 }
@@ -81,6 +86,25 @@ export function* redactedFrames(frames: Frames, redaction: Redaction): Generator
   yield* response.end()
 }
 
+/**
+ * What was made of a body, in as many frames as that came in: their times say when its answer began and how it went on.
+ * Where in what was replaced one ended can't be said exactly.
+ */
+function* asTheyCame(held: readonly JournalFrame[], sent: Buffer, made: Buffer): Generator<JournalFrame> {
+  const most = Math.min(sent.length, made.length)
+  let same = 0
+  while (same < most && sent[same] === made[same]) same++
+  let ended = 0
+  let from = 0
+  for (const frame of held) {
+    ended += frame.payload.length
+    const behind = same + Math.round(((ended - same) / (sent.length - same)) * (made.length - same))
+    const to = ended <= same ? ended : behind
+    yield { ...frame, payload: made.subarray(from, to) }
+    from = to
+  }
+}
+
 class Side {
   head: Head = { startLine: '', fields: new Map() }
   readonly #name: 'request' | 'response'
@@ -106,16 +130,17 @@ class Side {
   }
 
   *end(): Generator<JournalFrame> {
-    const last = this.#held.at(-1)
-    if (last === undefined) return
-    const bytes = this.#redacted(Buffer.concat(this.#held.map(({ payload }) => payload)))
-    if (bytes === undefined) {
-      this.unreadable()
+    if (this.#held.length === 0) return
+    const sent = Buffer.concat(this.#held.map(({ payload }) => payload))
+    const bytes = this.#redacted(sent)
+    if (bytes === undefined) this.unreadable()
+    if (bytes === undefined || bytes === sent) {
       yield* this.#release()
-    } else {
-      this.#held = []
-      yield { ...last, payload: bytes }
+      return
     }
+    const held = this.#held
+    this.#held = []
+    yield* asTheyCame(held, sent, bytes)
   }
 
   *#release(): Generator<JournalFrame> {
@@ -126,32 +151,42 @@ class Side {
 
   /** In the same content coding, so that it still is what its head says. */
   #redacted(sent: Buffer): Buffer | undefined {
-    if (this.#redaction.isTurn) return this.#messages(sent)
+    if (this.#redaction.isTurn) return this.#events(sent, framedMessages(sent))
     const decoded = decodeContent(this.head, sent)
     if ('unparsed' in decoded) return undefined
-    const content = new BodyContent(decoded.bytes)
-    const { text, count } = content.redacted(this.#redaction.own, this.#redaction.names)
-    if (content.notJson !== undefined && !isText(decoded.bytes)) return undefined
-    this.#redaction.count += count
-    if (count === 0) return sent
+    const { bytes } = decoded
+    const framing = framingOf(this.head, bytes)
+    const plain = framing ? this.#events(bytes, framed(framing, bytes)) : this.#document(bytes)
+    if (plain === undefined || plain === bytes) return plain && sent
     const codings = (this.head.fields.get('content-encoding') ?? []).flatMap((value) => value.split(','))
     return codings.reduce<Buffer>(
-      (bytes, coding) => ENCODERS[coding.trim().toLowerCase()]?.(bytes) ?? bytes,
-      Buffer.from(text),
+      (coded, coding) => ENCODERS[coding.trim().toLowerCase()]?.(coded) ?? coded,
+      plain,
     )
   }
 
-  /** Each message by itself; undefined where one is no text. */
-  #messages(sent: Buffer): Buffer | undefined {
-    const made: Buffer[] = []
-    for (const { kind, rsv, bytes } of messagesOf(sent)) {
-      if (kind === 'binary' || rsv !== 0 || !isText(bytes)) return undefined
-      const { text, count } = new BodyContent(bytes).redacted(this.#redaction.own, this.#redaction.names)
-      this.#redaction.count += count
-      made.push(...encodePiece({ kind, rsv, bytes: count === 0 ? bytes : Buffer.from(text), more: false }))
-    }
-    return Buffer.concat(made)
+  /** The same where nothing was found; undefined where it can't be looked into. */
+  #document(bytes: Buffer): Buffer | undefined {
+    if (!isText(bytes)) return undefined
+    const content = new BodyContent(bytes)
+    // Lines of JSON under another type, or a document that was broken off.
+    if (content.notJson !== undefined && /^\s*\{/.test(bytes.toString('latin1', 0, 64)))
+      return this.#events(bytes, framed('lines', bytes))
+    const { text, count, found } = content.redacted(this.#redaction.own, this.#redaction.names)
+    this.#note(count, found)
+    return count === 0 ? bytes : Buffer.from(text)
+  }
+
+  #events(bytes: Buffer, events: Framed | undefined): Buffer | undefined {
+    if (events === undefined) return undefined
+    const redacted = redactedStream(events.texts, this.#redaction.own, this.#redaction.names)
+    if ('unreadable' in redacted) return undefined
+    this.#note(redacted.count, redacted.found)
+    return redacted.count === 0 ? bytes : events.with(redacted.texts)
+  }
+
+  #note(count: number, found: readonly string[]): void {
+    this.#redaction.count += count
+    for (const kind of found) this.#redaction.found.add(kind)
   }
 }
-
-const isText = (bytes: Buffer): boolean => Buffer.from(bytes.toString('utf8')).equals(bytes)
