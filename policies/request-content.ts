@@ -6,6 +6,9 @@ import { type JsonString, readJson, withStrings } from './json-strings.ts'
 import { type Replacement, replaced } from './replacements.ts'
 import { toolNames } from './request-tools.ts'
 
+/** Where OpenAI's and Google's events have what a session or a response is asked for. */
+const SESSIONS = new Set(['.session', '.response', '.setup'])
+
 export class BodyContent {
   /** Why it is no JSON; undefined where it is. Empty bodies are neither. */
   readonly notJson: string | undefined
@@ -31,8 +34,11 @@ export class BodyContent {
 
   /** Each that is named: a key that stands twice may be read either way. */
   models(): ReadonlySet<string> {
-    const top = this.#strings.filter(({ depth, key }) => depth === 1 && key?.toLowerCase() === 'model')
-    return new Set(top.map(({ value }) => value))
+    const named = this.#strings.filter(
+      ({ depth, key, within }) =>
+        key?.toLowerCase() === 'model' && (depth === 1 || (depth === 2 && SESSIONS.has(within?.path ?? ''))),
+    )
+    return new Set(named.map(({ value }) => value.replace(/^models\//, '')))
   }
 
   tools(): ReadonlySet<string> {

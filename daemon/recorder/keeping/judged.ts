@@ -6,6 +6,7 @@ import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
 import { decodeContent } from '../derive/content-coding.ts'
 import { type Head, parseHead, requestLine } from '../derive/http-head.ts'
+import { messageStyleOf, modelInQuery } from '../derive/message-style.ts'
 import { operationOf } from '../derive/operation.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import { EndPayload, OpenPayload } from '../payloads.ts'
@@ -46,6 +47,7 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
   const parsed = parseHead(head ?? Buffer.alloc(0))
   const { method = '', target = '' } = requestLine(parsed)
   const operation = operationOf(method, target, open.style)
+  const isTurn = open.webSocket !== undefined
   const facts: ExchangeFacts = {
     name: open.serverName,
     provider: open.provider,
@@ -54,10 +56,10 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
     agentPending: false,
     method,
     target,
-    operation: operation.name,
-    pathModel: operation.model,
+    operation: operation.name ?? (isTurn && messageStyleOf(target) ? 'chat' : undefined),
+    pathModel: operation.model ?? (isTurn ? modelInQuery(target) : undefined),
     body: open.keepBodies
-      ? bodyFacts(parsed, body, size, open.webSocket !== undefined)
+      ? bodyFacts(parsed, body, size, isTurn)
       : unreadable('bodies of this host are not kept', 0),
   }
   return judgeRecord(policy, facts)
