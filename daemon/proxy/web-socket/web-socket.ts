@@ -22,6 +22,7 @@ import { InOrder } from './in-order.ts'
 import { Inflater } from './inflater.ts'
 import { lastWords } from './last-words.ts'
 import { type Connection, type Side, Turns } from './turns.ts'
+import { VerdictsUnderWay } from './verdicts-under-way.ts'
 
 /** What a WebSocket needs of the exchange that opened it. */
 export interface WebSocketHost {
@@ -66,11 +67,7 @@ export class WebSocketRelay implements ExchangeListener {
   readonly #style: WireStyle
   /** Who wants the agent not to be read for now. */
   readonly #pausedFor = new Set<'disk' | 'rules'>()
-  /** Bytes that went on to be recorded, and that were. */
-  #passed = 0
-  #taken = 0
-  /** Redacted messages on their way to the record, by where in those bytes they begin. */
-  #redacted: { readonly at: number; readonly judged: Judged }[] = []
+  readonly #verdicts = new VerdictsUnderWay()
   #agentEnded = false
   #over = false
 
@@ -133,12 +130,12 @@ export class WebSocketRelay implements ExchangeListener {
   }
 
   #pass(bytes: Buffer): void {
-    this.#passed += bytes.length
+    this.#verdicts.passed(bytes)
     this.#held.push(bytes)
   }
 
   #redacts(judged: Judged, fewer: number): void {
-    this.#redacted.push({ at: this.#passed, judged })
+    this.#verdicts.add(judged)
     this.#host.fewer(fewer)
   }
 
@@ -235,11 +232,7 @@ export class WebSocketRelay implements ExchangeListener {
 
   #takeClient(bytes: Buffer): boolean {
     const parts = this.#readers.client.read(bytes)
-    this.#taken += bytes.length
-    while (this.#redacted[0] && this.#redacted[0].at < this.#taken) {
-      const { judged } = this.#redacted.shift() as { judged: Judged }
-      this.#order.run(0, () => this.#turns.note(judged))
-    }
+    for (const judged of this.#verdicts.taken(bytes)) this.#order.run(0, () => this.#turns.note(judged))
     this.#record('client', parts, bytes.length)
     return parts.some(({ kind, ends }) => ends && (kind === 'text' || kind === 'binary'))
   }

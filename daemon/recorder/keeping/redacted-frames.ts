@@ -6,18 +6,12 @@
  * What can't be looked into (too long, damaged, no text, what follows an upgrade to something else than a WebSocket) is
  * not stored at all: it may hold anything.
  */
-import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import type { OwnDetectors } from '../../../policies/detectors/detect.ts'
-import { BodyContent } from '../../../policies/request-content.ts'
-import { redactedStream } from '../../../policies/stream-content.ts'
-import { decodeContent } from '../derive/content-coding.ts'
-import { framingOf } from '../derive/framing.ts'
 import { type Head, parseHead, statusOf } from '../derive/http-head.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import { FrameType } from '../protocol.ts'
-import { type Framed, framed, isText } from './framed.ts'
-import { framedMessages } from './framed-messages.ts'
 import { type Frames, MAX_READ } from './judged.ts'
+import { redactedBody } from './redacted-body.ts'
 
 export interface Redaction {
   readonly own: OwnDetectors
@@ -29,14 +23,6 @@ export interface Redaction {
   readonly found: Set<string>
   /** Bodies that must not be stored. */
   readonly unstored: Set<'request' | 'response'>
-}
-
-const ENCODERS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
-  gzip: gzipSync,
-  'x-gzip': gzipSync,
-  deflate: deflateSync,
-  br: brotliCompressSync,
-  zstd: zstdCompressSync,
 }
 
 export function* redactedFrames(frames: Frames, redaction: Redaction): Generator<JournalFrame | 'damaged'> {
@@ -149,44 +135,12 @@ class Side {
     yield* held
   }
 
-  /** In the same content coding, so that it still is what its head says. */
   #redacted(sent: Buffer): Buffer | undefined {
-    if (this.#redaction.isTurn) return this.#events(sent, framedMessages(sent))
-    const decoded = decodeContent(this.head, sent)
-    if ('unparsed' in decoded) return undefined
-    const { bytes } = decoded
-    const framing = framingOf(this.head, bytes)
-    const plain = framing ? this.#events(bytes, framed(framing, bytes)) : this.#document(bytes)
-    if (plain === undefined || plain === bytes) return plain && sent
-    const codings = (this.head.fields.get('content-encoding') ?? []).flatMap((value) => value.split(','))
-    return codings.reduce<Buffer>(
-      (coded, coding) => ENCODERS[coding.trim().toLowerCase()]?.(coded) ?? coded,
-      plain,
-    )
-  }
-
-  /** The same where nothing was found; undefined where it can't be looked into. */
-  #document(bytes: Buffer): Buffer | undefined {
-    if (!isText(bytes)) return undefined
-    const content = new BodyContent(bytes)
-    // Lines of JSON under another type, or a document that was broken off.
-    if (content.notJson !== undefined && /^\s*\{/.test(bytes.toString('latin1', 0, 64)))
-      return this.#events(bytes, framed('lines', bytes))
-    const { text, count, found } = content.redacted(this.#redaction.own, this.#redaction.names)
-    this.#note(count, found)
-    return count === 0 ? bytes : Buffer.from(text)
-  }
-
-  #events(bytes: Buffer, events: Framed | undefined): Buffer | undefined {
-    if (events === undefined) return undefined
-    const redacted = redactedStream(events.texts, this.#redaction.own, this.#redaction.names)
-    if ('unreadable' in redacted) return undefined
-    this.#note(redacted.count, redacted.found)
-    return redacted.count === 0 ? bytes : events.with(redacted.texts)
-  }
-
-  #note(count: number, found: readonly string[]): void {
-    this.#redaction.count += count
-    for (const kind of found) this.#redaction.found.add(kind)
+    const { own, names, isTurn } = this.#redaction
+    const redacted = redactedBody({ head: this.head, isTurn, sent }, own, names)
+    if (redacted === undefined) return undefined
+    this.#redaction.count += redacted.count
+    for (const kind of redacted.found) this.#redaction.found.add(kind)
+    return redacted.bytes
   }
 }
