@@ -27,7 +27,6 @@ export const LONGEST: readonly string[] = [
   'test/system/bypass-names.test.ts',
   'test/system/install.test.ts',
   'test/system/ca-rotation.test.ts',
-  'test/unit/authority-rotation.test.ts',
   'test/unit/ledger-faults.test.ts',
   'test/unit/ledger-kills.test.ts',
 ]
