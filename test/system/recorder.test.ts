@@ -252,7 +252,8 @@ t.test('a body of 60 MB passes in bounded memory and comes back', async (t) => {
   const peak =
     Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${recorder.child.pid}/status`, 'utf8'))?.[1]) >> 10
   t.comment(`peak ${peak} MB`)
-  t.ok(peak < 480, `${peak} MB`)
+  // 290 MB, as with one of 240 MB; 140 MB of them the process has without any.
+  t.ok(peak < 360, `${peak} MB`)
   const [record] = exchanges(start)
   const bodies = openBodies(start.stateDir, start.bodyKey)
   t.ok(bodies.read(record!.request.body.digest).bytes.equals(body))
