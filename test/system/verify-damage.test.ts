@@ -12,8 +12,7 @@ import { SEGMENT_HEADER } from '../../daemon/ledger/wal-frame.ts'
 import type { Finding } from '../../daemon/receipt/findings.ts'
 import { chatCall, curlCommand, openaiCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
-import { startGateway } from '../lab/gateway.ts'
-import { startLab } from '../lab/lab.ts'
+import { labWithGateway } from '../lab/lab-with-gateway.ts'
 import { everything } from './verify-damage/everything.ts'
 import { AWAY, copies, evidenceOf, filesOf, type Place } from './verify-damage/place.ts'
 import { flip, gone, seed } from './verify-damage/spoiling.ts'
@@ -22,12 +21,7 @@ import { verdict } from './verify-damage/verdict.ts'
 await enterLab(import.meta.url)
 t.setTimeout(300_000)
 t.comment(`TAP_DAMAGE_SEED=${seed}`)
-const lab = await startLab({ wireLog: false })
-const gateway = await startGateway()
-t.teardown(async () => {
-  await gateway.stop()
-  await lab.stop()
-})
+const { lab, gateway } = await labWithGateway(t, { wireLog: false })
 
 const running: Place = { state: gateway.config.stateDir, config: '/etc/agent-anchor/gateway.yaml' }
 mkdirSync(AWAY)
