@@ -63,6 +63,7 @@ const state: SupervisorState = {
     redirect: true,
     addresses: 0,
     addressesKnown: true,
+    namesAnswered: true,
     uplinks: ['eth0'],
     watched: true,
     openQueues: [],
