@@ -20,7 +20,9 @@ import type { Evidence } from '../evidence.ts'
 import { verifyRecord } from '../verification.ts'
 import type { Attempt, Outcome } from './attempt.ts'
 import { asItComes, type Check } from './check.ts'
+import { lately } from './lately.ts'
 import { machineChecks } from './machine.ts'
+import { type Refuser, refusers } from './refusers.ts'
 import { callWithEach } from './runtimes.ts'
 import { type Ground, type Try, tries } from './tries.ts'
 
@@ -36,13 +38,20 @@ const LOOK_UP_MS = 15_000
  * @param evidence of the gateway that runs on this machine
  */
 export async function* examine(evidence: Evidence): AsyncGenerator<Check> {
-  const { paths } = evidence
-  const certificateFile = paths.caCertificate
-  const variables = clientEnvironment({ certificateFile, bundleFile: systemBundlePath() })
+  const variables = variablesOf(evidence)
   const accounts = [PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT]
   const own = new Set((await Promise.all(accounts.map((name) => account(name)))).map(({ uid }) => uid))
-  yield* asItComes([enforcement(evidence, variables), ...machineChecks({ paths, variables, own })])
+  yield* asItComes([enforcement(evidence, variables), ...machineChecks({ evidence, variables, own })])
 }
+
+/** Clients of the last day that could not be intercepted. */
+export function refusersLately(evidence: Evidence): Refuser[] {
+  const remedies = { variables: variablesOf(evidence), certificateFile: evidence.paths.caCertificate }
+  return (['refusal', 'exchange'] as const).flatMap((kind) => refusers(lately(evidence, kind), remedies))
+}
+
+const variablesOf = ({ paths }: Evidence): ClientVariable[] =>
+  clientEnvironment({ certificateFile: paths.caCertificate, bundleFile: systemBundlePath() })
 
 async function* enforcement(evidence: Evidence, variables: readonly ClientVariable[]): AsyncGenerator<Check> {
   const { config, paths } = evidence

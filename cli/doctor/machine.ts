@@ -1,19 +1,24 @@
 /** What of the machine around the gateway can stand in its way: looked at, never changed. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { ClientVariable } from '../../ca/client-environment.ts'
 import { messageOf } from '../../daemon/base/errors.ts'
+import { readSteps } from '../../daemon/supervisor/authority/history.ts'
+import { introducedAt } from '../../daemon/supervisor/authority/introduced.ts'
 import type { Layout } from '../../daemon/supervisor/layout.ts'
 import { childEnvironment, programRoot } from '../../daemon/supervisor/program.ts'
+import type { Evidence } from '../evidence.ts'
+import { callersIn } from './callers.ts'
 import type { Check } from './check.ts'
 import { conflicts } from './conflicts.ts'
+import { lately } from './lately.ts'
 import { oldProcesses } from './old-processes.ts'
-import { type Running, runningProcesses } from './running.ts'
+import { runningProcesses } from './running.ts'
 
 export interface Machine {
-  readonly paths: Layout
+  readonly evidence: Pick<Evidence, 'index' | 'paths'>
   readonly variables: readonly ClientVariable[]
   /** Uids of the gateway's accounts. */
   readonly own: ReadonlySet<number>
@@ -21,13 +26,11 @@ export interface Machine {
 
 /** One generator a subject, so that a slow one holds up no other. */
 export function machineChecks(machine: Machine): AsyncGenerator<Check>[] {
+  const { paths } = machine.evidence
   return [
-    guarded('running programs', async () => {
-      const running: Running[] = await runningProcesses()
-      return [...oldProcesses(running, machine.variables, machine.own, programRoot), ...conflicts(running)]
-    }),
+    guarded('running programs', () => programs(machine)),
     guarded('clock', async () => [await clock()]),
-    guarded('permissions', () => permissions(machine.paths)),
+    guarded('permissions', () => permissions(paths)),
     guarded('start at boot', async () => [await atBoot()]),
   ]
 }
@@ -44,6 +47,15 @@ async function* guarded(check: string, look: () => Promise<readonly Check[]>): A
 const tool = promisify(execFile)
 const said = async (program: string, ...args: string[]) =>
   (await tool(program, args, { env: childEnvironment, timeout: 10_000 })).stdout.trim()
+
+async function programs({ evidence, variables, own }: Machine): Promise<readonly Check[]> {
+  const { caCertificate, keysDirectory } = evidence.paths
+  const running = await runningProcesses()
+  const introduced = introducedAt(await readSteps(keysDirectory), await readFile(caCertificate, 'utf8'))
+  const callers = [...callersIn(lately(evidence, 'exchange')), ...callersIn(lately(evidence, 'refusal'))]
+  const trust = { variables, introduced, callers, own, ownPrograms: programRoot }
+  return [...oldProcesses(running, trust), ...conflicts(running)]
+}
 
 async function clock(): Promise<Check> {
   const check = 'clock'

@@ -92,10 +92,21 @@ ledger: {witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:2/${secret('Witnes
     await new Promise((resolve) => old.stdout?.once('data', resolve))
     t.teardown(() => old.kill('SIGKILL'))
 
+    const former = lab.spawnAs('agent2', [NODE, '-e', 'setTimeout(() => {}, 1e6); console.log(1)'], {
+      ...{ cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] },
+    })
+    await new Promise((resolve) => former.stdout?.once('data', resolve))
+    t.teardown(() => former.kill('SIGKILL'))
+    t.equal((await gateway.cli('trust', 'rotate')).code, 0)
+
     const done = await gateway.cli('doctor', '--bundle', '/root/bundle.tar.gz')
     t.comment(done.stdout)
     t.equal(done.code, 4, done.stdout + done.stderr)
     t.match(done.stdout, new RegExp(`LOOK +running programs .*pid ${old.pid}.*NODE_EXTRA_CA_CERTS`))
+    t.match(
+      done.stdout,
+      new RegExp(`LOOK +running programs .*pid ${former.pid}.*the CA's successor, which is to sign`),
+    )
     t.match(done.stdout, /held +curl, as a login has it .*trusts the CA/)
     t.match(done.stdout, /held +permissions/)
     t.match(done.stdout, /enforcement holds/)
