@@ -12,13 +12,15 @@ import { childEnvironment, programRoot } from '../../daemon/supervisor/program.t
 import type { Evidence } from '../evidence.ts'
 import { callersIn } from './callers.ts'
 import type { Check } from './check.ts'
+import { clockCheck, type Kept } from './clock.ts'
 import { conflicts } from './conflicts.ts'
+import { heardLately } from './heard.ts'
 import { lately } from './lately.ts'
 import { oldProcesses } from './old-processes.ts'
 import { runningProcesses } from './running.ts'
 
 export interface Machine {
-  readonly evidence: Pick<Evidence, 'index' | 'paths'>
+  readonly evidence: Evidence
   readonly variables: readonly ClientVariable[]
   /** Uids of the gateway's accounts. */
   readonly own: ReadonlySet<number>
@@ -29,7 +31,7 @@ export function machineChecks(machine: Machine): AsyncGenerator<Check>[] {
   const { paths } = machine.evidence
   return [
     guarded('running programs', () => programs(machine)),
-    guarded('clock', async () => [await clock()]),
+    guarded('clock', async () => [clockCheck(await kept(), await heardLately(machine.evidence))]),
     guarded('permissions', () => permissions(paths)),
     guarded('start at boot', async () => [await atBoot()]),
   ]
@@ -57,18 +59,11 @@ async function programs({ evidence, variables, own }: Machine): Promise<readonly
   return [...oldProcesses(running, trust), ...conflicts(running)]
 }
 
-async function clock(): Promise<Check> {
-  const check = 'clock'
-  // Of systemd's bus: without one the machine's way of keeping time isn't known to us.
-  if (!existsSync('/run/systemd/system'))
-    return { check, result: 'attention', detail: 'no systemd here that tells whether the clock is kept' }
-  const kept = await said('timedatectl', 'show', '--property=NTPSynchronized', '--value')
-  return kept === 'yes'
-    ? { check, result: 'held', detail: 'kept by the network’s time' }
-    : {
-        ...{ check, result: 'attention', detail: 'not synchronised: times in records are worth little' },
-        remedy: 'sudo timedatectl set-ntp true',
-      }
+/** Of systemd's bus: without one the machine's way of keeping time isn't known to us. */
+async function kept(): Promise<Kept> {
+  if (!existsSync('/run/systemd/system')) return 'unknown'
+  const word = await said('timedatectl', 'show', '--property=NTPSynchronized', '--value')
+  return word === 'yes' ? 'yes' : 'no'
 }
 
 /** Who may look: a mode beyond these lets others read keys or content. */

@@ -4,10 +4,12 @@ import { createAuthority } from '../../ca/authority.ts'
 import { clientEnvironment } from '../../ca/client-environment.ts'
 import type { Caller } from '../../cli/doctor/callers.ts'
 import { asItComes, type Check } from '../../cli/doctor/check.ts'
+import { clockCheck } from '../../cli/doctor/clock.ts'
 import { conflicts } from '../../cli/doctor/conflicts.ts'
 import { oldProcesses, type Trust } from '../../cli/doctor/old-processes.ts'
 import { redacted } from '../../cli/doctor/redact.ts'
 import { type Running, runningProcesses } from '../../cli/doctor/running.ts'
+import { whyItFailed } from '../../cli/doctor/runtime-calls.ts'
 import type { Taken } from '../../daemon/supervisor/authority/history.ts'
 import { type Introduced, introducedAt } from '../../daemon/supervisor/authority/introduced.ts'
 
@@ -88,6 +90,30 @@ t.test('when a process began is told to the second', async (t) => {
   const own = (await runningProcesses()).find(({ pid }) => pid === process.pid)
   const began = Date.now() - process.uptime() * 1000
   t.ok(Math.abs((own?.startedAt ?? 0) - began) < 2000, `${own?.startedAt} and ${began}`)
+})
+
+t.test('the clock is compared with what providers said the time was', async (t) => {
+  const heard = (...offs: number[]) =>
+    offs.map((off) => ({ server: 'api.openai.com', said: 1_000_000, came: 1_000_500 + off * 1000 }))
+  t.match(clockCheck('yes', []), { result: 'held', detail: /network/ })
+  t.match(clockCheck('yes', heard(0, 1, -1)), { result: 'held', detail: /within 5 s of api\.openai\.com/ })
+  t.match(clockCheck('unknown', heard(1)), { result: 'held' })
+  t.match(clockCheck('unknown', []), { result: 'attention' })
+  t.match(clockCheck('no', heard(1)), { result: 'attention', remedy: /set-ntp/ })
+  const ahead = clockCheck('yes', heard(90, 90, 0))
+  t.match(ahead, { result: 'attention', detail: /^90 s ahead of api\.openai\.com/, remedy: /what sets/ })
+  t.match(clockCheck('no', heard(-7)), { detail: /^7 s behind/, remedy: /set-ntp/ })
+})
+
+t.test('what a runtime says that fails is told from what it means', async (t) => {
+  const java = `Exception in thread "main" java.lang.reflect.InvocationTargetException
+\tat jdk.compiler/com.sun.tools.javac.launcher.Main.execute(Main.java:484)
+Caused by: javax.net.ssl.SSLHandshakeException: PKIX path building failed: unable to find valid certification path`
+  t.match(whyItFailed(java), { refuses: /PKIX/ })
+  t.match(whyItFailed('x509: certificate signed by unknown authority'), { refuses: /x509/ })
+  t.match(whyItFailed('Error: Could not find or load main class Canary.java'), { unknown: /no compiler/ })
+  t.match(whyItFailed('IO::Socket::SSL 1.42 must be installed for https support'), { noTls: /./ })
+  t.same(whyItFailed('one\nconnection reset\n'), { unknown: 'connection reset' })
 })
 
 t.test('tools that get in the way are named, and programs that call through a proxy', async (t) => {
