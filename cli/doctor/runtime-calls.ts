@@ -63,7 +63,8 @@ export function whyItFailed(text: string): Verdict {
   const line = (pattern: RegExp) =>
     lines
       .find((each) => pattern.test(each))
-      ?.trim()
+      ?.replace(/^Exception in thread "main" /, '')
+      .trim()
       .slice(0, 200)
   const noTls = line(NO_TLS)
   if (noTls !== undefined) return { noTls }

@@ -91,7 +91,8 @@ ledger: {witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:2/${secret('Witnes
     t.teardown(() => gateway.stop())
     writeFileSync(`${gateway.config.policiesDir}/own.yaml`, `# token: ${secret('Policy')}\n`)
     const call = await lab.run('agent1', [
-      ...['curl', '-sS', '-H', `Authorization: Bearer ${secret('Header')}`, '-d', secret('Prompt')],
+      ...['curl', '-sS', '-H', `Authorization: Bearer ${secret('Header')}`],
+      ...['-d', JSON.stringify({ model: 'gpt-5', messages: [{ role: 'user', content: secret('Prompt') }] })],
       'https://api.openai.com/v1/chat/completions',
     ])
     t.equal(call.code, 0, call.stderr)
@@ -119,6 +120,7 @@ ledger: {witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:2/${secret('Witnes
     )
     t.match(done.stdout, /held +curl, as a login has it .*trusts the CA/)
     t.match(done.stdout, /held +permissions/)
+    t.match(done.stdout, /held +clock +within 5 s of api\.openai\.com/)
     t.match(done.stdout, /held +a call in each wire style +each of 8 recorded/)
     for (const [rule, what] of [
       ['no-opus: block', 'a made-up call to canary\\.agent-anchor\\.internal was refused'],
