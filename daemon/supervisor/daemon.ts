@@ -146,6 +146,7 @@ async function start(
     changed: () => {
       report.changed()
       running.sight?.uplinks(watched())
+      running.proxies?.uplinks(watched())
     },
     audit: trail.write,
     gap: coverage.gap,
