@@ -59,6 +59,7 @@ prepare_program_of() {
     opensc) echo pkcs11-tool ;;
     p11-kit) echo trust ;;
     default-jre-headless) echo keytool ;;
+    man-db) echo man ;;
     *) echo "$1" ;;
   esac
 }
@@ -67,6 +68,7 @@ prepare_program_of() {
 prepare_has() {
   case $1 in
     python3-*) [ -d "/usr/lib/python3/dist-packages/${1#python3-}" ] ;;
+    golang-golang-x-mod-dev) [ -d /usr/share/gocode/src/golang.org/x/mod ] ;;
     libpcap0.8) ldconfig -p 2>/dev/null | grep -q 'libpcap\.so\.\(0\.8\|1\)' ;;
     # Debian, Alpine and SUSE have the first, RHEL and Arch the second.
     ca-certificates) command -v update-ca-certificates >/dev/null 2>&1 || command -v update-ca-trust >/dev/null 2>&1 ;;
@@ -249,6 +251,24 @@ need_pcap() {
 # need_pkcs11 DIRECTORY: the vault's package for tokens. Without it the provider pkcs11 says that it isn't there.
 need_pkcs11() {
   prepare_native "$1" pkcs11js pkcs11 "tokens (PKCS#11)" "the vault can't use tokens"
+}
+
+# need_compiled DIRECTORY: the program of that tree compiled ahead, for wherever the tree is moved to.
+need_compiled() {
+  rm -rf "$1/.compile-cache"
+  mkdir "$1/.compile-cache"
+  prepare_runtime=$(node_of "$1") || exit 1
+  prepare_ahead() {
+    env -i PATH="$PATH" LANG=C.UTF-8 \
+      NODE_COMPILE_CACHE="$prepare_tree/.compile-cache" NODE_COMPILE_CACHE_PORTABLE=1 "$@" >/dev/null 2>&1 ||
+      prepare_fail "the program does not run: $*" "Run that command and see what it says."
+  }
+  prepare_tree=$1
+  # What a process runs as its first file can't be imported without running it: this one as the command itself.
+  prepare_ahead "$1/cli/agent-anchor" --version
+  prepare_ahead "$prepare_runtime" "$1/installers/compile.ts"
+  # Node keeps what it writes to the user that ran it.
+  chmod -R go=rX "$1/.compile-cache"
 }
 
 # prepare_native DIRECTORY PACKAGE BINDING PURPOSE LOSS [DEBIAN PACKAGE…]: builds a package that comes as C++ against
