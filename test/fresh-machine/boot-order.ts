@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { OPENAI } from '../lab/addresses.ts'
 import { bareLink, dressLink } from '../lab/network.ts'
 import { insideLab } from '../lab/places.ts'
-import { PROBE_FILES, PROBE_UNITS, type Probe, plantProbe, readProbes } from './boot-probe.ts'
+import { PROBE_UNITS, type Probe, plantProbe, readProbes } from './boot-probe.ts'
 import { ARCHIVE, bundledSuite, carryBundle, requireBundle } from './bundle.ts'
 import { INSTALL, said, startFreshDebian } from './fresh-debian.ts'
 import type { Suite } from './layers.ts'
@@ -111,9 +111,6 @@ export async function bootOrder(scriptUrl: string, suite: Suite): Promise<void> 
       [],
       'never was it the provider',
     )
-
-    await asRoot('systemctl', 'disable', '--now', '--quiet', ...PROBE_UNITS)
-    for (const file of PROBE_FILES) rmSync(inMachine(file), { recursive: true, force: true })
   })
 
   // Debian 13 empties no /tmp at boot, and its systemd makes no /dev in there.

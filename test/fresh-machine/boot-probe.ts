@@ -16,17 +16,7 @@ const UNIT = '/etc/systemd/system/boot-probe.service'
 const LINGERER = '/etc/systemd/system/boot-lingerer.service'
 const NETWORK = '/etc/systemd/network/eth0.network'
 const RESULTS = '/var/tmp/boot-probe'
-/** What a machine has on its disk for it; to be taken away again. */
-export const PROBE_FILES = [
-  SCRIPT,
-  UNIT,
-  LINGERER,
-  NETWORK,
-  RESULTS,
-  `${RESULTS}.crt`,
-  `${RESULTS}.crt.d`,
-] as const
-
+/** What is to be enabled for it. */
 export const PROBE_UNITS = [
   'boot-probe.service',
   'boot-lingerer.service',
