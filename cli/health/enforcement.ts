@@ -26,7 +26,17 @@ export function enforcementHealth({ enforcement, sensor, phase }: SupervisorStat
       severity: 'warning',
       title: 'No address of an LLM provider is known: only ports 80 and 443 are captured',
       remedy:
-        'Check that this machine resolves names (getent hosts api.openai.com). They are looked up again every five minutes, and at a restart.',
+        'Check that this machine resolves names (getent hosts api.openai.com). They are looked up again every few seconds.',
+    })
+  }
+  if (!enforcement.namesAnswered) {
+    found.push({
+      code: 'enforcement.names',
+      severity: 'warning',
+      title:
+        'No name server answers: addresses that LLM providers have got since are captured on ports 80 and 443 only',
+      remedy:
+        'Check that this machine resolves names (getent hosts api.openai.com; servers: /etc/resolv.conf). They are asked again every few seconds.',
     })
   }
   if (!enforcement.watched) {

@@ -15,6 +15,7 @@ export const HEALTH_CODES = {
   'enforcement.redirect': 'the redirect is down: calls are refused instead of captured',
   'enforcement.fence': 'the fence does not stand',
   'enforcement.addresses': 'no provider address is known',
+  'enforcement.names': 'no name server answers: addresses that providers have got since are not known',
   'enforcement.unwatched': "`nft monitor` can't be had: changes are looked for instead",
   'enforcement.egress': "the kernel can't judge raw frames where they leave a device",
   'enforcement.driver-queues':

@@ -61,6 +61,7 @@ export function startEnforcing(options: {
     changed: () => {
       options.changed()
       running.sight?.uplinks(watched())
+      running.proxies?.uplinks(watched())
     },
     audit: trail.write,
     gap: coverage.gap,

@@ -45,6 +45,8 @@ export const SupervisorState = z.object({
     redirect: z.boolean(),
     addresses: z.number(),
     addressesKnown: z.boolean(),
+    /** Whether any name server answers for the catalogue's names. */
+    namesAnswered: z.boolean().default(true),
     /** Devices by which packets leave. */
     uplinks: z.array(z.string()).readonly(),
     /** Whether changes of the rules by others are seen as they happen. */

@@ -33,7 +33,11 @@ export function supervisorState(parts: {
     vault: identity.vaultLevel,
     ca: authority.state(),
     missingAccounts: inForce.current.missing.map(({ kind, name }) => `${kind} ${name}`),
-    enforcement: { ...enforcement.state(), addressesKnown },
+    enforcement: {
+      ...enforcement.state(),
+      addressesKnown,
+      namesAnswered: proxies?.answered() ?? true,
+    },
     ...(damagedEvidence === undefined ? {} : { damagedEvidence }),
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
     ...(serving?.state() ?? { served: [] }),

@@ -197,18 +197,24 @@ t.test('a machine on which much is missing, and what is put right while the gate
 
   const there: HealthCode[] = [
     ...(['enforcement.egress', 'sensor.blind', 'policy.missing-accounts'] as const),
-    ...(['enforcement.addresses', 'enforcement.driver-queues', 'chain.stopped'] as const),
+    ...(['enforcement.addresses', 'enforcement.names'] as const),
+    ...(['enforcement.driver-queues', 'chain.stopped'] as const),
   ]
   for (const code of there) {
     const { title, remedy } = await caused(t, states, code)
     t.comment(`${title}\n  ${remedy}`)
   }
   const gone = new Set<HealthCode>(['enforcement.driver-queues', 'chain.stopped'])
+  // The network comes up: nothing is restarted for it.
+  writeFileSync(RESOLV_CONF, resolvers)
+  for (const code of ['enforcement.addresses', 'enforcement.names'] as const) {
+    await remedied(t, states, code)
+    gone.add(code)
+  }
   await holder.end()
   await remedied(t, states, 'enforcement.driver-queues')
   rmdirSync(journal)
   await remedied(t, states, 'chain.stopped')
-  writeFileSync(RESOLV_CONF, resolvers)
 
   await gateway.stop()
   nftIs('as-it-is')

@@ -28,6 +28,7 @@ export const healthySupervisor: SupervisorState = {
     redirect: true,
     addresses: 9,
     addressesKnown: true,
+    namesAnswered: true,
     uplinks: ['eth0'],
     watched: true,
     openQueues: [],
