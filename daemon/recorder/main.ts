@@ -5,8 +5,9 @@
 import { messageOf } from '../base/errors.ts'
 import { keepMemoryPrivate } from '../base/private-memory.ts'
 import { RecorderError, schemaMessage } from './errors.ts'
+import { SUPERVISOR_LOST } from './last-end.ts'
 import { FromSupervisor, Id, type Recorded, type RecorderStart } from './messages.ts'
-import { Recorder, SUPERVISOR_LOST } from './recorder.ts'
+import { Recorder } from './recorder.ts'
 
 const log = (line: string): void => void process.stderr.write(`${line}\n`)
 

@@ -20,10 +20,12 @@ import type { Job } from './finalise/finaliser.ts'
 import type { FinaliserState, FinaliseStart, FromFinaliser, ToFinaliser } from './finalise/thread.ts'
 import { NOTHING_CAPTURED } from './index/captured.ts'
 import { Intake, type LostSpan } from './intake/intake.ts'
-import { Journal, type Ranges } from './intake/journal.ts'
-import { type Recovered, recoverJournal } from './intake/recover.ts'
+import { Journal } from './intake/journal.ts'
+import { recoverJournal } from './intake/recover.ts'
 import { IntakeServer } from './intake/server.ts'
+import { gapsSince } from './last-end.ts'
 import type { ErasureAnswer, Evidence, RecorderStart } from './messages.ts'
+import { Pending } from './pending.ts'
 import { type DiskState, DiskWatch } from './retention/disk-watch.ts'
 
 export interface RecorderState extends Omit<FinaliserState, 'health'> {
@@ -45,9 +47,6 @@ export interface RecorderEvents {
   fatal(error: unknown): void
 }
 
-/** The audit event that an orphaned recorder writes; the next start makes a gap of it. */
-export const SUPERVISOR_LOST = 'supervisor-lost'
-
 const STATE_MS = 1000
 /** How exactly the end of a killed process is known: the journal's time stamp is renewed so often. */
 const ALIVE_MS = 5000
@@ -56,7 +55,7 @@ const STOP_MS = 20_000
 export class Recorder {
   readonly #events: RecorderEvents
   readonly #finaliser: Worker
-  readonly #pending = new Map<string, Ranges | undefined>()
+  readonly #pending = new Pending()
   #journal!: Journal
   #intake!: Intake
   #server: IntakeServer | undefined
@@ -80,7 +79,6 @@ export class Recorder {
   #supervisor: unknown
   #said = ''
   #stopped = false
-  #idle: (() => void) | undefined
 
   private constructor(start: RecorderStart, events: RecorderEvents) {
     this.#events = events
@@ -136,7 +134,7 @@ export class Recorder {
     await this.#admin?.close()
     await this.#server?.close()
     await this.#intake.drain()
-    await this.#whenIdle(STOP_MS)
+    await this.#pending.idle(STOP_MS)
     this.#stopped = true
     const ended = new Promise((resolve) => this.#finaliser.once('exit', resolve))
     this.#send({ type: 'close' })
@@ -163,14 +161,9 @@ export class Recorder {
       options,
       [...recovered.exchanges.values()].map((e) => e.ranges),
     )
-    this.#recover(recovered, lastTime, cut)
-    if (lastAudit?.event === SUPERVISOR_LOST) {
-      this.#gap(
-        'the supervisor died: nothing was enforced by it or recorded',
-        Date.parse(lastAudit.time),
-        Date.now(),
-      )
-    }
+    for (const [id, { ranges }] of recovered.exchanges)
+      this.#post({ type: 'exchange', request: { id, ranges } })
+    for (const gap of gapsSince({ recovered, lastTime, lastAudit, cut }, Date.now())) this.take(gap)
     this.#intake = new Intake(this.#journal, {
       finalise: (request) => this.#post({ type: 'exchange', request }),
       lost: (span) => this.#lost(span),
@@ -231,43 +224,21 @@ export class Recorder {
 
   #done(ids: readonly string[], size: bigint): void {
     this.#anchoring?.recorded(ids, size)
-    for (const id of ids) {
-      const ranges = this.#pending.get(id)
-      this.#pending.delete(id)
-      if (ranges !== undefined) {
-        this.#journal.release(ranges).catch((error) => this.#events.log(`journal: ${messageOf(error)}`))
-      }
+    for (const ranges of this.#pending.done(ids)) {
+      this.#journal.release(ranges).catch((error) => this.#events.log(`journal: ${messageOf(error)}`))
     }
     const recorded = ids.filter((id) => this.#told.delete(id))
     if (recorded.length > 0) this.#events.recorded(recorded)
-    if (this.#pending.size === 0) this.#idle?.()
-  }
-
-  /** What an earlier process left: its exchanges are finished, and its end is told. */
-  #recover(recovered: Recovered, lastTime: string | undefined, cut: string | undefined): void {
-    for (const [id, { ranges }] of recovered.exchanges) {
-      this.#post({ type: 'exchange', request: { id, ranges } })
-    }
-    const last = Math.max(recovered.lastKnown, lastTime === undefined ? 0 : Date.parse(lastTime))
-    if (recovered.unclean) this.#gap('the recorder did not stop cleanly', last, Date.now())
-    for (const { file, offset, what } of recovered.cuts) {
-      this.#gap(`journal/${file}: ${what} at ${offset}`, last, Date.now())
-    }
-    if (cut !== undefined) this.#gap(`the ledger's WAL had a torn end: ${cut}`, last, Date.now())
-  }
-
-  #gap(cause: string, from: number, to: number): void {
-    this.take({ type: 'gap', cause, from, to })
   }
 
   #lost({ code, count, from, to }: LostSpan): void {
     const what = count === 1 ? 'one exchange' : `${count} exchanges`
-    this.#gap(`${code}: ${what} could not be recorded`, from, to)
+    this.take({ type: 'gap', cause: `${code}: ${what} could not be recorded`, from, to })
   }
 
   #post(job: Job): void {
-    if (job.type === 'exchange') this.#pending.set(job.request.id, job.request.ranges)
-    else this.#pending.set(job.record.id, undefined)
+    if (job.type === 'exchange') this.#pending.add(job.request.id, job.request.ranges)
+    else this.#pending.add(job.record.id)
     this.#send(job)
   }
 
@@ -310,18 +281,5 @@ export class Recorder {
     } catch (error) {
       this.#events.log(`journal: ${messageOf(error)}`)
     }
-  }
-
-  async #whenIdle(withinMs: number): Promise<void> {
-    if (this.#pending.size === 0) return
-    const idle = new Promise<void>((resolve) => {
-      this.#idle = resolve
-    })
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, withinMs)
-    })
-    await Promise.race([idle, late])
-    clearTimeout(timer)
   }
 }

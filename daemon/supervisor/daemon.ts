@@ -6,27 +6,25 @@
  * redirected before it can be recorded, and LLM addresses are refused in the meantime. Order of stop: what is under
  * way ends while new calls are served (docs/decisions/050), then the reverse; the fence stays.
  */
-import { isIPv6 } from 'node:net'
 import { systemRootsWithout } from '../../ca/system-roots.ts'
-import type { Enforcement } from '../../firewall/enforcement.ts'
-import { systemNft } from '../../firewall/nft.ts'
 import { keepMemoryPrivate } from '../base/private-memory.ts'
 import { steadyNow } from '../base/steady-clock.ts'
 import type { Config } from '../config/config.ts'
 import type { SecretSource } from '../vault/secret-source.ts'
 import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from './accounts.ts'
-import { openAddressBook, type Sighted } from './address-book.ts'
+import { openAddressBook } from './address-book.ts'
 import { authorityKeeper } from './authority/keeper.ts'
 import { governedDomains } from './authority/misfit.ts'
-import { CANARY_LINK } from './canary.ts'
 import { cutBook } from './cut-book.ts'
 import { startDevelopmentChain } from './development-chain-process.ts'
 import { makeDirectories } from './directories.ts'
-import { openDnsSockets, startDnsGuard } from './dns-guard-process.ts'
-import { enforcer } from './enforcer.ts'
+import { openDnsSockets } from './dns-guard-process.ts'
+import { startEnforcing } from './enforcing.ts'
 import { openEvidence } from './evidence.ts'
+import { startGuarding } from './guarding.ts'
 import { openIdentity } from './identity.ts'
 import { layout } from './layout.ts'
+import { addressLearner, firstLookUp } from './learning.ts'
 import { openListeners } from './listeners.ts'
 import { openLog } from './log.ts'
 import { policyKeeper, preparePolicy } from './policy-keeper.ts'
@@ -52,11 +50,6 @@ export interface Daemon {
   stop(reason: string, hurry: AbortSignal): Promise<void>
 }
 
-/** How long the first look-up of the catalogue may hold up the start: without DNS there is nothing to learn. */
-const FIRST_RESOLUTION_MS = 5000
-const DNS_GRACE_MS = 3000
-/** How long the redirect stands without a sign of life: a frozen daemon must not hold up the rest of the machine. */
-const LEASE_MS = 10_000
 const RECORDER_GRACE_MS = 30_000
 const CHAIN_GRACE_MS = 5000
 /** For everything to end in order, once nothing is waited for any more: the graces above, those of the other rooms, and slow disks. */
@@ -125,37 +118,21 @@ async function start(
     log,
     changed: () => report.changed(),
   })
-  const development = config.chains.find((chain) => chain.kind === 'development')
-  const base: Omit<Enforcement, 'addresses4' | 'addresses6' | 'uplinks' | 'cuts'> = {
-    ...initial.enforcement,
-    proxyUids: [accounts.proxy.uid],
-    redirectPort: config.listen.ports.transparent,
-    guardedPorts: development
-      ? [{ port: config.listen.ports.developmentChain, uids: [0, accounts.recorder.uid] }]
-      : [],
-    leaseMs: LEASE_MS,
-  }
   const cuts = cutBook()
-  const enforcement = enforcer({
-    nft: systemNft(),
-    base,
+  const { enforcement, watched } = startEnforcing({
+    config,
+    paths,
+    initial,
+    accounts,
     book,
     cuts,
-    fenceScript: paths.fenceScript,
+    trail,
+    coverage,
+    running,
     log,
-    changed: () => {
-      report.changed()
-      running.sight?.uplinks(watched())
-      running.proxies?.uplinks(watched())
-    },
-    audit: trail.write,
-    gap: coverage.gap,
-    draft: trail.draft,
-    healthy: () => running.proxies?.serving() ?? false,
+    changed: () => report.changed(),
+    stack,
   })
-  // Its nft children would keep a start that failed from ending; the second time it does nothing.
-  stack.defer(() => enforcement.stop())
-  const watched = () => enforcement.uplinks().filter((name) => name !== CANARY_LINK)
   const authority = authorityKeeper({
     source: identity.authority,
     overlapMs: config.ca.overlap,
@@ -176,14 +153,7 @@ async function start(
     policy.enforcement.dns === 'guarded' ? openDnsSockets(config.listen.ports.dns) : undefined
   stack.defer(() => dnsSockets?.close())
 
-  const learn = async (entries: readonly Sighted[]): Promise<void> => {
-    // Known already, but perhaps still on its way into the kernel's sets.
-    if (!book.learn(entries, steadyNow())) return enforcement.addressesHeld()
-    const addresses = [...book.addresses4, ...book.addresses6]
-    running.proxies?.addresses(addresses)
-    running.sight?.child.send({ type: 'addresses', addresses })
-    await enforcement.addressesChanged()
-  }
+  const learn = addressLearner({ book, enforcement, running })
 
   const recording = startRecording({
     config,
@@ -205,7 +175,7 @@ async function start(
   running.children.push(recording)
   stack.defer(() => recording.stop((child) => child.send({ type: 'stop' }, () => {}), RECORDER_GRACE_MS))
 
-  if (development) {
+  if (config.chains.some(({ kind }) => kind === 'development')) {
     const chain = startDevelopmentChain({
       account: accounts.recorder,
       port: config.listen.ports.developmentChain,
@@ -252,26 +222,19 @@ async function start(
   })
 
   if (dnsSockets) {
-    const guard = startDnsGuard({
+    await startGuarding({
+      config,
       account: accounts.proxy,
-      log,
       sockets: dnsSockets,
       rules: () => inForce.current.rules,
-      upstreams: config.dns.upstreams.map(({ address, port }) =>
-        isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`,
-      ),
-      bridges: config.bridges,
-      learn: (name, entries) => learn(entries.map((entry) => ({ ...entry, name, passive: true }))),
-      refusal: (refused) => {
-        seen.dns(refused)
-      },
+      learn,
+      seen,
+      trail,
+      running,
+      log,
       changed: report.changed,
-      died: (how) => trail.write('child-died', { child: 'dns-guard', how }),
+      stack,
     })
-    running.guard = guard
-    running.children.push(guard)
-    stack.defer(() => guard.stop((child) => child.send({ type: 'stop' }, () => {}), DNS_GRACE_MS))
-    await guard.ready
   }
 
   const capturing = startProxies({
@@ -300,10 +263,7 @@ async function start(
   await enforcement.startRedirect()
   stack.defer(() => enforcement.stop())
 
-  await Promise.race([
-    Promise.all([capturing.resolved, eyes.child.ready.catch(() => {})]),
-    new Promise((resolve) => setTimeout(resolve, FIRST_RESOLUTION_MS).unref()),
-  ])
+  await firstLookUp(capturing.resolved, eyes.child.ready)
   capturing.resolved.then(() => {
     running.addressesKnown = true
     report.changed()
