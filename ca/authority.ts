@@ -6,7 +6,7 @@
  * root is limited by critical name constraints to the governed domains, excludes every IP address, and
  * can't sign another authority.
  */
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto'
 import {
   BasicConstraints,
   GeneralName,
@@ -94,6 +94,10 @@ export async function createAuthority(wish: {
   )
   return { certificatePem, privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() }
 }
+
+/** When one that {@link createAuthority} made was made. */
+export const authorityMadeAt = (certificatePem: string): Date =>
+  new Date(new X509Certificate(certificatePem).validFromDate.getTime() + CLOCK_SKEW_MS)
 
 function constraintsTo(domains: PermittedDomains): NameConstraints {
   const permitted = (domains === 'every' ? [] : domains).map(

@@ -1,10 +1,11 @@
 /**
- * The canary provider: answers one chat completion call, in a network namespace of its own. Its key is made here
+ * The canary provider: answers calls of every wire style, in a network namespace of its own. Its key is made here
  * and never written; the certificate chain comes on standard input.
  */
 import { generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:https'
 import { createInterface } from 'node:readline'
+import { canaryAnswer } from './canary-calls.ts'
 
 const address = process.argv[2]
 const key = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
@@ -17,17 +18,9 @@ lines.once('line', (line) => {
     { key: key.privateKey.export({ type: 'pkcs8', format: 'pem' }), cert, ALPNProtocols: ['http/1.1'] },
     (request, response) => {
       request.resume().on('end', () => {
-        response.setHeader('content-type', 'application/json')
-        response.end(
-          JSON.stringify({
-            id: 'chatcmpl-canary',
-            object: 'chat.completion',
-            created: Math.floor(Date.now() / 1000),
-            model: 'canary-1',
-            choices: [{ index: 0, message: { role: 'assistant', content: 'Yes.' }, finish_reason: 'stop' }],
-            usage: { prompt_tokens: 6, completion_tokens: 2, total_tokens: 8 },
-          }),
-        )
+        const { type, body } = canaryAnswer(request.url ?? '')
+        response.setHeader('content-type', type)
+        response.end(body)
       })
     },
   )

@@ -16,6 +16,7 @@ import {
 } from '../daemon/supervisor/canary.ts'
 import { leafService } from '../daemon/supervisor/leaf-service.ts'
 import { childEnvironment, nodeFlags, programRoot } from '../daemon/supervisor/program.ts'
+import { CANARY_CHAT } from './canary-calls.ts'
 import { InstallError } from './install-error.ts'
 import { run, succeeds } from './run.ts'
 import { whilst } from './waiting.ts'
@@ -32,9 +33,19 @@ export const callCanary = (authorities: readonly Authority[], uid?: number): Pro
   withCanary(authorities, () => callOnce(uid))
 
 /** Does `work` while the canary provider stands. */
-export async function withCanary<T>(authorities: readonly Authority[], work: () => Promise<T>): Promise<T> {
+async function withCanary<T>(authorities: readonly Authority[], work: () => Promise<T>): Promise<T> {
+  await using _ = await openCanary(authorities)
+  return await work()
+}
+
+/** The canary provider stands until this is disposed of. */
+export async function openCanary(authorities: readonly Authority[]): Promise<AsyncDisposable> {
   await removeNamespace()
   let provider: ChildProcess | undefined
+  const close = async () => {
+    provider?.kill('SIGKILL')
+    await removeNamespace()
+  }
   try {
     await run('ip', 'netns', 'add', NAMESPACE)
     await run('ip', 'link', 'add', CANARY_LINK, 'type', 'veth', 'peer', 'name', PEER, 'netns', NAMESPACE)
@@ -48,10 +59,10 @@ export async function withCanary<T>(authorities: readonly Authority[], work: () 
       await run('ip', '-netns', NAMESPACE, ...command)
     }
     provider = await startProvider(authorities)
-    return await work()
-  } finally {
-    provider?.kill('SIGKILL')
-    await removeNamespace()
+    return { [Symbol.asyncDispose]: close }
+  } catch (error) {
+    await close()
+    throw error
   }
 }
 
@@ -84,10 +95,8 @@ async function startProvider(authorities: readonly Authority[]): Promise<ChildPr
 
 /** curl as nobody, with the machine's own trust and nothing else: what any agent on this machine would see. */
 export async function callOnce(uid?: number): Promise<string> {
-  const body = JSON.stringify({
-    model: 'canary-1',
-    messages: [{ role: 'user', content: 'Is anybody recording this?' }],
-  })
+  const { request, path } = CANARY_CHAT
+  const body = JSON.stringify(request)
   const [, , nobody = '', group = ''] = (await run('getent', 'passwd', 'nobody')).split(':')
   return run(
     'setpriv',
@@ -113,7 +122,7 @@ export async function callOnce(uid?: number): Promise<string> {
     'authorization: Bearer canary',
     '--data',
     body,
-    `https://${CANARY_NAME}/v1/chat/completions`,
+    `https://${CANARY_NAME}${path}`,
   )
 }
 

@@ -4,8 +4,7 @@ import { defaultConfigFile } from '../../daemon/config/config.ts'
 import { type GlobalOptions, print, printJson, type Register } from '../command.ts'
 import { writeBundle } from '../doctor/bundle.ts'
 import type { Check } from '../doctor/check.ts'
-import { examine } from '../doctor/doctor.ts'
-import { lately } from '../doctor/lately.ts'
+import { examine, refusersLately } from '../doctor/doctor.ts'
 import type { Refuser } from '../doctor/refusers.ts'
 import { openEvidence } from '../evidence.ts'
 import { ExitCode } from '../exit-code.ts'
@@ -47,7 +46,7 @@ export const doctor: Register = (program, act) =>
             checks.push(check)
             if (!options.json) print(line(check))
           }
-          refusing = lately(evidence)
+          refusing = refusersLately(evidence)
         } finally {
           evidence.index.close()
         }

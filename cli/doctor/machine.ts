@@ -1,19 +1,26 @@
 /** What of the machine around the gateway can stand in its way: looked at, never changed. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { ClientVariable } from '../../ca/client-environment.ts'
 import { messageOf } from '../../daemon/base/errors.ts'
+import { readSteps } from '../../daemon/supervisor/authority/history.ts'
+import { introducedAt } from '../../daemon/supervisor/authority/introduced.ts'
 import type { Layout } from '../../daemon/supervisor/layout.ts'
 import { childEnvironment, programRoot } from '../../daemon/supervisor/program.ts'
+import type { Evidence } from '../evidence.ts'
+import { callersIn } from './callers.ts'
 import type { Check } from './check.ts'
+import { clockCheck, type Kept } from './clock.ts'
 import { conflicts } from './conflicts.ts'
+import { heardLately } from './heard.ts'
+import { lately } from './lately.ts'
 import { oldProcesses } from './old-processes.ts'
-import { type Running, runningProcesses } from './running.ts'
+import { runningProcesses } from './running.ts'
 
 export interface Machine {
-  readonly paths: Layout
+  readonly evidence: Evidence
   readonly variables: readonly ClientVariable[]
   /** Uids of the gateway's accounts. */
   readonly own: ReadonlySet<number>
@@ -21,13 +28,11 @@ export interface Machine {
 
 /** One generator a subject, so that a slow one holds up no other. */
 export function machineChecks(machine: Machine): AsyncGenerator<Check>[] {
+  const { paths } = machine.evidence
   return [
-    guarded('running programs', async () => {
-      const running: Running[] = await runningProcesses()
-      return [...oldProcesses(running, machine.variables, machine.own, programRoot), ...conflicts(running)]
-    }),
-    guarded('clock', async () => [await clock()]),
-    guarded('permissions', () => permissions(machine.paths)),
+    guarded('running programs', () => programs(machine)),
+    guarded('clock', async () => [clockCheck(await kept(), await heardLately(machine.evidence))]),
+    guarded('permissions', () => permissions(paths)),
     guarded('start at boot', async () => [await atBoot()]),
   ]
 }
@@ -45,18 +50,20 @@ const tool = promisify(execFile)
 const said = async (program: string, ...args: string[]) =>
   (await tool(program, args, { env: childEnvironment, timeout: 10_000 })).stdout.trim()
 
-async function clock(): Promise<Check> {
-  const check = 'clock'
-  // Of systemd's bus: without one the machine's way of keeping time isn't known to us.
-  if (!existsSync('/run/systemd/system'))
-    return { check, result: 'attention', detail: 'no systemd here that tells whether the clock is kept' }
-  const kept = await said('timedatectl', 'show', '--property=NTPSynchronized', '--value')
-  return kept === 'yes'
-    ? { check, result: 'held', detail: 'kept by the network’s time' }
-    : {
-        ...{ check, result: 'attention', detail: 'not synchronised: times in records are worth little' },
-        remedy: 'sudo timedatectl set-ntp true',
-      }
+async function programs({ evidence, variables, own }: Machine): Promise<readonly Check[]> {
+  const { caCertificate, keysDirectory } = evidence.paths
+  const running = await runningProcesses()
+  const introduced = introducedAt(await readSteps(keysDirectory), await readFile(caCertificate, 'utf8'))
+  const callers = [...callersIn(lately(evidence, 'exchange')), ...callersIn(lately(evidence, 'refusal'))]
+  const trust = { variables, introduced, callers, own, ownPrograms: programRoot }
+  return [...oldProcesses(running, trust), ...conflicts(running)]
+}
+
+/** Of systemd's bus: without one the machine's way of keeping time isn't known to us. */
+async function kept(): Promise<Kept> {
+  if (!existsSync('/run/systemd/system')) return 'unknown'
+  const word = await said('timedatectl', 'show', '--property=NTPSynchronized', '--value')
+  return word === 'yes' ? 'yes' : 'no'
 }
 
 /** Who may look: a mode beyond these lets others read keys or content. */

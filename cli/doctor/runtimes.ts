@@ -3,7 +3,7 @@
  * ordinary user in the environment of a login. The canary's name stands in an /etc/hosts that only they see.
  */
 import { execFile } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ClientVariable } from '../../ca/client-environment.ts'
@@ -12,28 +12,12 @@ import { clientRuntime } from '../../ca/client-runtimes.ts'
 import { CANARY_ADDRESS, CANARY_NAME } from '../../daemon/supervisor/canary.ts'
 import { childEnvironment } from '../../daemon/supervisor/program.ts'
 import { findPrograms, type Program } from '../trust/programs.ts'
-import type { Check } from './check.ts'
+import { ordinary } from './as-user.ts'
+import { asItComes, type Check } from './check.ts'
+import { JAVA_SOURCE, type Place, RUNTIME_CALLS, whyItFailed } from './runtime-calls.ts'
 
-const URL = `https://${CANARY_NAME}/v1/models`
-const FETCH = `fetch(${JSON.stringify(URL)}).then((r) => r.text(), (e) => { console.error(String(e.cause ?? e)); process.exit(1) })`
-const PYTHON = `import urllib.request as u; u.urlopen(${JSON.stringify(URL)}, timeout=10).read()`
-
-/** By the runtime's name. Of those that aren't here a call takes a compiler, a screen or a repository. */
-const CALLS: Readonly<Record<string, readonly string[]>> = {
-  Node: ['-e', FETCH],
-  Bun: ['-e', FETCH],
-  Deno: ['eval', FETCH],
-  Python: ['-c', PYTHON],
-  Ruby: ['-ropen-uri', '-e', `URI.open(${JSON.stringify(URL)}).read`],
-  PHP: ['-r', `exit(file_get_contents(${JSON.stringify(URL)}) === false ? 1 : 0);`],
-  curl: ['-sS', '--max-time', '10', '-o', '/dev/null', URL],
-  wget: ['-q', '-T', '10', '-t', '1', '-O', '/dev/null', URL],
-}
 const CALL_MS = 20_000
 const AT_ONCE = 2
-/** How runtimes say that it is the certificate that they don't take. */
-const REFUSED = /certificate|self.signed|unable to (get|verify)|UNABLE_TO|CERT_|UnknownIssuer/i
-
 export interface Caller {
   readonly uid: number
   readonly variables: readonly ClientVariable[]
@@ -43,41 +27,53 @@ export interface Caller {
 /** While the canary stands. */
 export async function* callWithEach(caller: Caller): AsyncGenerator<Check> {
   const programs = (await findPrograms()).filter(
-    ({ path, user }) => user === undefined && CALLS[clientRuntime(path)?.name ?? ''] !== undefined,
+    ({ path, user }) => user === undefined && RUNTIME_CALLS[runtimeOf(path)] !== undefined,
   )
   const directory = await mkdtemp(join(tmpdir(), 'agent-anchor-doctor-'))
   try {
+    await chmod(directory, 0o755)
     const hosts = join(directory, 'hosts')
     await writeFile(hosts, `${await readFile('/etc/hosts', 'utf8')}\n${CANARY_ADDRESS} ${CANARY_NAME}\n`)
-    for (let i = 0; i < programs.length; i += AT_ONCE)
-      yield* await Promise.all(programs.slice(i, i + AT_ONCE).map((each) => call(each, hosts, caller)))
+    const place = { javaSource: join(directory, 'Canary.java'), home: join(directory, 'home') }
+    await writeFile(place.javaSource, JAVA_SOURCE, { mode: 0o644 })
+    await mkdir(place.home)
+    await chown(place.home, caller.uid, caller.uid)
+    const left = [...programs]
+    async function* lane(): AsyncGenerator<Check> {
+      for (let each = left.shift(); each !== undefined; each = left.shift())
+        yield await call(each, hosts, place, caller)
+    }
+    yield* asItComes(Array.from({ length: AT_ONCE }, lane))
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
 }
 
+const runtimeOf = (path: string): string => clientRuntime(path)?.name ?? ''
+
 async function call(
   { path, version }: Program,
   hosts: string,
+  place: Place,
   { uid, variables, certificateFile }: Caller,
 ): Promise<Check> {
-  const runtime = clientRuntime(path)?.name ?? ''
+  const runtime = runtimeOf(path)
   const check = `${runtime}, as a login has it`
   const name = `${path}${version === undefined ? '' : ` (${version})`}`
-  const failed = await asLogin(uid, hosts, [path, ...(CALLS[runtime] ?? [])])
+  const failed = await asLogin(uid, hosts, RUNTIME_CALLS[runtime]?.(path, place) ?? [])
   if (failed === undefined) return { check, result: 'held', detail: `${name} trusts the CA` }
-  const why = failed.trim().split('\n').at(-1)?.slice(0, 200) ?? ''
-  return REFUSED.test(failed)
+  const why = whyItFailed(failed)
+  if ('noTls' in why) return { check, result: 'held', detail: `${name} speaks no TLS: ${why.noTls}` }
+  return 'refuses' in why
     ? {
-        ...{ check, result: 'attention', detail: `${name} refuses the CA: ${why}` },
+        ...{ check, result: 'attention', detail: `${name} refuses the CA: ${why.refuses}` },
         remedy: clientRemedy(path, variables, certificateFile),
       }
-    : { check, result: 'not-run', detail: `${name}: ${why}` }
+    : { check, result: 'not-run', detail: `${name}: ${why.unknown}` }
 }
 
 /** @returns what it said where it failed */
 function asLogin(uid: number, hosts: string, argv: readonly string[]): Promise<string | undefined> {
-  const ordinary = [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--no-new-privs', '--inh-caps=-all']
   // pam_env's file, which a shell does not read, and then what a login shell does.
   const login =
     'set -a; [ -r /etc/environment ] && . /etc/environment; [ -r /etc/profile ] && . /etc/profile; set +a; exec "$@"'
@@ -87,15 +83,7 @@ function asLogin(uid: number, hosts: string, argv: readonly string[]): Promise<s
       'unshare',
       [
         ...['--mount', '--propagation', 'private', '--', '/bin/sh', '-ec', script, 'sh', hosts],
-        ...[
-          'setpriv',
-          ...ordinary,
-          '--',
-          '/usr/bin/env',
-          '-i',
-          'HOME=/nonexistent',
-          `PATH=${childEnvironment.PATH}`,
-        ],
+        ...[...ordinary(uid), '/usr/bin/env', '-i', 'HOME=/nonexistent', `PATH=${childEnvironment.PATH}`],
         ...['/bin/sh', '-c', login, 'sh', ...argv],
       ],
       { env: childEnvironment, cwd: '/', timeout: CALL_MS },

@@ -2,7 +2,7 @@
 import type { Health } from '../../daemon/base/health.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 
-export function enforcementHealth({ enforcement, sensor, phase }: SupervisorState): Health[] {
+export function enforcementHealth({ enforcement, sensor, phase, policy, since }: SupervisorState): Health[] {
   const found: Health[] = []
   if (!enforcement.redirect) {
     found.push({
@@ -20,13 +20,32 @@ export function enforcementHealth({ enforcement, sensor, phase }: SupervisorStat
       remedy: 'Restart the gateway; if this stays, read the log for what nft says.',
     })
   }
+  if (enforcement.unfenced && policy.refuses) {
+    found.push({
+      code: 'enforcement.unfenced',
+      severity: 'warning',
+      title: `No fence stood when the gateway started: until ${since} LLM providers could be reached past it`,
+      remedy:
+        'Under systemd, journalctl --unit agent-anchor-fence says why it was not loaded at boot; agent-anchor records --kind gap since when nothing is shown. Mend that and restart the gateway.',
+    })
+  }
   if (enforcement.addresses === 0) {
     found.push({
       code: 'enforcement.addresses',
       severity: 'warning',
       title: 'No address of an LLM provider is known: only ports 80 and 443 are captured',
       remedy:
-        'Check that this machine resolves names (getent hosts api.openai.com). They are looked up again every five minutes, and at a restart.',
+        'Check that this machine resolves names (getent hosts api.openai.com). They are looked up again every few seconds.',
+    })
+  }
+  if (!enforcement.namesAnswered) {
+    found.push({
+      code: 'enforcement.names',
+      severity: 'warning',
+      title:
+        'No name server answers: addresses that LLM providers have got since are captured on ports 80 and 443 only',
+      remedy:
+        'Check that this machine resolves names (getent hosts api.openai.com; servers: /etc/resolv.conf). They are asked again every few seconds.',
     })
   }
   if (!enforcement.watched) {

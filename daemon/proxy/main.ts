@@ -159,9 +159,12 @@ async function run(start: Start): Promise<Running> {
   const worker = createWorker(start)
   const servers = await Promise.all(start.listeners.map(({ fd, family }) => listen(worker, fd, family)))
   const watch = start.resolveCatalogue
-    ? watchCatalogue(literalNames(start.rules.catalogue), (name) => worker.directory.resolve(name))
+    ? watchCatalogue(
+        literalNames(start.rules.catalogue),
+        (name) => worker.directory.resolve(name),
+        (answered) => say({ type: 'resolved', answered }),
+      )
     : undefined
-  watch?.first.then(() => say({ type: 'resolved' }))
   say({ type: 'ready' })
   setInterval(() => say({ type: 'beat' }), BEAT_MS).unref()
   return { worker, servers, watch, reports: reportState(worker) }
@@ -201,6 +204,7 @@ process.on('message', (raw) => {
     })
   if (message.type === 'addresses')
     running?.then(({ worker }) => worker.setProviderAddresses(message.addresses))
+  if (message.type === 'network') running?.then(({ watch }) => watch?.again())
   if (message.type === 'rules')
     running?.then(({ worker, watch }) => {
       worker.setRules(message.rules)

@@ -69,6 +69,8 @@ export const ToWorker = z.discriminatedUnion('type', [
     answers: z.array(z.object({ request: z.int(), agent: AgentPayload })),
   }),
   z.object({ type: z.literal('addresses'), addresses: z.array(z.string()) }),
+  /** The machine's network is another. */
+  z.object({ type: z.literal('network') }),
   /** Other rules are in force. */
   z.object({ type: z.literal('rules'), rules }),
   /** The CA is another: leaves are to be asked for again. `staticRoots`: PEM by static host, which follow it. */
@@ -94,8 +96,8 @@ export type FromWorker =
   | { readonly type: 'dialled'; readonly flows: readonly Dialled[] }
   /** Once a second: the event loop turns. */
   | { readonly type: 'beat' }
-  /** The whole catalogue was looked up once. */
-  | { readonly type: 'resolved' }
+  /** The whole catalogue was looked up once; again whenever name servers begin or cease to answer. */
+  | { readonly type: 'resolved'; readonly answered: boolean }
   | { readonly type: 'drained' }
   | ({ readonly type: 'state' } & WorkerState)
 

@@ -20,12 +20,16 @@ export interface Proxies {
   readonly workers: readonly Child[]
   /** The catalogue's names have been looked up once. */
   readonly resolved: Promise<void>
+  /** Name servers answer, as far as is known. */
+  answered(): boolean
   /** What they count, together, since the gateway's start. */
   traffic(): WorkerCounters
   /** Whether anybody is there to take a redirected connection. */
   serving(): boolean
   /** All known addresses of providers. */
   addresses(all: readonly string[]): void
+  /** The devices by which packets leave. */
+  uplinks(names: readonly string[]): void
   /** Other rules are in force. */
   rules(rules: RulesInForce): void
   /** The CA's certificates are these: leaves of another may sign from now on. */
@@ -72,6 +76,8 @@ function holdOf(config: Config): HoldSettings | undefined {
 export function startProxies(options: ProxyOptions): Proxies {
   const { config, paths } = options
   const { promise: resolved, resolve } = Promise.withResolvers<void>()
+  let answered = true
+  let uplinks: string | undefined
   const wanted = config.proxy.workers
   const count = wanted === 'auto' ? Math.min(availableParallelism(), AUTOMATIC_WORKERS) : wanted
   const traffic = new Traffic(() => options.changed())
@@ -96,7 +102,11 @@ export function startProxies(options: ProxyOptions): Proxies {
       dialled: options.dialled,
       unrecorded: options.unrecorded,
       traffic,
-      resolved: resolve,
+      resolved(now) {
+        answered = now
+        resolve()
+        options.changed()
+      },
       start: () => ({
         rules: options.rules(),
         recorderSocket: paths.recorderSocket,
@@ -115,10 +125,16 @@ export function startProxies(options: ProxyOptions): Proxies {
   return {
     workers,
     resolved,
+    answered: () => answered,
     traffic: () => traffic.total(),
     serving: () => workers.some((worker) => worker.state().state === 'running'),
     addresses(addresses) {
       for (const worker of workers) worker.send({ type: 'addresses', addresses })
+    },
+    uplinks(names) {
+      if (names.join(' ') === uplinks) return
+      uplinks = names.join(' ')
+      for (const worker of workers) worker.send({ type: 'network' })
     },
     rules(rules) {
       for (const worker of workers) worker.send({ type: 'rules', rules })

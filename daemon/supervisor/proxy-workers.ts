@@ -48,7 +48,7 @@ const FromWorker = z.discriminatedUnion('type', [
     flows: z.array(z.object({ local: Endpoint, remote: Endpoint })).max(65_536),
   }),
   z.object({ type: z.literal('beat') }),
-  z.object({ type: z.literal('resolved') }),
+  z.object({ type: z.literal('resolved'), answered: z.boolean() }),
   z.object({ type: z.literal('drained') }),
   WorkerCounters.extend({ type: z.literal('state') }),
 ])
@@ -95,8 +95,8 @@ export interface WorkerOptions {
   readonly unrecorded: (count: number, since: number) => void
   /** What it counts, and that it is gone with that. */
   readonly traffic: Traffic
-  /** The worker has been through the whole catalogue once. */
-  readonly resolved: () => void
+  /** The worker has been through the catalogue; whether any name server answers it. */
+  readonly resolved: (answered: boolean) => void
   /** What was under way when it was told to drain is over. */
   readonly drained: () => void
   readonly changed: (state: ChildState) => void
@@ -151,7 +151,7 @@ export function startWorker(options: WorkerOptions): Child {
         }))
         Promise.all(answers).then((all) => child.send({ type: 'owner', answers: all }, () => {}))
       }
-      if (message.type === 'resolved') options.resolved()
+      if (message.type === 'resolved') options.resolved(message.answered)
       if (message.type === 'drained') options.drained()
       if (message.type === 'state') {
         options.traffic.says(name, message)

@@ -45,6 +45,10 @@ export const SupervisorState = z.object({
     redirect: z.boolean(),
     addresses: z.number(),
     addressesKnown: z.boolean(),
+    /** Whether any name server answers for the catalogue's names. */
+    namesAnswered: z.boolean().default(true),
+    /** No fence stood when this start began, though one had been left. */
+    unfenced: z.boolean().default(false),
     /** Devices by which packets leave. */
     uplinks: z.array(z.string()).readonly(),
     /** Whether changes of the rules by others are seen as they happen. */
@@ -58,6 +62,8 @@ export const SupervisorState = z.object({
   }),
   /** Users and groups of the policy that this machine lacks. */
   missingAccounts: z.array(z.string()),
+  /** Where evidence that an earlier process left, and that was damaged, waits for somebody to look at it. */
+  damagedEvidence: z.string().optional(),
   sensor: z.object({
     /** Sources that it doesn't see. */
     blind: z.array(z.object({ device: z.string(), reason: z.string() })),

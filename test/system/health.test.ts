@@ -87,11 +87,23 @@ t.test('what does not run is said, what is starting too, and both pass', async (
   await gateway.stop()
   const { remedy } = await caused(t, states, 'daemon.not-running')
   t.match(remedy, 'agent-anchor daemon')
+  writeFileSync(gateway.paths.evidence, 'as a bad disk leaves it\n')
   const starting = gateway.start()
   await caused(t, states, 'daemon.phase')
   await remedied(t, states, 'daemon.not-running')
   await starting
   await remedied(t, states, 'daemon.phase')
+})
+
+t.test('evidence that was damaged is told, by a record too, until somebody has looked at it', async (t) => {
+  const { title, remedy } = await caused(t, states, 'daemon.evidence-damaged')
+  const file = `${gateway.paths.evidence}.damaged`
+  t.match(title, file)
+  t.match(remedy, /agent-anchor records --kind gap.*remove/s)
+  t.match(await run('cat', file), { stdout: 'as a bad disk leaves it\n' })
+  t.match((await gateway.cli('records', '--kind', 'gap')).stdout, 'evidence-unreadable')
+  rmSync(file)
+  await remedied(t, states, 'daemon.evidence-damaged')
 })
 
 t.test('a child that dies is told, and comes back by itself', async (t) => {
@@ -151,8 +163,15 @@ t.test('rules that somebody takes away, and can’t be put up again', async (t) 
   await remedied(t, states, 'enforcement.redirect')
   await remedied(t, states, 'enforcement.unwatched')
   await gateway.stop()
+  await run('/usr/sbin/nft', 'delete table inet aa_fence')
   await gateway.start()
   await remedied(t, states, 'enforcement.fence')
+  const { remedy } = await caused(t, states, 'enforcement.unfenced')
+  t.match(remedy, /records --kind gap.* restart the gateway/)
+  t.match((await gateway.cli('records', '--kind', 'gap')).stdout, 'not-running')
+  await gateway.stop()
+  await gateway.start()
+  await remedied(t, states, 'enforcement.unfenced')
 })
 
 t.test('rules that somebody changes are restored, and it is said who did', async (t) => {
@@ -185,18 +204,24 @@ t.test('a machine on which much is missing, and what is put right while the gate
 
   const there: HealthCode[] = [
     ...(['enforcement.egress', 'sensor.blind', 'policy.missing-accounts'] as const),
-    ...(['enforcement.addresses', 'enforcement.driver-queues', 'chain.stopped'] as const),
+    ...(['enforcement.addresses', 'enforcement.names'] as const),
+    ...(['enforcement.driver-queues', 'chain.stopped'] as const),
   ]
   for (const code of there) {
     const { title, remedy } = await caused(t, states, code)
     t.comment(`${title}\n  ${remedy}`)
   }
   const gone = new Set<HealthCode>(['enforcement.driver-queues', 'chain.stopped'])
+  // The network comes up: nothing is restarted for it.
+  writeFileSync(RESOLV_CONF, resolvers)
+  for (const code of ['enforcement.addresses', 'enforcement.names'] as const) {
+    await remedied(t, states, code)
+    gone.add(code)
+  }
   await holder.end()
   await remedied(t, states, 'enforcement.driver-queues')
   rmdirSync(journal)
   await remedied(t, states, 'chain.stopped')
-  writeFileSync(RESOLV_CONF, resolvers)
 
   await gateway.stop()
   nftIs('as-it-is')

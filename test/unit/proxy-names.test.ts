@@ -182,6 +182,85 @@ t.test('looks a catalogue up, a few names at a time, whatever fails', async (t) 
   t.equal(most, 8)
 })
 
+const silent = (name: string) => Promise.reject(new Error(name, { cause: { code: 'ECONNREFUSED' } }))
+const absent = (name: string) =>
+  Promise.reject(new Error(name, { cause: Object.assign(new Error(), { code: 'ENOTFOUND' }) }))
+const HOURS = 3_600_000
+const until = async (holds: () => boolean) => {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1))
+}
+
+t.test('names that nobody answers for are asked about again soon, until somebody does', async (t) => {
+  const names = Array.from({ length: 40 }, (_, i) => `n${i}`)
+  let dead = true
+  let asked = 0
+  const known = new Set<string>()
+  const told: boolean[] = []
+  const watch = watchCatalogue(
+    names,
+    async (name) => {
+      asked += 1
+      if (dead) return silent(name)
+      known.add(name)
+    },
+    (answered) => void told.push(answered),
+    { intervalMs: HOURS, soonMs: 1, latestMs: 4 },
+  )
+  t.teardown(() => watch.stop())
+  await watch.first
+  t.ok(asked < 16, 'the others would hear the same')
+  await until(() => asked >= 80)
+  t.same(told, [false], 'said once')
+  dead = false
+  await until(() => known.size === names.length && told.length === 2)
+  t.same(told, [false, true])
+})
+
+t.test(
+  'a change of the network is no time to wait, and that there is no such name is an answer',
+  async (t) => {
+    const names = ['a', 'b', 'c']
+    const asked: string[] = []
+    const told: boolean[] = []
+    let dead = true
+    const pace = { intervalMs: HOURS, soonMs: HOURS, latestMs: HOURS }
+    const resolve = (name: string) => {
+      asked.push(name)
+      if (name === 'a') return absent(name)
+      return name === 'b' && dead ? silent(name) : Promise.resolve()
+    }
+    const watch = watchCatalogue(names, resolve, (answered) => void told.push(answered), pace)
+    t.teardown(() => watch.stop())
+    await watch.first
+    t.same(told, [true])
+    dead = false
+    watch.again()
+    await new Promise((resolve) => setImmediate(resolve))
+    t.same(asked.sort(), ['a', 'b', 'b', 'c'], 'only what had no answer')
+    watch.again()
+    t.equal(asked.length, 4, 'nothing is left to ask')
+    watch.names(['a', 'd'])
+    await new Promise((resolve) => setImmediate(resolve))
+    t.same(asked.slice(4).sort(), ['a', 'd'])
+    t.same(told, [true])
+  },
+)
+
+t.test('one name that never resolves keeps the others from nothing', async (t) => {
+  let fine = 0
+  const watch = watchCatalogue(
+    ['dead', 'fine'],
+    async (name) => {
+      if (name === 'dead') return silent(name)
+      fine += 1
+    },
+    (answered) => t.ok(answered),
+    { intervalMs: 20, soonMs: 1, latestMs: 2 },
+  )
+  await until(() => fine === 3)
+  watch.stop()
+})
+
 t.test(
   'this machine’s own addresses are never dialled, also those that it got since the look-up',
   async (t) => {

@@ -28,6 +28,8 @@ export const healthySupervisor: SupervisorState = {
     redirect: true,
     addresses: 9,
     addressesKnown: true,
+    namesAnswered: true,
+    unfenced: false,
     uplinks: ['eth0'],
     watched: true,
     openQueues: [],
