@@ -8,11 +8,9 @@
 /** Each with what a neighbour would spoil. */
 export const ALONE: ReadonlyMap<string, string> = new Map([
   ['test/system/attribution.test.ts', 'the share of a processor that looking takes'],
-  [
-    'test/system/attribution-records.test.ts',
-    'a caller is named only as long as it lives, and curl is quick',
-  ],
+  ['test/system/attribution-records.test.ts', 'a caller is named while it lives, and curl is quick'],
   ['test/system/bypass-tampering.test.ts', 'each flush of the rules is undone within a second'],
+  ['test/system/chain-kills.test.ts', 'a writer that is killed in time must have come some way'],
   ['test/system/enforcement-stress.test.ts', 'its agents take both processors'],
   ['test/system/firewall.test.ts', 'rules of thousands of addresses are applied within a bound'],
   ['test/system/guard.test.ts', 'each tampering is undone within a second'],
