@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { AnchorError, said } from '../daemon/base/errors.ts'
 import { anchorsFile } from '../daemon/chain-writer/anchors.ts'
-import { checkChainState } from '../daemon/chain-writer/fsck.ts'
+import { checkAuthorizations, checkChainState } from '../daemon/chain-writer/fsck.ts'
 import type { Damage } from '../daemon/ledger/damage.ts'
 import { checkLedger } from '../daemon/ledger/fsck.ts'
 import { checkMemory } from '../daemon/ledger/memory.ts'
@@ -90,8 +90,8 @@ async function bodyFindings(evidence: Evidence, row: Row, record: LogRecord): Pr
 }
 
 /**
- * Every byte that is kept: tiles, entry bundles, WAL, journal, packs, index, anchors, keys, CA, fence. One finding
- * for each damaged file; what can't be looked at at all is a finding too, and keeps nobody from the rest.
+ * Every byte that is kept: tiles, entry bundles, WAL, journal, packs, index, anchors, authorisations, keys, CA, fence,
+ * evidence on its way into the log. One finding for each damaged file; what can't be looked at at all is a finding too, and keeps nobody from the rest.
  */
 export async function verifyStore(evidence: Evidence, progress?: Progress): Promise<Finding[]> {
   const { paths } = evidence
@@ -127,6 +127,7 @@ export async function verifyStore(evidence: Evidence, progress?: Progress): Prom
   const keys = await keyFindings(evidence)
   findings.push(...keys.filter(({ result }) => result === 'failed'))
   await look(paths.chainState, checkChainState(paths.chainState))
+  await look(paths.authorizations, checkAuthorizations(paths.authorizations))
   if (!existsSync(anchorsFile(paths.chainState))) {
     const detail = `${anchorsFile(paths.chainState)} is not there: nothing was anchored yet, or it was removed`
     findings.push({ check: 'anchors', result: 'not-checked', detail })

@@ -59,6 +59,7 @@ prepare_program_of() {
     opensc) echo pkcs11-tool ;;
     p11-kit) echo trust ;;
     default-jre-headless) echo keytool ;;
+    man-db) echo man ;;
     *) echo "$1" ;;
   esac
 }
@@ -67,6 +68,7 @@ prepare_program_of() {
 prepare_has() {
   case $1 in
     python3-*) [ -d "/usr/lib/python3/dist-packages/${1#python3-}" ] ;;
+    golang-golang-x-mod-dev) [ -d /usr/share/gocode/src/golang.org/x/mod ] ;;
     libpcap0.8) ldconfig -p 2>/dev/null | grep -q 'libpcap\.so\.\(0\.8\|1\)' ;;
     # Debian, Alpine and SUSE have the first, RHEL and Arch the second.
     ca-certificates) command -v update-ca-certificates >/dev/null 2>&1 || command -v update-ca-trust >/dev/null 2>&1 ;;

@@ -94,7 +94,11 @@ function conditionsOf(
     tools: tools && (() => ofBody(facts, (content) => matching(tools, content.tools(), extent))),
     content:
       rule.content &&
-      (() => ofText(facts, (content) => content.finds(policy.detectors, rule.content!).length > 0)),
+      (() =>
+        any([
+          ofText(facts, (content) => content.finds(policy.detectors, rule.content!).length > 0),
+          facts.answer?.(policy.detectors, rule.content!) ?? 'no',
+        ])),
   }
 }
 

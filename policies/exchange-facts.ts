@@ -1,11 +1,14 @@
 /** What rules may know of one request, whatever protocol it came by. */
+
+import type { OwnDetectors } from './detectors/detect.ts'
 import type { Identity } from './named-agents.ts'
 import type { BodyContent } from './request-content.ts'
+import type { Truth } from './truth.ts'
 
 export type BodyFacts =
   /** More of it is to come. @param declared its length, where the head says it */
   | { readonly state: 'awaited'; readonly declared?: number | undefined }
-  /** It can't be looked into: too long, undecodable, a WebSocket's messages. `size` is how much there is at least. */
+  /** It can't be looked into: too long, undecodable, what follows an upgrade. `size` is how much there is at least. */
   | { readonly state: 'unreadable'; readonly why: string; readonly size: number; readonly whole: boolean }
   | { readonly state: 'read'; readonly size: number; readonly content: BodyContent }
 
@@ -27,6 +30,8 @@ export interface ExchangeFacts {
   readonly operation?: string | undefined
   readonly pathModel?: string | undefined
   readonly body: BodyFacts
+  /** Of an exchange that is over: whether detectors find something in the answer. */
+  readonly answer?: ((own: OwnDetectors, names: readonly string[]) => Truth) | undefined
   /** Why the body can't be changed on the wire, where that is so: it is signed. */
   readonly fixed?: string | undefined
 }

@@ -1,8 +1,13 @@
 /** What rules may ask of a body: its models, tools and detectors' matches; and the body with these replaced. */
 import { detect, type OwnDetectors } from './detectors/detect.ts'
-import { type Match, marker } from './detectors/detector.ts'
+import type { Match } from './detectors/detector.ts'
+import { JoinedText } from './joined-text.ts'
 import { type JsonString, readJson, withStrings } from './json-strings.ts'
+import { type Replacement, replaced } from './replacements.ts'
 import { toolNames } from './request-tools.ts'
+
+/** Where OpenAI's and Google's events have what a session or a response is asked for. */
+const SESSIONS = new Set(['.session', '.response', '.setup'])
 
 export class BodyContent {
   /** Why it is no JSON; undefined where it is. Empty bodies are neither. */
@@ -10,7 +15,7 @@ export class BodyContent {
   readonly #text: string
   readonly #strings: readonly JsonString[]
   readonly #value: unknown
-  #searched: { readonly text: string; readonly starts: readonly number[] } | undefined
+  #searched: JoinedText | undefined
   #tools: ReadonlySet<string> | undefined
 
   /** @param bytes content coding removed */
@@ -29,8 +34,11 @@ export class BodyContent {
 
   /** Each that is named: a key that stands twice may be read either way. */
   models(): ReadonlySet<string> {
-    const top = this.#strings.filter(({ depth, key }) => depth === 1 && key?.toLowerCase() === 'model')
-    return new Set(top.map(({ value }) => value))
+    const named = this.#strings.filter(
+      ({ depth, key, within }) =>
+        key?.toLowerCase() === 'model' && (depth === 1 || (depth === 2 && SESSIONS.has(within?.path ?? ''))),
+    )
+    return new Set(named.map(({ value }) => value.replace(/^models\//, '')))
   }
 
   tools(): ReadonlySet<string> {
@@ -43,23 +51,32 @@ export class BodyContent {
     return [...new Set(this.#matches(own, names).map(({ kind }) => kind))]
   }
 
-  /** The text with what these detectors find replaced, and how much that was. */
-  redacted(own: OwnDetectors, names: readonly string[]): { readonly text: string; readonly count: number } {
+  /** The text with what these detectors find replaced, how much that was, and of which kinds. */
+  redacted(
+    own: OwnDetectors,
+    names: readonly string[],
+  ): { readonly text: string; readonly count: number; readonly found: readonly string[] } {
     const matches = this.#matches(own, names)
     const count = matches.length
-    if (count === 0) return { text: this.#text, count }
-    if (this.notJson !== undefined) return { text: replaced(this.#text, 0, matches), count }
-    const { starts } = this.#search()
-    const changed: { of: JsonString; by: string }[] = []
-    let next = 0
-    for (const [i, of] of this.#strings.entries()) {
-      const from = starts[i] as number
-      while (next < count && (matches[next] as Match).end <= from) next++
-      let last = next
-      while (last < count && (matches[last] as Match).start < from + of.value.length) last++
-      if (last > next) changed.push({ of, by: replaced(of.value, from, matches.slice(next, last)) })
+    const found = [...new Set(matches.map(({ kind }) => kind))]
+    if (count === 0) return { text: this.#text, count, found }
+    const replacements: Replacement[][] = []
+    for (const [match, one] of matches.entries()) {
+      for (const { at, start, end } of this.#search().partsOf(one)) {
+        replacements[at] ??= []
+        // Each string has the marker: who reads it alone sees that something was there.
+        replacements[at].push({ start, end, kind: one.kind, match })
+      }
     }
-    return { text: withStrings(this.#text, changed), count }
+    const counted = new Set<number>()
+    if (this.notJson !== undefined) {
+      return { text: replaced(this.#text, replacements[0] ?? [], counted), count, found }
+    }
+    const changed = this.#strings.flatMap((of, at) => {
+      const those = replacements[at]
+      return those === undefined ? [] : [{ of, by: replaced(of.value, those, counted) }]
+    })
+    return { text: withStrings(this.#text, changed), count, found }
   }
 
   #matches(own: OwnDetectors, names: readonly string[]): Match[] {
@@ -67,30 +84,11 @@ export class BodyContent {
   }
 
   /** All strings, escapes undone, a line each: so that a key's name stands before its value. */
-  #search() {
-    if (this.#searched) return this.#searched
-    if (this.notJson !== undefined) {
-      this.#searched = { text: this.#text, starts: [] }
-      return this.#searched
-    }
-    const starts: number[] = []
-    let length = 0
-    for (const { value } of this.#strings) {
-      starts.push(length)
-      length += value.length + 1
-    }
-    this.#searched = { text: this.#strings.map(({ value }) => value).join('\n'), starts }
+  #search(): JoinedText {
+    this.#searched ??= new JoinedText(
+      this.notJson === undefined ? this.#strings.map(({ value }) => value) : [this.#text],
+      '\n',
+    )
     return this.#searched
   }
-}
-
-/** @param from where `text` begins in what was searched; a match may reach beyond it */
-function replaced(text: string, from: number, matches: readonly Match[]): string {
-  let made = ''
-  let at = 0
-  for (const { start, end, kind } of matches) {
-    made += text.slice(at, Math.max(at, start - from)) + marker(kind)
-    at = Math.min(text.length, end - from)
-  }
-  return made + text.slice(at)
 }

@@ -3,6 +3,7 @@ import type { Health } from '../../daemon/base/health.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 import { authorityHealth } from './authority.ts'
 import { enforcementHealth } from './enforcement.ts'
+import { evidenceHealth } from './evidence.ts'
 import { policyHealth } from './policy.ts'
 import { processHealth } from './processes.ts'
 import { servedHealth, witnessHealth } from './served.ts'
@@ -10,6 +11,7 @@ import { servedHealth, witnessHealth } from './served.ts'
 export function supervisorHealth(state: SupervisorState, now = new Date()): Health[] {
   return [
     ...phaseHealth(state),
+    ...evidenceHealth(state),
     ...enforcementHealth(state),
     ...policyHealth(state),
     ...authorityHealth(state.ca, now),

@@ -9,6 +9,8 @@ export const HEALTH_CODES = {
   'daemon.hangs': 'the main process was stopped, or has said nothing for half a minute',
   'daemon.state-unreadable': "what the gateway says of itself can't be read; whether it runs can't be told",
   'daemon.state-unknown': 'what the gateway says of itself is of another version, or damaged',
+  'daemon.evidence-damaged':
+    'evidence that a killed gateway left was damaged: what can be read is in the log, with a gap that tells of the rest',
 
   'enforcement.redirect': 'the redirect is down: calls are refused instead of captured',
   'enforcement.fence': 'the fence does not stand',

@@ -2,10 +2,11 @@
  * Authorisations that owners signed, as root put them down for the chain-writer: `authorizations/NAME.json` in the
  * state directory. The directory is root's; what counts of a file is the signature in it.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { makeDirectory, writeFileAtomic } from '../base/durable.ts'
+import { formatSummed, parseSummed } from '../base/summed-json.ts'
 import { ChainError } from './chain-error.ts'
 import { FOREVER, POLICIES } from './registry.ts'
 import { Address, Hash } from './values.ts'
@@ -57,7 +58,7 @@ export function readAuthorization(file: string): StoredAuthorization | undefined
   if (bytes.length > MAX_BYTES) throw unreadable(file)
   let document: unknown
   try {
-    document = JSON.parse(bytes.toString('utf8'))
+    document = parseSummed(bytes)
   } catch (error) {
     throw unreadable(file, error)
   }
@@ -73,8 +74,27 @@ export async function writeAuthorization(
   stored: StoredAuthorization,
 ): Promise<void> {
   await makeDirectory(directory, { mode: 0o755 })
-  const text = JSON.stringify(stored, (_, value) => (typeof value === 'bigint' ? value.toString() : value), 2)
-  await writeFileAtomic(file, Buffer.from(`${text}\n`), { mode: 0o644 })
+  const document = { ...stored, given: { ...stored.given, nonce: String(stored.given.nonce) } }
+  await writeFileAtomic(file, formatSummed(document), { mode: 0o644 })
+}
+
+/** Names of those that are not what was written, or asked for. @param directory may be absent */
+export function damagedAuthorizations(directory: string): string[] {
+  let names: string[]
+  try {
+    names = readdirSync(directory)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
+  }
+  return names.filter((name) => {
+    try {
+      return name.endsWith('.json') && readAuthorization(join(directory, name)) === undefined
+    } catch (error) {
+      if (error instanceof ChainError) return true
+      throw error
+    }
+  })
 }
 
 function unreadable(file: string, cause?: unknown): ChainError {

@@ -6,6 +6,7 @@ import { AnchorError } from '../base/errors.ts'
 import type { Damage } from '../ledger/damage.ts'
 import { damagedAlarms } from './alarms.ts'
 import { ANCHORS_FILE, readAnchors } from './anchors.ts'
+import { damagedAuthorizations } from './authorization-file.ts'
 import { damagedJournals } from './journal.ts'
 
 /** @param directory the chain-writer's; `file` of each Damage is relative to it */
@@ -22,4 +23,10 @@ export async function* checkChainState(directory: string): AsyncGenerator<Damage
   for (const file of await damagedAlarms(directory)) {
     yield { file, what: 'it is not what was written; that it is there is the alarm, which stands' }
   }
+}
+
+/** What owners signed. @param directory where it lies; `file` of each Damage is relative to it */
+export function* checkAuthorizations(directory: string): Generator<Damage> {
+  for (const file of damagedAuthorizations(directory))
+    yield { file, what: 'it is not what was written; remove it, and ask the owner anew' }
 }

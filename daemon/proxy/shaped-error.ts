@@ -73,6 +73,14 @@ export function shapedAnswer(error: ShapedError): ShapedAnswer {
   }
 }
 
+/** The same as an event of a WebSocket: JSON, or undefined where the interface has none for it. */
+export function shapedEvent(error: ShapedError): string | undefined {
+  const { style, code } = error
+  if (!style.startsWith('openai')) return undefined
+  const said = { type: kindOf(code).openai, code, message: shapedText(error), param: null }
+  return JSON.stringify({ type: 'error', status: statusOf(code), error: said })
+}
+
 export const grpcStatus = ({ code }: ShapedError): string => kindOf(code).grpc
 
 /** What the error says, in whatever shape. */

@@ -64,6 +64,14 @@ const WebSocketEnd = z.strictObject({
     .optional(),
 })
 
+/** What a rule did to a request, other than to let it pass. */
+const Verdict = {
+  verdict: z.enum(['block', 'redact']).optional(),
+  /** Kinds of content that were found; what could not be told, where that decided. */
+  found: z.array(z.string().max(128)).max(64).optional(),
+  unknown: z.array(z.string().max(256)).max(16).optional(),
+}
+
 /** Who talked to whom, known before the first byte of HTTP. */
 export const OpenPayload = z.strictObject({
   /** UUIDv7, the record's id. */
@@ -83,11 +91,7 @@ export const OpenPayload = z.strictObject({
   policy: z.strictObject({
     hash: Hex32,
     rule: z.string().max(256),
-    /** What the rule did to the request, other than to let it pass. */
-    verdict: z.enum(['block', 'redact']).optional(),
-    /** Kinds of content that were found; what could not be told, where that decided. */
-    found: z.array(z.string().max(128)).max(64).optional(),
-    unknown: z.array(z.string().max(256)).max(16).optional(),
+    ...Verdict,
   }),
   credentials: z.array(Credential).max(256),
   /** False where the catalogue says that bodies of this host are never kept (sign-in hosts). */
@@ -120,6 +124,8 @@ export const EndPayload = z.strictObject({
   flags: Flags.optional(),
   /** Of a WebSocket's turn. */
   webSocket: WebSocketEnd.optional(),
+  /** The rule that did something to one of its messages, and what; takes the place of Open's. */
+  policy: z.strictObject({ rule: z.string().max(256), ...Verdict }).optional(),
   /** The answer is held until the record has reached its level: to be answered by Reached. */
   hold: z.literal(true).optional(),
 })

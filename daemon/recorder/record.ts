@@ -115,6 +115,8 @@ export const ExchangeRecord = z.strictObject({
         hash: Hex32.optional(),
         /** How many matches were replaced in the bodies. */
         redacted: z.int().nonnegative().optional(),
+        /** Of which kinds they were, each once. */
+        found: z.array(z.string()).max(32).optional(),
       })
       .optional(),
   }),

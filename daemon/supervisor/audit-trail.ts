@@ -6,7 +6,8 @@
  */
 import { randomUUIDv7 } from 'node:crypto'
 import type { Evidence, Sighting } from '../recorder/messages.ts'
-import type { EvidenceJournal, IdentifiedEvidence } from './evidence-journal.ts'
+import type { EvidenceJournal } from './evidence-journal.ts'
+import type { IdentifiedEvidence } from './evidence-lines.ts'
 
 type Detail = Record<string, string | number | boolean>
 

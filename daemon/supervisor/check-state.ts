@@ -1,4 +1,7 @@
-/** Checks what the supervisor keeps: keys, CA, the fence for the next boot, the address book. Reads only. */
+/**
+ * Checks what the supervisor keeps: keys, CA, the fence for the next boot, evidence that isn't in the
+ * log yet, the address book. Reads only.
+ */
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, relative } from 'node:path'
 import { messageOf } from '../base/errors.ts'
@@ -8,6 +11,7 @@ import { checkKeys } from '../vault/keys.ts'
 import type { Vault } from '../vault/vault.ts'
 import { readStored } from './address-book.ts'
 import { checkAuthority } from './authority/check.ts'
+import { evidenceFault } from './evidence-damage.ts'
 import { egressScriptBeside, isFenceScript } from './fence-script.ts'
 import type { Layout } from './layout.ts'
 
@@ -27,9 +31,15 @@ export async function* checkState(paths: Layout, vault: Vault | undefined): Asyn
     if (wrong !== undefined) yield named(paths.verifierKey, wrong)
   }
   for (const { path, what } of await checkAuthority(paths, vault)) yield named(path, what)
-  // The fence stands before the recorder starts.
+  // Fence and evidence come before the recorder.
+  const recorded = await isPresent(paths.ledger)
+  const evidence = evidenceFault(paths.evidence, recorded)
+  if (evidence !== undefined) {
+    const { offset, what } = evidence
+    yield { ...named(paths.evidence, `${what}; the next start tells what can be read of it`), offset }
+  }
   const fence = await readIfPresent(paths.fenceScript)
-  if (fence === undefined && (await isPresent(paths.ledger))) yield named(paths.fenceScript, 'it is missing')
+  if (fence === undefined && recorded) yield named(paths.fenceScript, 'it is missing')
   if (fence !== undefined && !isFenceScript(fence)) {
     yield named(paths.fenceScript, 'it is not what was written; it is made anew when the daemon starts')
   }

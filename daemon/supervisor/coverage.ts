@@ -6,7 +6,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import { stat, utimes } from 'node:fs/promises'
 import { writeFileAtomic } from '../base/durable.ts'
-import type { IdentifiedEvidence } from './evidence-journal.ts'
+import type { IdentifiedEvidence } from './evidence-lines.ts'
 
 type Detail = Readonly<Record<string, string | number | boolean>>
 

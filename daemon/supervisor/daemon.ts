@@ -107,9 +107,10 @@ async function start(
   const running = nothingRuns()
   const pidStart = (await processStart(process.pid)) ?? ''
   const report = stateReport(paths.supervisorState, log, () =>
-    supervisorState({ running, pidStart, identity, authority, inForce, enforcement }),
+    supervisorState({ running, pidStart, identity, authority, inForce, enforcement, evidence }),
   )
-  const { trail, keys, coverage } = await openEvidence({ paths, identity, running, log, stack })
+  const evidence = await openEvidence({ paths, identity, running, log, stack })
+  const { trail, keys, coverage } = evidence
   const inForce = policyKeeper({
     initial,
     prepare: () => preparePolicy(config),

@@ -2,21 +2,17 @@
  * Evidence that isn't in the log yet, in a file: a SIGKILL between an act and its record loses neither. What is still
  * counted, and spans that are still open, stand in it as drafts: what would be told if this were the end.
  *
- * A JSON line a change, appended before anything else is done with it. It isn't synced, for it need only outlive this
+ * A line a change, appended before anything else is done with it. It isn't synced, for it need only outlive this
  * process: a power loss shows as the gap since the last sign of life all the same.
  *
- * Threat model: only root reads and writes it, and its bytes may be anything after a power loss: what doesn't parse is
- * counted and told.
+ * Threat model: only root reads and writes it, and its bytes may be anything after a power loss or on a bad disk: what
+ * can't be read is told, as a gap, and kept beside the file.
  */
-import { randomUUIDv7 } from 'node:crypto'
-import { closeSync, constants, ftruncateSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
-import { z } from 'zod'
+import { closeSync, constants, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs'
 import { messageOf } from '../base/errors.ts'
-import { type Evidence, FromSupervisor } from '../recorder/messages.ts'
+import { findEvidence, setAside, unreadableGap } from './evidence-damage.ts'
+import { type Held, type IdentifiedEvidence, lineChain } from './evidence-lines.ts'
 import type { Log } from './log.ts'
-
-/** With the id that it will have, and keeps however often it is sent. */
-export type IdentifiedEvidence = Evidence & { readonly id: string }
 
 export interface EvidenceJournal {
   /** What an earlier process did not get into the log, oldest first; spans that were open end with that process. */
@@ -30,17 +26,6 @@ export interface EvidenceJournal {
   close(): void
 }
 
-const Line = z.union([
-  z.strictObject({ told: FromSupervisor }),
-  z.strictObject({ draft: FromSupervisor, open: z.boolean() }),
-  z.strictObject({ recorded: z.array(z.string()) }),
-])
-type Line = z.input<typeof Line>
-interface Held {
-  readonly evidence: IdentifiedEvidence
-  readonly open: boolean
-}
-
 const { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } = constants
 /** Bytes from which the file is written anew, without what is over. */
 const REWRITE_AT = 4 << 20
@@ -52,26 +37,13 @@ export function openEvidenceJournal(options: {
   readonly log: Pick<Log, 'error'>
   readonly rewriteAt?: number
 }): EvidenceJournal {
-  const { path, log, rewriteAt = REWRITE_AT } = options
-  const held = new Map<string, Held>()
-  const unreadable = readInto(held, path)
-  for (const [id, { evidence, open }] of held) {
-    if (open && evidence.type === 'gap')
-      held.set(id, { evidence: endedAt(evidence, options.endedAt ?? evidence.from), open: false })
-  }
-  if (unreadable > 0) {
-    const id = randomUUIDv7()
-    const [from, to] = [options.endedAt ?? Date.now(), Date.now()]
-    const evidence = { type: 'gap', id, cause: 'evidence-unreadable', from, to } as const
-    held.set(id, { evidence: { ...evidence, detail: { lines: unreadable } }, open: false })
-  }
-  const left = [...held.values()].map(({ evidence }) => evidence)
-
+  const { path, endedAt, log, rewriteAt = REWRITE_AT } = options
   let fd: number | undefined
   let size = 0
   let limit = rewriteAt
   let failing = false
   let closed = false
+  let chained = lineChain()
   /** A disk that takes nothing must not keep evidence from being told: it stays in memory all the same. */
   const attempt = (work: () => void) => {
     if (closed) return
@@ -83,14 +55,31 @@ export function openEvidenceJournal(options: {
       failing = true
     }
   }
+
+  // Who has given signs of life has made a file.
+  const found = findEvidence(path, endedAt !== undefined)
+  const { held, faults } = found
+  for (const [id, { evidence, open }] of held) {
+    if (open && evidence.type === 'gap') {
+      const to = Math.max(evidence.from, endedAt ?? evidence.from)
+      held.set(id, { evidence: { ...evidence, to }, open: false })
+    }
+  }
+  const [fault] = faults
+  if (fault !== undefined) {
+    log.error(`${path} was damaged at byte ${fault.offset}: ${fault.what}`)
+    attempt(() => setAside(path, found.bytes))
+  }
+  const gap = unreadableGap(found, endedAt)
+  if (gap !== undefined) held.set(gap.id, { evidence: gap, open: false })
+  const left = [...held.values()].map(({ evidence }) => evidence)
+
   const rewrite = () => {
-    const text = [...held.values()].map(({ evidence, open }) =>
-      format(open ? { draft: evidence, open } : { told: evidence }),
-    )
-    const bytes = Buffer.from(text.join(''))
+    const format = lineChain()
+    const bytes = Buffer.concat([...held.values()].map((each) => format(lineOf(each))))
     const next = openSync(`${path}.new`, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
     try {
-      writeSync(next, bytes)
+      writeWhole(next, bytes)
       renameSync(`${path}.new`, path)
     } catch (error) {
       closeSync(next)
@@ -98,13 +87,16 @@ export function openEvidenceJournal(options: {
     }
     if (fd !== undefined) closeSync(fd)
     fd = next
+    chained = format
     size = bytes.length
     limit = Math.max(rewriteAt, 2 * size)
   }
-  const append = (line: Line) =>
+  const append = (line: Parameters<typeof chained>[0]) =>
     attempt(() => {
       if (fd === undefined || failing || size > limit) return rewrite()
-      size += writeSync(fd, format(line))
+      const bytes = chained(line)
+      writeWhole(fd, bytes)
+      size += bytes.length
     })
   attempt(rewrite)
 
@@ -124,6 +116,7 @@ export function openEvidenceJournal(options: {
       attempt(() => {
         if (fd === undefined) return
         ftruncateSync(fd, 0)
+        chained = lineChain()
         size = 0
       })
     },
@@ -134,47 +127,9 @@ export function openEvidenceJournal(options: {
   }
 }
 
-const format = (line: Line) => `${JSON.stringify(line)}\n`
+const lineOf = ({ evidence, open }: Held) => (open ? { draft: evidence, open } : { told: evidence })
 
-/** Fills in what is held, and says how many lines could not be read. */
-function readInto(held: Map<string, Held>, path: string): number {
-  let unreadable = 0
-  for (const text of contentOf(path).split('\n')) {
-    if (text === '') continue
-    const line = parse(text)
-    if (line === undefined) {
-      unreadable += 1
-    } else if ('recorded' in line) {
-      for (const id of line.recorded) held.delete(id)
-    } else {
-      const evidence = 'told' in line ? line.told : line.draft
-      if (isEvidence(evidence)) held.set(evidence.id, { evidence, open: 'open' in line && line.open })
-      else unreadable += 1
-    }
-  }
-  return unreadable
-}
-
-function contentOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function parse(text: string): z.output<typeof Line> | undefined {
-  try {
-    return Line.parse(JSON.parse(text))
-  } catch {
-    return undefined
-  }
-}
-
-function isEvidence(message: FromSupervisor): message is IdentifiedEvidence {
-  return ['audit', 'gap', 'refusal', 'leak'].includes(message.type) && 'id' in message && !!message.id
-}
-
-function endedAt<Gap extends { readonly from: number }>(gap: Gap, time: number): Gap {
-  return { ...gap, to: Math.max(gap.from, time) }
+/** A write that the disk took in part would end in a torn line. */
+function writeWhole(fd: number, bytes: Buffer): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done)
 }

@@ -60,6 +60,8 @@ export const SupervisorState = z.object({
   }),
   /** Users and groups of the policy that this machine lacks. */
   missingAccounts: z.array(z.string()),
+  /** Where evidence that an earlier process left, and that was damaged, waits for somebody to look at it. */
+  damagedEvidence: z.string().optional(),
   sensor: z.object({
     /** Sources that it doesn't see. */
     blind: z.array(z.object({ device: z.string(), reason: z.string() })),

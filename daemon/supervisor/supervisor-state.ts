@@ -1,6 +1,7 @@
 /** What `supervisor.json` says of a gateway. */
 import type { AuthorityKeeper } from './authority/keeper.ts'
 import type { Enforcer } from './enforcer.ts'
+import type { OwnEvidence } from './evidence.ts'
 import type { Identity } from './identity.ts'
 import type { PolicyKeeper } from './policy-keeper.ts'
 import { programVersion } from './program.ts'
@@ -16,8 +17,10 @@ export function supervisorState(parts: {
   readonly authority: Pick<AuthorityKeeper, 'state'>
   readonly inForce: Pick<PolicyKeeper, 'state' | 'current'>
   readonly enforcement: Pick<Enforcer, 'state'>
+  readonly evidence: Pick<OwnEvidence, 'damaged'>
 }): SupervisorState {
-  const { running, pidStart, identity, authority, inForce, enforcement } = parts
+  const { running, pidStart, identity, authority, inForce, enforcement, evidence } = parts
+  const damagedEvidence = evidence.damaged()
   const { phase, since, addressesKnown, sight, serving, proxies, children } = running
   return {
     v: 1,
@@ -35,6 +38,7 @@ export function supervisorState(parts: {
       addressesKnown,
       namesAnswered: proxies?.answered() ?? true,
     },
+    ...(damagedEvidence === undefined ? {} : { damagedEvidence }),
     sensor: { blind: [...(sight?.state().blind ?? [])], drops: sight?.drops() ?? 0 },
     ...(serving?.state() ?? { served: [] }),
     traffic: proxies?.traffic() ?? NOTHING,

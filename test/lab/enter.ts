@@ -12,8 +12,9 @@ import { spawn, spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { compiledOf } from './compiled.ts'
 import { LabError } from './lab-error.ts'
-import { insideLab, PATH } from './places.ts'
+import { insideLab, PATH, REPOSITORY } from './places.ts'
 
 interface EnterOptions {
   /** Names of variables of this process that go along. `TAP_…` always does, for the test runner. */
@@ -146,7 +147,10 @@ async function runInside(script: string, options: EnterOptions): Promise<number>
 }
 
 function innerEnvironment(options: EnterOptions): Record<string, string> {
-  const environment: Record<string, string> = { PATH, HOME: '/root', LANG: 'C.UTF-8', LABORATORY: '1' }
+  const environment: Record<string, string> = {
+    ...compiledOf(REPOSITORY),
+    ...{ PATH, HOME: '/root', LANG: 'C.UTF-8', LABORATORY: '1' },
+  }
   for (const [name, value] of Object.entries(process.env)) {
     const goesAlong = /^TAP(_|$)/.test(name) || options.pass?.includes(name)
     if (goesAlong && value !== undefined) environment[name] = value

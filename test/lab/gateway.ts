@@ -9,6 +9,7 @@ import { type Layout, layout } from '../../daemon/supervisor/layout.ts'
 import { readState, type SupervisorState } from '../../daemon/supervisor/state-file.ts'
 import { environmentSinks } from '../../installers/environment.ts'
 import { machineTrustStore } from '../../installers/trust.ts'
+import { compiledCode } from './compiled.ts'
 import { LabError } from './lab-error.ts'
 import { spawnIn } from './network.ts'
 import { PATH, REPOSITORY } from './places.ts'
@@ -51,7 +52,12 @@ export async function startGateway(settings = 'anchoring: {maxDelayMs: 1000}\n')
   let startMs = 0
 
   const run = (args: readonly string[]) =>
-    collect(spawnIn('host', 'root', [COMMAND, ...args], { env: { PATH, LANG: 'C.UTF-8' }, stdio: 'pipe' }))
+    collect(
+      spawnIn('host', 'root', [COMMAND, ...args], {
+        env: { ...compiledCode, PATH, LANG: 'C.UTF-8' },
+        stdio: 'pipe',
+      }),
+    )
   const ended = async () => {
     const last = daemon
     if (last && last.exitCode === null && last.signalCode === null) {
@@ -61,7 +67,7 @@ export async function startGateway(settings = 'anchoring: {maxDelayMs: 1000}\n')
   const start = async () => {
     const began = performance.now()
     const child = spawnIn('host', 'root', [COMMAND, 'daemon'], {
-      env: { PATH, LANG: 'C.UTF-8' },
+      env: { ...compiledCode, PATH, LANG: 'C.UTF-8' },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     daemon = child

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { compiledCode } from './compiled.ts'
 import type { Command, Report } from './internet/messages.ts'
 import { LabError } from './lab-error.ts'
 import { spawnIn } from './network.ts'
@@ -16,7 +17,7 @@ export interface Internet {
 export async function startInternet(wide = false): Promise<Internet> {
   const argv = [NODE, `${REPOSITORY}/test/lab/internet-process.ts`, ...(wide ? ['wide'] : [])]
   const child = spawnIn('internet', 'root', argv, {
-    env: { PATH },
+    env: { ...compiledCode, PATH },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   const waiting = new Map<number, (report: Report | undefined) => void>()

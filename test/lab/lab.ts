@@ -17,7 +17,7 @@ import { trustRoot } from './trust.ts'
 import { userNamed } from './users.ts'
 import { readWireLog, type WireConnection } from './wire-log.ts'
 
-interface LabOptions {
+export interface LabOptions {
   /** Start an EVM node on the internet too. */
   readonly evm?: boolean
   /** The wide internet: with everything that an agent could go round by, and a log of packets (`wide-lab.ts`). */

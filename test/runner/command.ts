@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { compiledCode } from '../lab/compiled.ts'
 
 interface Ended {
   /** Exit status, or 1 where a signal ended the program. */
@@ -11,7 +12,8 @@ const KEPT = 1024 * 1024
 
 /** Runs a Node program of this repository with this process's environment; `onLine` gets its stdout. */
 export async function runNode(argv: readonly string[], onLine?: (line: string) => void): Promise<Ended> {
-  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = { ...process.env, ...compiledCode }
+  const child = spawn(process.execPath, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const keep = (text: string) => {
     output = (output + text).slice(-KEPT)

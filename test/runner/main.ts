@@ -4,24 +4,24 @@ import { type BypassEntry, bypassJson, bypassMarkdown, findProblems } from './by
 import { runChecks } from './checks.ts'
 import { runNode } from './command.ts'
 import { findHealthProblems, healthText } from './health-report.ts'
+import { turnsOf } from './schedule.ts'
 import { type Settled, settle, worthASecondLook } from './second-look.ts'
-import { runFiles, type SuiteRun } from './suite.ts'
+import { seconds, slowestText, type Timed } from './slowest.ts'
+import { joined, runFiles, type SuiteRun } from './suite.ts'
 import type { FileResult } from './tap-report.ts'
 import { type TrustEntry, trustJson, trustMarkdown } from './trust-report.ts'
 
 type Suite = 'unit' | 'system' | 'fresh-machine'
 
-/**
- * Files at once, and seconds a file may take. A laboratory has the machine's two processors to itself; of fresh machines,
- * which wait for what happens and bound nothing in time, there are two.
- */
+/** Files at once, on the two processors that the machine has, and seconds a file may take. */
 const limits = {
   unit: { jobs: 2, timeout: 180 },
-  system: { jobs: 1, timeout: 300 },
+  system: { jobs: 2, timeout: 300 },
   'fresh-machine': { jobs: 2, timeout: 900 },
 } as const
 
 const totals = { passed: 0, failed: 0 }
+const timed: Timed[] = []
 /** States of health that tests of any suite caused and remedied. */
 const healthCodes = new Set<string>()
 
@@ -41,6 +41,7 @@ async function main(argv: readonly string[]): Promise<number> {
   else if (machines !== undefined) await test('fresh-machine', pattern)
   // Only of a whole run: the tests of a code may be in any suite.
   if (what === 'all') judgeHealth()
+  if (timed.length > 0) console.log(slowestText(timed))
   console.log('\nCounted are checks and named tests, not the assertions in them.')
   console.log(`${totals.passed} passed, ${totals.failed} failed`)
   return totals.failed === 0 ? 0 : 1
@@ -67,14 +68,14 @@ async function test(suite: Suite, pattern: string): Promise<void> {
     .filter((file) => file.includes(pattern))
     .sort()
   if (files.length === 0) return fail(`no ${suite} test is called anything like ${JSON.stringify(pattern)}`)
-  const first = await runFiles(files, limits[suite], tell)
-  const {
-    results,
-    bypasses,
-    healthCodes: codes,
-    trust,
-    unstable,
-  } = await lookAgain(first, limits[suite].timeout)
+  const { jobs, timeout } = limits[suite]
+  const began = performance.now()
+  const runs: SuiteRun[] = []
+  for (const turn of turnsOf(files, jobs))
+    runs.push(await runFiles(turn.files, { jobs: turn.jobs, timeout }, tell))
+  const first = joined(runs)
+  const { results, bypasses, healthCodes: codes, trust, unstable } = await lookAgain(first, timeout)
+  console.log(`  all ${suite} tests took ${seconds(performance.now() - began)}`)
   for (const { passed, failures } of results) count(passed, failures.length)
   for (const code of codes) healthCodes.add(code)
   for (const problem of first.problems) fail(problem)
@@ -126,6 +127,7 @@ function judgeHealth(): void {
 }
 
 function tell({ name, passed, failures, milliseconds }: FileResult): void {
+  if (milliseconds !== undefined) timed.push({ name, milliseconds })
   console.log(line(failures.length === 0, name, milliseconds, passed + failures.length))
   for (const failure of failures) console.log(failure)
 }
@@ -141,9 +143,9 @@ function fail(why: string): void {
 }
 
 function line(passed: boolean, name: string, milliseconds: number | undefined, tests?: number): string {
-  const seconds = milliseconds === undefined ? '' : `${(milliseconds / 1000).toFixed(1)} s`
+  const time = milliseconds === undefined ? '' : seconds(milliseconds)
   const amount = tests === undefined ? '' : `${tests} test${tests === 1 ? '' : 's'}`
-  return `  ${passed ? 'passed' : 'FAILED'}  ${name.padEnd(52)} ${amount.padStart(9)} ${seconds.padStart(8)}`
+  return `  ${passed ? 'passed' : 'FAILED'}  ${name.padEnd(52)} ${amount.padStart(9)} ${time.padStart(8)}`
 }
 
 function indent(text: string): string {

@@ -70,3 +70,15 @@ export async function runFiles(
   if (ended.code !== 0 && !failed) problems.push(`tap itself ended with ${ended.code}`)
   return { results, bypasses, healthCodes, trust, problems, stderr: ended.output }
 }
+
+/** Several runs over different files as one. */
+export function joined(runs: readonly SuiteRun[]): SuiteRun {
+  return {
+    results: runs.flatMap(({ results }) => results),
+    bypasses: runs.flatMap(({ bypasses }) => bypasses),
+    healthCodes: runs.flatMap(({ healthCodes }) => healthCodes),
+    trust: runs.flatMap(({ trust }) => trust),
+    problems: runs.flatMap(({ problems }) => problems),
+    stderr: runs.map(({ stderr }) => stderr).join(''),
+  }
+}

@@ -9,18 +9,12 @@ import { ANTHROPIC, OPENAI } from '../lab/addresses.ts'
 import { chatCall, curlCommand } from '../lab/client-commands.ts'
 import { startContainer } from '../lab/containers.ts'
 import { enterLab } from '../lab/enter.ts'
-import { startGateway } from '../lab/gateway.ts'
-import { startLab } from '../lab/lab.ts'
+import { labWithGateway } from '../lab/lab-with-gateway.ts'
 
 t.setTimeout(180_000)
 await enterLab(import.meta.url)
 const BRIDGE = 'br-agents'
-const lab = await startLab()
-const gateway = await startGateway(`bridges: [${BRIDGE}]\n`)
-t.teardown(async () => {
-  await gateway.stop()
-  await lab.stop()
-})
+const { lab, gateway } = await labWithGateway(t, { settings: `bridges: [${BRIDGE}]\n` })
 
 interface Listed {
   readonly id: string

@@ -40,11 +40,11 @@ t.test('the chain stops for a minute: nobody waits, health says so, and one anch
   await lane.anchored(3)
   process.kill(anvil.pid, 'SIGSTOP')
   let size = 3
-  let slowest = 0
+  const took: number[] = []
   for (let second = 0; second < 60; second++) {
     const before = performance.now()
     lane.checkpoint(++size)
-    slowest = Math.max(slowest, performance.now() - before)
+    took.push(performance.now() - before)
     lane.skew(1_000)
     await sleep(20)
   }
@@ -59,7 +59,9 @@ t.test('the chain stops for a minute: nobody waits, health says so, and one anch
     [3, 63],
   )
   await until('it is healthy', () => lane.codes().length === 0)
-  t.ok(slowest < 50, 'handing over a checkpoint never waits')
+  // One that waited for the chain would show in each; a single one may have lost its processor to somebody else.
+  const median = took.sort((a, b) => a - b)[took.length / 2] ?? Number.NaN
+  t.ok(median < 50, 'handing over a checkpoint never waits')
   await inOrder(t, anvil, lane, [endpoint], 63)
 })
 

@@ -1,120 +1,35 @@
-import { createHash } from 'node:crypto'
+/** The chain-writer: from deployment to anchor, and what an endpoint, an account or a contract keeps it from. */
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { FACTORY, registryAddress } from '../../daemon/chain-writer/addresses.ts'
 import { readAnchors } from '../../daemon/chain-writer/anchors.ts'
-import { ChainError } from '../../daemon/chain-writer/chain-error.ts'
-import { type ChainWriter, startChainWriter } from '../../daemon/chain-writer/chain-writer.ts'
-import {
-  type ChainSpec,
-  ChainWriterData,
-  ChainWriterState,
-} from '../../daemon/chain-writer/chain-writer-state.ts'
+import { type ChainSpec, ChainWriterState } from '../../daemon/chain-writer/chain-writer-state.ts'
 import { DEVELOPMENT_CHAIN_ID } from '../../daemon/chain-writer/development-chain.ts'
-import { openJournal } from '../../daemon/chain-writer/journal.ts'
-import { httpRpc, type Rpc } from '../../daemon/chain-writer/json-rpc.ts'
 import { readAnchoredEvent, readHead } from '../../daemon/chain-writer/on-chain.ts'
-import { anchoredTopics } from '../../daemon/chain-writer/registry.ts'
-import { nodeHash, rootOf } from '../../daemon/ledger/merkle.ts'
 import { caused, remedied } from '../lab/health.ts'
-import { type Anvil, emptyDirectory, freePort, startAnvil, until } from './chain-anvil.ts'
+import { emptyDirectory, freePort, startAnvil, until } from './chain-anvil.ts'
+import {
+  anchoredAt,
+  anchoring,
+  checkpointOf,
+  codes,
+  development,
+  key,
+  nonceOf,
+  only,
+  rootFor,
+  sizes,
+  start,
+  states,
+  verifierKey,
+} from './chain-writer-rig.ts'
 
 t.setTimeout(240_000)
-const key = Buffer.alloc(32, 7)
-const verifierKey = 'test.invalid/log+00000000+AQ=='
-const rootFor = (size: number) => createHash('sha256').update(`tree of ${size}`).digest('hex')
-const checkpointOf = (size: number, root = rootFor(size)) => ({
-  size: BigInt(size),
-  root,
-  note: `note of ${size}`,
-})
-const anchoring = { maxDelayMs: 300, maxLeaves: 1000 }
-/** Quick enough for a test; the order of things is the product's. */
-const limits = { pollMs: 20, checkMs: 200, patienceMs: 200, maxBackOffMs: 200 }
-
-interface Setup {
-  readonly chain: ChainSpec
-  readonly stateDir: string
-  readonly rpc?: (url: string, signal: AbortSignal) => Rpc
-  readonly policy?: 'head' | 'consistent'
-  readonly maxBlocks?: number
-  readonly origin?: string
-}
-
-async function start(
-  t: Test,
-  { chain, stateDir, rpc, policy = 'head', maxBlocks = 1000, origin = 'test.invalid/log' }: Setup,
-): Promise<ChainWriter> {
-  const data = ChainWriterData.parse({
-    chains: [{ ...chain, policy }],
-    key,
-    stateDir,
-    origin,
-    verifierKey,
-    anchoring,
-  })
-  const writer = await startChainWriter({
-    data,
-    changed: () => {},
-    limits: { ...limits, maxBlocks },
-    ...(rpc ? { rpc } : {}),
-  })
-  t.teardown(() => writer.stop())
-  return writer
-}
-
-const development = (port: number): ChainSpec => ({
-  name: 'development',
-  kind: 'development',
-  port,
-  policy: 'head',
-})
-const only = (writer: ChainWriter) => writer.state().chains[0]!
-const codes = (writer: ChainWriter) => writer.state().health.map(({ code }) => code)
-const states = (writer: ChainWriter) => () => writer.state().health
-const anchoredAt = (writer: ChainWriter, size: number) =>
-  until(
-    `${size} leaves are anchored`,
-    () => only(writer).anchored?.size === String(size) && !only(writer).pending,
-  )
-
-/** All anchors that the chain has seen, in order. */
-async function events(anvil: Anvil, { contract, logKey }: { contract?: string | undefined; logKey: string }) {
-  const filter = {
-    address: contract,
-    topics: anchoredTopics(logKey),
-    fromBlock: 'earliest',
-    toBlock: 'latest',
-  }
-  const logs = (await anvil.call('eth_getLogs', filter)) as { topics: string[]; transactionHash: string }[]
-  return logs.map(({ topics, transactionHash }) => ({
-    size: Number(topics[2]),
-    transaction: transactionHash,
-  }))
-}
-const sizes = async (anvil: Anvil, of: { contract?: string | undefined; logKey: string }) =>
-  (await events(anvil, of)).map(({ size }) => size)
-const nonceOf = async (anvil: Anvil, address: string) =>
-  Number(await anvil.call('eth_getTransactionCount', address, 'latest'))
-
-/** The product's own way to an endpoint, but for what a test does to one method. */
-const faulty =
-  (method: string, fault: (call: () => Promise<unknown>) => Promise<unknown>) =>
-  (url: string, signal: AbortSignal): Rpc => {
-    const rpc = httpRpc(url, { signal })
-    return {
-      host: rpc.host,
-      call: (name, params) =>
-        name === method ? fault(() => rpc.call(name, params)) : rpc.call(name, params),
-    }
-  }
-const unreachable = () => Promise.reject(new ChainError('RPC_UNREACHABLE', 'cut by the test', ''))
 
 t.test(
   'as a thread: deploys, anchors at once, goes on anchoring, and can be verified by anybody',
@@ -241,197 +156,6 @@ t.test('a chain that is down for a while costs one anchor: the newest', async (t
   t.same(await sizes(again, only(writer)), [40, 60])
 })
 
-t.test('stopped between persist and send: the same bytes go out after the restart', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-  const first = await start(t, setup)
-  first.checkpoint(checkpointOf(5))
-  await anchoredAt(first, 5)
-  await first.stop()
-
-  const cut = await start(t, { ...setup, rpc: faulty('eth_sendRawTransaction', unreachable) })
-  cut.checkpoint(checkpointOf(6))
-  await until('it is signed', () => only(cut).pending?.size === '6')
-  await cut.stop()
-  const { journal } = await openJournal(setup.stateDir, 'development')
-  const [signed] = journal.inFlight!.transactions
-
-  const after = await start(t, setup)
-  after.checkpoint(checkpointOf(6))
-  await anchoredAt(after, 6)
-  t.equal(only(after).anchored?.transaction, signed?.hash)
-  t.same(await sizes(anvil, only(after)), [5, 6])
-  t.equal(await nonceOf(anvil, only(after).gatewayAddress), 4, 'deploy, authorise, two anchors')
-})
-
-t.test(
-  'stopped between persist and send, with a newer checkpoint after: that one takes the nonce',
-  async (t) => {
-    const anvil = await startAnvil(t, emptyDirectory(t))
-    const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-    const first = await start(t, setup)
-    first.checkpoint(checkpointOf(5))
-    await anchoredAt(first, 5)
-    await first.stop()
-    const cut = await start(t, { ...setup, rpc: faulty('eth_sendRawTransaction', unreachable) })
-    cut.checkpoint(checkpointOf(6))
-    await until('it is signed', () => only(cut).pending?.size === '6')
-    await cut.stop()
-
-    const after = await start(t, { ...setup, rpc: slowlyFollowing() })
-    after.checkpoint(checkpointOf(9))
-    await anchoredAt(after, 9)
-    t.same(await sizes(anvil, only(after)), [5, 9])
-    t.equal(await nonceOf(anvil, only(after).gatewayAddress), 4)
-  },
-)
-/** Lets the checkpoint come before the first look at the journal. */
-const slowlyFollowing = () =>
-  faulty('eth_chainId', async (call) => {
-    await sleep(50)
-    return call()
-  })
-
-t.test('stopped between send and receipt: nothing is sent twice, the anchor is found', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-  const first = await start(t, setup)
-  first.checkpoint(checkpointOf(5))
-  await anchoredAt(first, 5)
-  await first.stop()
-  let sent = 0
-  const rpc = faulty('eth_sendRawTransaction', async (call) => {
-    sent++
-    await call()
-    return unreachable()
-  })
-  const blind = (url: string, signal: AbortSignal): Rpc => {
-    const inner = rpc(url, signal)
-    return {
-      host: inner.host,
-      call: (method, params) =>
-        method === 'eth_getTransactionReceipt' ? unreachable() : inner.call(method, params),
-    }
-  }
-  const cut = await start(t, { ...setup, rpc: blind })
-  cut.checkpoint(checkpointOf(6))
-  await until('it is mined', async () => (await nonceOf(anvil, only(first).gatewayAddress)) === 4)
-  await cut.stop()
-  t.equal(sent, 1)
-
-  const after = await start(t, {
-    ...setup,
-    rpc: faulty('eth_sendRawTransaction', () => Promise.reject(t.fail('sent'))),
-  })
-  after.checkpoint(checkpointOf(6))
-  await anchoredAt(after, 6)
-  t.same(await sizes(anvil, only(after)), [5, 6])
-})
-
-t.test('a lost state directory: the anchor is found on the chain, nothing is sent', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const stateDir = join(anvil.directory, 'chain')
-  const first = await start(t, { chain: development(anvil.port), stateDir })
-  first.checkpoint(checkpointOf(5))
-  await anchoredAt(first, 5)
-  await first.stop()
-  rmSync(stateDir, { recursive: true })
-  const after = await start(t, { chain: development(anvil.port), stateDir })
-  after.checkpoint(checkpointOf(5))
-  await anchoredAt(after, 5)
-  t.same(only(after).anchored, only(first).anchored)
-  t.equal(await nonceOf(anvil, only(after).gatewayAddress), 3)
-})
-
-t.test(
-  'a development chain that restarts empty gets its contract and the newest checkpoint again',
-  async (t) => {
-    const directory = emptyDirectory(t)
-    const anvil = await startAnvil(t, directory)
-    const writer = await start(t, { chain: development(anvil.port), stateDir: join(directory, 'chain') })
-    writer.checkpoint(checkpointOf(5))
-    await anchoredAt(writer, 5)
-    writer.checkpoint(checkpointOf(8))
-    await anchoredAt(writer, 8)
-    await anvil.kill('SIGKILL')
-    rmSync(join(directory, 'state.json'), { force: true })
-    const empty = await startAnvil(t, directory, anvil.port)
-    await until('it is anchored again', async () => (await sizes(empty, only(writer))).length === 1)
-    await anchoredAt(writer, 8)
-    t.same(await sizes(empty, only(writer)), [8])
-    t.match(writer.state().health, [{ code: 'chain.lost-anchors', severity: 'info' }])
-    t.same(
-      readAnchors(join(directory, 'chain')).chains[0]?.anchors.map(({ size }) => size),
-      ['8'],
-    )
-  },
-)
-
-t.test('a development chain killed before it saved its last blocks is brought up to date', async (t) => {
-  const directory = emptyDirectory(t)
-  const anvil = await startAnvil(t, directory)
-  const writer = await start(t, { chain: development(anvil.port), stateDir: join(directory, 'chain') })
-  writer.checkpoint(checkpointOf(5))
-  await anchoredAt(writer, 5)
-  await anvil.kill('SIGTERM')
-  const saved = await startAnvil(t, directory, anvil.port)
-  for (const size of [8, 12]) {
-    writer.checkpoint(checkpointOf(size))
-    await anchoredAt(writer, size)
-  }
-  await saved.kill('SIGKILL')
-  const back = await startAnvil(t, directory, anvil.port)
-  t.equal(back.stderr, '', 'the state was loaded')
-  await until('it is anchored again', async () => (await sizes(back, only(writer))).includes(12))
-  await anchoredAt(writer, 12)
-  t.same(await sizes(back, only(writer)), [5, 12])
-})
-
-t.test('a state file torn by a kill is set aside, and the chain starts anew', async (t) => {
-  const directory = emptyDirectory(t)
-  const ofAnvil = join(directory, 'development')
-  mkdirSync(ofAnvil)
-  const anvil = await startAnvil(t, ofAnvil)
-  const writer = await start(t, { chain: development(anvil.port), stateDir: directory })
-  writer.checkpoint(checkpointOf(5))
-  await anchoredAt(writer, 5)
-  await writer.stop()
-  await anvil.kill('SIGTERM')
-  const file = join(ofAnvil, 'state.json')
-  const whole = readFileSync(file)
-  writeFileSync(file, whole.subarray(0, whole.length >> 1))
-
-  const back = await startAnvil(t, ofAnvil, anvil.port)
-  t.match(back.stderr, /damaged; set aside/)
-  const after = await start(t, { chain: development(back.port), stateDir: directory })
-  after.checkpoint(checkpointOf(6))
-  await anchoredAt(after, 6)
-  t.match(codes(after), ['chain.development-state-damaged', 'chain.lost-anchors'])
-  const { remedy } = await caused(t, states(after), 'chain.development-state-damaged')
-  t.match(remedy, `Remove ${file}.damaged`)
-  rmSync(`${file}.damaged`)
-  await after.stop()
-  const seen = await start(t, { chain: development(back.port), stateDir: directory })
-  await remedied(t, states(seen), 'chain.development-state-damaged')
-})
-
-t.test('a development chain that has grown long starts over before it fills the memory', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const writer = await start(t, {
-    chain: development(anvil.port),
-    stateDir: join(anvil.directory, 'chain'),
-    maxBlocks: 20,
-  })
-  writer.checkpoint(checkpointOf(5))
-  await anchoredAt(writer, 5)
-  const before = only(writer).anchored?.transaction
-  await anvil.call('anvil_mine', '0x20')
-  await until('it was reset', async () => Number(await anvil.call('eth_blockNumber')) < 20)
-  await until('anchored anew', () => only(writer).anchored && only(writer).anchored?.transaction !== before)
-  t.match(only(writer), { anchored: { size: '5' }, health: [] })
-  t.not(only(writer).contract, registryAddress, 'anvil_reset takes the factory away: created plainly')
-})
-
 t.test(
   'a chain without the deployment factory gets a plain contract, found again after a restart',
   async (t) => {
@@ -515,102 +239,4 @@ t.test('a configured address without our contract gets nothing', async (t) => {
   after.checkpoint(checkpointOf(5))
   await anchoredAt(after, 5)
   await remedied(t, states(after), 'chain.wrong-contract')
-})
-
-t.test('another root for one size on the chain is an alarm that no restart clears', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const honest = { chain: development(anvil.port), stateDir: join(anvil.directory, 'honest') }
-  const first = await start(t, honest)
-  first.checkpoint(checkpointOf(5))
-  await anchoredAt(first, 5)
-  await first.stop()
-
-  const other = { chain: development(anvil.port), stateDir: join(anvil.directory, 'other') }
-  const forked = await start(t, other)
-  forked.checkpoint(checkpointOf(5, rootFor(500)))
-  await until('the alarm is raised', () => codes(forked).includes('chain.equivocation'))
-  t.match(forked.state().health[0], { severity: 'error' })
-  await forked.stop()
-  const again = await start(t, other)
-  again.checkpoint(checkpointOf(6))
-  await sleep(700)
-  t.ok(codes(again).includes('chain.equivocation'))
-  t.same(await sizes(anvil, only(first)), [5], 'nothing is anchored over contradicting evidence')
-})
-
-t.test('a chain ahead of the ledger is an error, and nothing is sent', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-  const first = await start(t, setup)
-  first.checkpoint(checkpointOf(50))
-  await anchoredAt(first, 50)
-  await first.stop()
-  const rolledBack = await start(t, setup)
-  rolledBack.checkpoint(checkpointOf(20))
-  await until('health says so', () => codes(rolledBack).includes('chain.ledger-behind'))
-  t.match(rolledBack.state().health[0], { severity: 'error', remedy: /backup/ })
-  t.same(await sizes(anvil, only(rolledBack)), [50])
-})
-
-t.test('a ledger that gives two roots for one size is never anchored with the second', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const writer = await start(t, { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') })
-  writer.checkpoint(checkpointOf(5))
-  writer.checkpoint(checkpointOf(5, rootFor(6)))
-  await anchoredAt(writer, 5)
-  const { remedy } = await caused(t, states(writer), 'chain.checkpoint-conflict')
-  t.match(remedy, /begin a new log \(another `ledger\.origin`\)/)
-  t.equal(only(writer).anchored?.root, rootFor(5))
-  await writer.stop()
-  const anew = await start(t, {
-    ...{ chain: development(anvil.port), stateDir: join(anvil.directory, 'new') },
-    origin: 'test.invalid/new',
-  })
-  anew.checkpoint(checkpointOf(1))
-  await anchoredAt(anew, 1)
-  await remedied(t, states(anew), 'chain.checkpoint-conflict')
-})
-
-t.test('CONSISTENT: waits for the proof, uses it, and raises the alarm at one that is wrong', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const leaves = Array.from({ length: 5 }, (_, i) => createHash('sha256').update(`${i}`).digest())
-  const root = (n: number) => rootOf(leaves.slice(0, n)).toString('hex')
-  const [a, b, c, d, e] = leaves as [Buffer, Buffer, Buffer, Buffer, Buffer]
-  const setup = {
-    chain: development(anvil.port),
-    stateDir: join(anvil.directory, 'chain'),
-    policy: 'consistent',
-  } as const
-  const writer = await start(t, setup)
-  writer.checkpoint(checkpointOf(3, root(3)))
-  await anchoredAt(writer, 3)
-  writer.checkpoint(checkpointOf(4, root(4)))
-  await caused(t, states(writer), 'chain.no-consistency-proof')
-  // RFC 9162 section 2.1.5: from 3 to 5 leaves.
-  const proof = [c, d, nodeHash(a, b), e].map((hash) => hash.toString('hex'))
-  writer.checkpoint(checkpointOf(5, root(5)), { from: 3n, proof })
-  await anchoredAt(writer, 5)
-  await remedied(t, states(writer), 'chain.no-consistency-proof')
-  t.same(codes(writer), [])
-  writer.checkpoint(checkpointOf(6), { from: 5n, proof })
-  await until('the alarm is raised', () => codes(writer).includes('chain.equivocation'))
-  t.same(await sizes(anvil, only(writer)), [3, 5])
-})
-
-t.test('a reorganisation that drops the anchor ends with the newest checkpoint anchored', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const writer = await start(t, { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') })
-  for (const size of [5, 9]) {
-    writer.checkpoint(checkpointOf(size))
-    await anchoredAt(writer, size)
-  }
-  const before = only(writer).anchored!
-  await anvil.call('anvil_reorg', 1, [])
-  await until('it stands in another block', async () => {
-    const { anchored, pending } = only(writer)
-    return anchored?.size === '9' && !pending && anchored.blockHash !== before.blockHash
-  })
-  const { contract, logKey } = only(writer)
-  t.same(await readHead({ rpc: anvil.url, contract: contract!, logKey }), { size: 9n, root: rootFor(9) })
-  await readAnchoredEvent({ rpc: anvil.url, contract: contract!, logKey }, { size: 9n })
 })

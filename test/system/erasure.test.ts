@@ -10,19 +10,13 @@ import { openHostKeyVault } from '../../daemon/vault/host-key.ts'
 import { openBodyKey } from '../../daemon/vault/keys.ts'
 import { chatCall, curlCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
-import { startGateway } from '../lab/gateway.ts'
 import { caused, remedied } from '../lab/health.ts'
-import { startLab } from '../lab/lab.ts'
+import { labWithGateway } from '../lab/lab-with-gateway.ts'
 import { plaintext } from '../unit/recorder-plaintext.ts'
 
 t.setTimeout(120_000)
 await enterLab(import.meta.url)
-const lab = await startLab({ wireLog: false })
-const gateway = await startGateway()
-t.teardown(async () => {
-  await gateway.stop()
-  await lab.stop()
-})
+const { lab, gateway } = await labWithGateway(t, { wireLog: false })
 const { recorderState, keysDirectory } = gateway.paths
 const bodyKey = await openBodyKey(await openHostKeyVault(gateway.config.vault.hostKeyFile), keysDirectory)
 const system = `You are a helpful assistant. ${'Rules that all sessions share. '.repeat(300)}`

@@ -87,11 +87,23 @@ t.test('what does not run is said, what is starting too, and both pass', async (
   await gateway.stop()
   const { remedy } = await caused(t, states, 'daemon.not-running')
   t.match(remedy, 'agent-anchor daemon')
+  writeFileSync(gateway.paths.evidence, 'as a bad disk leaves it\n')
   const starting = gateway.start()
   await caused(t, states, 'daemon.phase')
   await remedied(t, states, 'daemon.not-running')
   await starting
   await remedied(t, states, 'daemon.phase')
+})
+
+t.test('evidence that was damaged is told, by a record too, until somebody has looked at it', async (t) => {
+  const { title, remedy } = await caused(t, states, 'daemon.evidence-damaged')
+  const file = `${gateway.paths.evidence}.damaged`
+  t.match(title, file)
+  t.match(remedy, /agent-anchor records --kind gap.*remove/s)
+  t.match(await run('cat', file), { stdout: 'as a bad disk leaves it\n' })
+  t.match((await gateway.cli('records', '--kind', 'gap')).stdout, 'evidence-unreadable')
+  rmSync(file)
+  await remedied(t, states, 'daemon.evidence-damaged')
 })
 
 t.test('a child that dies is told, and comes back by itself', async (t) => {

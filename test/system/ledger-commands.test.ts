@@ -4,17 +4,11 @@ import { join } from 'node:path'
 import t from 'tap'
 import { openIndexDatabase } from '../../daemon/recorder/index/database.ts'
 import { enterLab } from '../lab/enter.ts'
-import { startGateway } from '../lab/gateway.ts'
-import { startLab } from '../lab/lab.ts'
+import { labWithGateway } from '../lab/lab-with-gateway.ts'
 
 t.setTimeout(180_000)
 await enterLab(import.meta.url)
-const lab = await startLab({ wireLog: false })
-const gateway = await startGateway()
-t.teardown(async () => {
-  await gateway.stop()
-  await lab.stop()
-})
+const { lab, gateway } = await labWithGateway(t, { wireLog: false })
 const recorder = join(gateway.config.stateDir, 'recorder')
 const index = join(recorder, 'index.sqlite')
 const ledger = join(recorder, 'ledger')

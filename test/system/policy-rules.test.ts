@@ -4,8 +4,7 @@ import t from 'tap'
 import { OPENAI } from '../lab/addresses.ts'
 import { chatCall, curlCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
-import { startGateway } from '../lab/gateway.ts'
-import { startLab } from '../lab/lab.ts'
+import { labWithGateway } from '../lab/lab-with-gateway.ts'
 import { NODE, REPOSITORY } from '../lab/places.ts'
 import { BUNDLE } from '../lab/trust.ts'
 
@@ -35,12 +34,7 @@ records:
     - { name: mail, action: redact, content: [email] }
 `,
 )
-const lab = await startLab()
-const gateway = await startGateway()
-t.teardown(async () => {
-  await gateway.stop()
-  await lab.stop()
-})
+const { lab, gateway } = await labWithGateway(t)
 
 interface Row {
   readonly id: string

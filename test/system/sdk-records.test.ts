@@ -6,18 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import type { ExchangeRecord } from '../../daemon/recorder/record.ts'
 import { enterLab } from '../lab/enter.ts'
-import { startGateway } from '../lab/gateway.ts'
-import { startLab } from '../lab/lab.ts'
+import { labWithGateway } from '../lab/lab-with-gateway.ts'
 import { NODE, REPOSITORY } from '../lab/places.ts'
 
 t.setTimeout(300_000)
 await enterLab(import.meta.url)
-const lab = await startLab({ wide: true })
-const gateway = await startGateway()
-t.teardown(async () => {
-  await gateway.stop()
-  await lab.stop()
-})
+const { lab, gateway } = await labWithGateway(t, { wide: true })
 
 interface Api {
   readonly name: string

@@ -3,19 +3,13 @@ import { chmod, readFile, writeFile } from 'node:fs/promises'
 import t from 'tap'
 import type { Health } from '../../daemon/base/health.ts'
 import { enterLab } from '../lab/enter.ts'
-import { startGateway } from '../lab/gateway.ts'
 import { caused, remedied } from '../lab/health.ts'
-import { startLab } from '../lab/lab.ts'
+import { labWithGateway } from '../lab/lab-with-gateway.ts'
 import { REPOSITORY } from '../lab/places.ts'
 
 t.setTimeout(240_000)
 await enterLab(import.meta.url)
-const lab = await startLab()
-const gateway = await startGateway()
-t.teardown(async () => {
-  await gateway.stop()
-  await lab.stop()
-})
+const { lab, gateway } = await labWithGateway(t)
 
 const byUser = (...args: string[]) => lab.run('agent1', [`${REPOSITORY}/cli/agent-anchor`, 'status', ...args])
 const healthFor = async (...args: string[]): Promise<Health[]> =>

@@ -2,291 +2,29 @@
  * What `verify` says of a state directory in which one file was changed, cut or taken away: with the daemon stopped,
  * killed, and running. Nearly all of it in this process, through the functions of the command.
  */
-import { execFileSync } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
-import { basename, dirname, join, relative } from 'node:path'
-import t, { type Test } from 'tap'
-import { type Evidence, openEvidence } from '../../cli/evidence.ts'
-import { verifyRecord, verifyStore } from '../../cli/verification.ts'
-import { AnchorError } from '../../daemon/base/errors.ts'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { verifyRecord } from '../../cli/verification.ts'
 import { readAnchors } from '../../daemon/chain-writer/anchors.ts'
 import { SEGMENT_HEADER } from '../../daemon/ledger/wal-frame.ts'
-import { type Finding, holds } from '../../daemon/receipt/findings.ts'
-import { INDEX_FILE, openIndexDatabase } from '../../daemon/recorder/index/database.ts'
+import type { Finding } from '../../daemon/receipt/findings.ts'
 import { chatCall, curlCommand, openaiCommand } from '../lab/client-commands.ts'
 import { enterLab } from '../lab/enter.ts'
-import { startGateway } from '../lab/gateway.ts'
-import { startLab } from '../lab/lab.ts'
+import { labWithGateway } from '../lab/lab-with-gateway.ts'
+import { everything } from './verify-damage/everything.ts'
+import { AWAY, copies, evidenceOf, filesOf, type Place } from './verify-damage/place.ts'
+import { flip, gone, seed } from './verify-damage/spoiling.ts'
+import { verdict } from './verify-damage/verdict.ts'
 
 await enterLab(import.meta.url)
 t.setTimeout(300_000)
-const seed = Number(process.env.TAP_DAMAGE_SEED ?? randomBytes(4).readUInt32LE())
 t.comment(`TAP_DAMAGE_SEED=${seed}`)
-const lab = await startLab({ wireLog: false })
-const gateway = await startGateway()
-t.teardown(async () => {
-  await gateway.stop()
-  await lab.stop()
-})
-
-/** A state directory and the configuration that names it. */
-interface Place {
-  readonly state: string
-  readonly config: string
-}
+const { lab, gateway } = await labWithGateway(t, { wireLog: false })
 
 const running: Place = { state: gateway.config.stateDir, config: '/etc/agent-anchor/gateway.yaml' }
-/** In memory, on the file system of the state directory, so that files can be moved out of it. */
-const away = join(dirname(running.state), 'away')
-mkdirSync(away)
-
-/** A number below `limit` for this seed and these words: a run with the same seed meets the same bytes. */
-function random(limit: number, ...words: (string | number)[]): number {
-  const digest = createHash('sha256')
-    .update([seed, ...words].join('\0'))
-    .digest()
-  return digest.readUInt32LE() % limit
-}
-
-/** Every file of a state directory, relative to it. */
-const filesOf = (state: string): string[] =>
-  readdirSync(state, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(state, join(entry.parentPath, entry.name)))
-    .sort()
-
-/**
- * SQLite's index of its WAL (locks and a cache, made anew by the first to open the database); what anvil saves; what waits
- * for the log, which alone vouches for it (docs/decisions/013).
- */
-const OTHERS = /^(recorder\/index\.sqlite-shm|chain\/development\/.*|firewall\/evidence\.jsonl)$/
-/** May be gone: caches, what an in-flight transaction left, a mark that only says that there must be a segment. */
-const DISPENSABLE =
-  /^(firewall\/(addresses\.json|alive)|chain\/[a-z]+\.journal\.json|recorder\/journal\/open)$/
-const INDEX = /^recorder\/index\.sqlite(-wal)?$/
-
-/** A partial tile that a wider one has replaced: nothing needs it any more, and it may go at any time. */
-function isSuperseded(file: string, files: readonly string[]): boolean {
-  if (!/\/tile\/.*\.p\/\d+$/.test(file)) return false
-  const width = (name: string) => Number(basename(name))
-  const siblings = files.filter((other) => dirname(other) === dirname(file))
-  return files.includes(dirname(file).slice(0, -2)) || siblings.some((other) => width(other) > width(file))
-}
-
-const evidenceOf = (place: Place): Promise<Evidence> =>
-  openEvidence({ config: place.config, json: false }, 'verify')
-
-interface Verdict {
-  readonly holds: boolean
-  /** All that was said. */
-  readonly text: string
-}
-
-/** As the command does: an error is an answer too, but only one of ours, with its remedy. */
-async function verdict(place: Place): Promise<Verdict> {
-  try {
-    return verdictOf(await verifyStore(await evidenceOf(place)))
-  } catch (error) {
-    if (error instanceof AnchorError) return { holds: false, text: `${error.message}\n${error.remedy}` }
-    throw error
-  }
-}
-
-const verdictOf = (findings: readonly Finding[]): Verdict => ({
-  holds: holds(findings),
-  text: findings
-    .filter(({ result }) => result !== 'proved')
-    .map(({ detail }) => detail)
-    .join('\n'),
-})
-
-type Rows = readonly (readonly string[])[]
-
-/** What the index says, read as `verify` reads it; undefined where it can't be read. */
-function indexRows(place: Place): Rows | undefined {
-  let database: ReturnType<typeof openIndexDatabase>
-  try {
-    database = openIndexDatabase(join(place.state, 'recorder', INDEX_FILE))
-    const all = (sql: string) =>
-      database
-        ?.prepare(sql)
-        .all()
-        .map((row) => JSON.stringify(row)) ?? []
-    const tables = ['record', 'place', 'erased', 'expired']
-    return database && tables.map((table) => all(`SELECT * FROM ${table}`))
-  } catch {
-    return undefined
-  } finally {
-    database?.close()
-  }
-}
-
-/**
- * Whether the index can be believed without a word: it says what it said (SQLite keeps bytes that mean nothing: free
- * space, superseded frames), or, cut at the end of a commit as a power loss would, less of it.
- */
-function isHarmless(rows: Rows | undefined, before: Rows, cut: boolean): boolean {
-  if (rows === undefined) return false
-  return rows.every((list, i) => {
-    const said = new Set(before[i])
-    return list.every((row) => said.has(row)) && (cut || list.length === said.size)
-  })
-}
-
-/** Changes the bytes of a file in place, as a disk would: the daemon may have it open. */
-function overwrite(path: string, bytes: Uint8Array): void {
-  const fd = openSync(path, 'r+')
-  writeSync(fd, bytes, 0, bytes.length, 0)
-  closeSync(fd)
-  if (statSync(path).size !== bytes.length) truncateSync(path, bytes.length)
-}
-
-interface Spoiling {
-  readonly what: string
-  readonly kind: 'flip' | 'cut' | 'gone'
-  /** @returns its inverse */
-  spoil(path: string): () => void
-}
-
-const flip = (at: number, bit: number): Spoiling => ({
-  what: `byte ${at} flipped (bit ${bit})`,
-  kind: 'flip',
-  spoil(path) {
-    const whole = readFileSync(path)
-    const bytes = Buffer.from(whole)
-    bytes[at]! ^= 1 << bit
-    overwrite(path, bytes)
-    return () => overwrite(path, whole)
-  },
-})
-
-const cut = (to: number): Spoiling => ({
-  what: `cut to ${to} bytes`,
-  kind: 'cut',
-  spoil(path) {
-    const whole = readFileSync(path)
-    truncateSync(path, to)
-    return () => overwrite(path, whole)
-  },
-})
-
-const gone: Spoiling = {
-  what: 'taken away',
-  kind: 'gone',
-  spoil(path) {
-    // Moved, not removed, so that a daemon that has it open goes on with it afterwards.
-    const elsewhere = join(away, createHash('sha256').update(path).digest('hex'))
-    renameSync(path, elsewhere)
-    return () => renameSync(elsewhere, path)
-  },
-}
-
-/** First, middle, last and `more` random bytes; cut to nothing, to the half and by one; gone. */
-function spoilings(file: string, size: number, more: number): Spoiling[] {
-  const bit = (at: number) => random(8, file, 'bit', at)
-  const places = [0, size >> 1, size - 1, ...Array.from({ length: more }, (_, i) => random(size, file, i))]
-  const flips = size === 0 ? [] : [...new Set(places)].map((at) => flip(at, bit(at)))
-  const cuts = size === 0 ? [] : [...new Set([0, size >> 1, size - 1])].map(cut)
-  return [...flips, ...cuts, gone]
-}
-
-/** What is wrong with the answer to one change of one file; undefined for a right one. */
-async function fault(place: Place, file: string, files: readonly string[], spoiling: Spoiling, rows: Rows) {
-  const path = join(place.state, file)
-  const undo = spoiling.spoil(path)
-  const spoilt = existsSync(path) ? readFileSync(path) : undefined
-  let answer: Verdict
-  let untouched: boolean
-  let harmless = false
-  try {
-    answer = await verdict(place)
-    const after = existsSync(path) ? readFileSync(path) : undefined
-    untouched = spoilt === undefined ? after === undefined : after?.equals(spoilt) === true
-    // Looked at before it is put right again.
-    if (INDEX.test(file)) harmless = isHarmless(indexRows(place), rows, spoiling.kind !== 'flip')
-  } finally {
-    undo()
-  }
-  if (!untouched) return 'verify changed it'
-  const wal = spoiling.kind === 'gone' && /\/(wal|journal)\/\d+\.(wal|seg)$/.test(file)
-  // Which number the file had that is gone, nobody knows. The index and its WAL are one database.
-  const name = wal ? dirname(file) : INDEX.test(file) ? 'recorder/index.sqlite' : file
-  const named = answer.text.includes(join(place.state, name))
-  if (named && !answer.holds) return undefined
-  if (harmless && answer.holds) return undefined
-  if (spoiling.kind === 'gone' && answer.holds) {
-    if (isSuperseded(file, files) || DISPENSABLE.test(file)) return undefined
-    if (file === 'chain/anchors.json' && named) return undefined
-  }
-  return answer.holds ? 'went unnoticed' : `is not named:\n${answer.text}`
-}
-
-/** Copies of a state directory, in which changes are tried at the same time: verify waits more than it works. */
-function copies(state: string, name: string, count: number): Place[] {
-  return Array.from({ length: count }, (_, i) => {
-    const copy = join(away, `${name}-${i}`)
-    execFileSync('cp', ['-a', state, copy])
-    const config = join(away, `${name}-${i}.yaml`)
-    writeFileSync(config, `stateDir: ${copy}\n`)
-    return { state: copy, config }
-  })
-}
-
-/** Name and content of every file that is the gateway's own. */
-const fingerprint = (state: string): string[] =>
-  filesOf(state)
-    .filter((file) => !OTHERS.test(file))
-    .map(
-      (file) =>
-        `${file} ${createHash('sha256')
-          .update(readFileSync(join(state, file)))
-          .digest('hex')}`,
-    )
-
-/** Tries everything on every file; each file is whole again before the next. */
-async function everything(t: Test, places: readonly Place[], few: boolean): Promise<void> {
-  const [first] = places as [Place]
-  const files = filesOf(first.state)
-  const before = fingerprint(first.state)
-  // The lock has no bytes. Anvil's state is no evidence: what it holds is asked of the chain.
-  const queue = files.filter((file) => file !== 'recorder/ledger/lock' && !OTHERS.test(file))
-  t.comment(`${queue.length} files: ${queue.join(' ')}`)
-  const rows = indexRows(first)
-  if (rows === undefined) throw new Error('the index cannot be read')
-  let cases = 0
-  await Promise.all(
-    places.map(async (place) => {
-      for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-        const { size } = statSync(join(place.state, file))
-        const all = spoilings(file, size, INDEX.test(file) ? 8 : 1)
-        const chosen = few ? all.filter((_, i) => i === all.length - 1 || i % 3 === 1) : all
-        for (const spoiling of chosen) {
-          cases++
-          const wrong = await fault(place, file, files, spoiling, rows)
-          if (wrong !== undefined) t.fail(`${file} ${spoiling.what} ${wrong}`)
-        }
-        const restored = await verdict(place)
-        if (!restored.holds) t.fail(`${file} restored: ${restored.text}`)
-      }
-    }),
-  )
-  for (const place of places) t.same(fingerprint(place.state), before, 'verify wrote nothing')
-  t.comment(`${cases} cases`)
-  t.ok(cases > files.length, `${cases} changes, each named or of no consequence`)
-}
+mkdirSync(AWAY)
 
 const rowsOf = async (): Promise<{ id: string; status: number | null; bytes: Uint8Array }[]> => {
   const { index } = await evidenceOf(running)
@@ -326,12 +64,15 @@ async function largeCall(): Promise<void> {
 /** Nothing more to be written: all is integrated, signed and anchored. */
 const settled = () =>
   until('anchored', async () => {
-    const size = (await evidenceOf(running)).ledger.checkpoint()?.size
+    const { ledger, index } = await evidenceOf(running)
+    const size = ledger.checkpoint()?.size
+    const signed = BigInt(index.stats().records) === size
+    index.close()
     const { chains } = readAnchors(gateway.paths.chainState)
     const journal = readFileSync(join(gateway.paths.chainState, 'development.journal.json'), 'utf8')
     const integrated = sizeOf(running.state, 'recorder/ledger/wal') <= SEGMENT_HEADER
     const anchored = chains[0]?.anchors.at(-1)?.size === String(size) && journal.includes('"inFlight":null')
-    return integrated && anchored
+    return signed && integrated && anchored
   })
 
 /**
@@ -409,10 +150,11 @@ t.test('names every changed, cut or missing file after a SIGKILL in the middle o
   await traffic(3)
   // All at once, as when the machine loses power: no child gets to tidy up.
   for (const { pid } of children) if (pid !== undefined) process.kill(pid, 'SIGKILL')
+  await until('evidence waits for the log', () => statSync(gateway.paths.evidence).size > 0)
   await gateway.kill()
   t.ok(sizeOf(running.state, 'recorder/journal/0') > 1000, 'the journal holds exchanges')
   t.ok(sizeOf(running.state, 'recorder/ledger/wal') > 1000, 'the WAL holds leaves')
-  await everything(t, copies(running.state, 'killed', 6), false)
+  await everything(t, copies(running.state, 'killed', 6))
   await gateway.start()
 })
 
@@ -423,7 +165,7 @@ t.test('names every changed, cut or missing file after an orderly stop', async (
     [],
     'nothing is left open',
   )
-  await everything(t, copies(running.state, 'stopped', 6), false)
+  await everything(t, copies(running.state, 'stopped', 6))
 })
 
 t.test('the command says the same, by exit code, text and JSON', async (t) => {

@@ -13,6 +13,7 @@ import { fingerprintOf, isSignedByBoth } from '../../daemon/supervisor/authority
 import { stepRecorded } from '../../daemon/supervisor/authority/rotation.ts'
 import type { Authorities, AuthorityPlace } from '../../daemon/supervisor/authority/store.ts'
 import { leafService } from '../../daemon/supervisor/leaf-service.ts'
+import { compiledCode } from '../lab/compiled.ts'
 import { begin, caIn, domains, openCa, step, TURNS } from './authority-fixture.ts'
 import { origin } from './vault-fixture.ts'
 
@@ -194,7 +195,10 @@ function diesAt(at: number, what: string, base: string): boolean {
     fileURLToPath(new URL(file, import.meta.url)),
   )
   const args = ['--import', preload ?? '', script ?? '', String(at), what, base]
-  const { signal, status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  const { signal, status, stderr } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    env: { ...compiledCode, PATH: process.env.PATH },
+  })
   if (signal === 'SIGKILL') return true
   if (status !== 0) throw new Error(stderr)
   return false

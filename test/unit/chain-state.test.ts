@@ -10,6 +10,12 @@ import {
   thinned,
   writeAnchors,
 } from '../../daemon/chain-writer/anchors.ts'
+import {
+  damagedAuthorizations,
+  readAuthorization,
+  type StoredAuthorization,
+  writeAuthorization,
+} from '../../daemon/chain-writer/authorization-file.ts'
 import { isLoadable } from '../../daemon/chain-writer/development-state.ts'
 import { damagedJournals, openJournal } from '../../daemon/chain-writer/journal.ts'
 import { feesOf, gatewaySigner } from '../../daemon/chain-writer/signer.ts'
@@ -88,6 +94,32 @@ t.test('a flipped byte anywhere in the state files is noticed', async (t) => {
     writeFileSync(join(directory, name), whole)
   }
 })
+
+t.test(
+  'what an owner signed is read as it was written, and a flipped byte anywhere is noticed',
+  async (t) => {
+    const directory = t.testdir()
+    const file = join(directory, 'base.json')
+    const given = {
+      ...{ owner: address, gateway: address, logId: hash, vkeyHash: hash, policy: 'consistent' as const },
+      ...{ notBefore: 0, expiry: 2_000_000_000, nonce: 18_446_744_073_709_551_615n },
+    } as const
+    const stored: StoredAuthorization = {
+      ...{ v: 1, chainId: 8453, contract: address, given, signature: `0x${'ab'.repeat(65)}` },
+    }
+    t.same(damagedAuthorizations(join(directory, 'absent')), [])
+    await writeAuthorization(directory, file, stored)
+    t.same(readAuthorization(file), stored)
+    t.same(damagedAuthorizations(directory), [])
+    const whole = readFileSync(file)
+    for (const at of whole.keys()) {
+      const bytes = Buffer.from(whole)
+      bytes[at]! ^= 1
+      writeFileSync(file, bytes)
+      t.same(damagedAuthorizations(directory), ['base.json'])
+    }
+  },
+)
 
 t.test('keeps the newest anchors all and older ones ever more sparsely', async (t) => {
   let anchors: Anchor[] = []

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { compiledCode } from '../lab/compiled.ts'
 
 // Some fifty processes, on a machine that has other tests to run.
 t.setTimeout(90_000)
@@ -18,7 +19,7 @@ interface Answer {
 
 function run(args: readonly string[]): Promise<Answer> {
   const argv = ['--disable-warning=ExperimentalWarning', main, ...args]
-  const env = { PATH: '/usr/bin:/bin', LANG: 'C.UTF-8' }
+  const env = { ...compiledCode, PATH: '/usr/bin:/bin', LANG: 'C.UTF-8' }
   return new Promise((resolve) => {
     const child = execFile(process.execPath, argv, { env, timeout: 20_000 }, (_, stdout, stderr) =>
       resolve({ code: child.exitCode ?? -1, stdout, stderr }),

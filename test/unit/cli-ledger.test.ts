@@ -4,6 +4,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { fsck } from '../../cli/ledger/fsck.ts'
+import { compiledCode } from '../lab/compiled.ts'
 import { flip, grow, open, signer, temporaryDirectory } from './ledger-fixture.ts'
 
 t.setTimeout(90_000)
@@ -12,8 +13,11 @@ const main = join(import.meta.dirname, '../../cli/main.ts')
 function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const argv = ['--disable-warning=ExperimentalWarning', main, ...args]
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, argv, { env: { LANG: 'C.UTF-8' } }, (_, stdout, stderr) =>
-      resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+    const child = execFile(
+      process.execPath,
+      argv,
+      { env: { ...compiledCode, LANG: 'C.UTF-8' } },
+      (_, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
     )
   })
 }

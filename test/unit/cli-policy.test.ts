@@ -6,12 +6,13 @@ import t from 'tap'
 import { difference } from '../../policies/difference.ts'
 import { loadPolicy } from '../../policies/policy.ts'
 import { shippedDirectory } from '../../policies/shipped.ts'
+import { compiledCode } from '../lab/compiled.ts'
 
 t.setTimeout(60_000)
 const main = join(import.meta.dirname, '../../cli/main.ts')
 
 function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const env = { PATH: '/usr/bin:/bin', LANG: 'C.UTF-8' }
+  const env = { ...compiledCode, PATH: '/usr/bin:/bin', LANG: 'C.UTF-8' }
   return new Promise((resolve) => {
     const child = execFile(process.execPath, [main, 'policy', ...args], { env }, (_, stdout, stderr) =>
       resolve({ code: child.exitCode ?? -1, stdout, stderr }),

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { formatReceipt, type Receipt } from '../../daemon/receipt/receipt.ts'
+import { compiledCode } from '../lab/compiled.ts'
 import {
   anchorsOf,
   cosigned,
@@ -42,7 +43,7 @@ const main = join(import.meta.dirname, '../../cli/main.ts')
 const verify = (...args: string[]): Promise<Answer> =>
   new Promise((resolve) => {
     const whole = ['--disable-warning=ExperimentalWarning', main, 'verify', '--offline', '--receipt', ...args]
-    execFile(process.execPath, whole, { env: {} }, (error, stdout) =>
+    execFile(process.execPath, whole, { env: compiledCode }, (error, stdout) =>
       resolve({ code: error === null ? 0 : Number(error.code), stdout }),
     )
   })

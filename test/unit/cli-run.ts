@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { type DescribedCommand, flattened } from '../../cli/command-table.ts'
+import { compiledCode } from '../lab/compiled.ts'
 
 export const MAIN = join(import.meta.dirname, '../../cli/main.ts')
 
@@ -17,7 +18,7 @@ export function run(args: readonly string[], program?: string): Promise<Answer> 
     program === undefined
       ? [process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args]]
       : [program, args]
-  const env = { PATH: process.env.PATH, LANG: 'C.UTF-8', TERM: 'dumb' }
+  const env = { ...compiledCode, PATH: process.env.PATH, LANG: 'C.UTF-8', TERM: 'dumb' }
   return new Promise((resolve) => {
     const child = execFile(file, argv, { env }, (error, stdout, stderr) =>
       resolve({ code: child.exitCode ?? -1, stdout, stderr: stderr || (child.pid ? '' : String(error)) }),

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { absenceHealth } from '../../cli/health/absent.ts'
 import { processStart, type SupervisorState, writeState } from '../../daemon/supervisor/state-file.ts'
+import { compiledCode } from '../lab/compiled.ts'
 import { healthyRecorder, healthySupervisor } from './status-fixture.ts'
 import { onTerminal } from './terminal-fixture.ts'
 
@@ -41,8 +42,11 @@ function place(t: Test): Place {
     run: (...args) =>
       new Promise((resolve) => {
         const [program, argv] = command(...args)
-        const child = execFile(program, argv, { env: { LANG: 'C.UTF-8' } }, (_, stdout, stderr) =>
-          resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+        const child = execFile(
+          program,
+          argv,
+          { env: { ...compiledCode, LANG: 'C.UTF-8' } },
+          (_, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
         )
       }),
     async supervisor(over = {}) {

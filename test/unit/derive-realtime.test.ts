@@ -1,5 +1,6 @@
 import t from 'tap'
-import { deriveMessages, messageStyleOf } from '../../daemon/recorder/derive/realtime.ts'
+import { messageStyleOf } from '../../daemon/recorder/derive/message-style.ts'
+import { deriveMessages } from '../../daemon/recorder/derive/realtime.ts'
 
 const origin = { provider: 'openai', time: Date.UTC(2026, 0, 1) }
 const texts = (...messages: unknown[]) => messages.map((message) => JSON.stringify(message))

@@ -85,6 +85,12 @@ t.test(
   },
 )
 
+t.test('a package is there where its program is, whatever that is called', async (t) => {
+  const { run, calls } = system({ 'apt-get': '', man: '', keytool: '' })
+  t.equal(run('need_packages man-db default-jre-headless').status, 0)
+  t.same(calls(), [])
+})
+
 t.test('a package manager that fails ends the install, with its name and what it could not do', async (t) => {
   const { run } = system({ zypper: 'exit 104' })
   const { status, stderr } = run('need_packages g++')

@@ -151,30 +151,33 @@ t.test(
   },
 )
 
-t.test('what can’t be looked into is blocked: too long, not decodable, a bomb, a WebSocket', async (t) => {
-  const big = `{"a":"${'x'.repeat(MAX_EXAMINED)}"}`
-  for (const [what, request] of [
-    ['too long, and says so', post(big)],
-    [
-      'too long, in chunks',
-      post(`${big.length.toString(16)}\r\n${big}\r\n0\r\n\r\n`, 'Transfer-Encoding: chunked\r\n'),
-    ],
-    ['a bomb', post(gzipSync(big), 'Content-Encoding: gzip\r\n')],
-    ['cut short', post(gzipSync('{"a":"b"}').subarray(0, 15), 'Content-Encoding: gzip\r\n')],
-    ['an unknown coding', post('{}', 'Content-Encoding: lzma\r\n')],
-    [
-      'a WebSocket',
-      Buffer.from(
-        `GET /v1/realtime HTTP/1.1\r\nHost: ${NAME}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
-      ),
-    ],
-  ] as const) {
-    const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
-    agent.write(request)
-    t.match(await read.until('end', 10_000), /403 .*could not be told or done: content/s, what)
-    t.equal(seen(), '', what)
-  }
-})
+t.test(
+  'what can’t be looked into is blocked: too long, not decodable, a bomb, what isn’t HTTP',
+  async (t) => {
+    const big = `{"a":"${'x'.repeat(MAX_EXAMINED)}"}`
+    for (const [what, request] of [
+      ['too long, and says so', post(big)],
+      [
+        'too long, in chunks',
+        post(`${big.length.toString(16)}\r\n${big}\r\n0\r\n\r\n`, 'Transfer-Encoding: chunked\r\n'),
+      ],
+      ['a bomb', post(gzipSync(big), 'Content-Encoding: gzip\r\n')],
+      ['cut short', post(gzipSync('{"a":"b"}').subarray(0, 15), 'Content-Encoding: gzip\r\n')],
+      ['an unknown coding', post('{}', 'Content-Encoding: lzma\r\n')],
+      [
+        'an upgrade to something else than a WebSocket',
+        Buffer.from(
+          `GET /v1/realtime HTTP/1.1\r\nHost: ${NAME}\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n`,
+        ),
+      ],
+    ] as const) {
+      const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
+      agent.write(request)
+      t.match(await read.until('end', 10_000), /403 .*could not be told or done: content/s, what)
+      t.equal(seen(), '', what)
+    }
+  },
+)
 
 t.test('an agent that waits to be asked for its body is asked', async (t) => {
   const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
@@ -251,7 +254,7 @@ t.test('all requests of a worker together hold no more than their bound', async 
     tls: true,
     rule: 'r',
   } satisfies Governed
-  const request = { method: 'POST', target: '/', field: () => [], upgrades: false }
+  const request = { method: 'POST', target: '/', field: () => [], kind: 'request' as const }
   const holding = { bytes: 0 }
   const verdicts: Judged[] = []
   const examinations = Array.from({ length: 20 }, () => {

@@ -195,7 +195,7 @@ t.test('a gRPC client is told of a block by gRPC’s own status', async (t) => {
   t.match((await rig.recorder.ended(0)).end, { outcome: 'blocked' })
 })
 
-t.test('what can’t be looked into is blocked: too long, not decodable, a WebSocket', async (t) => {
+t.test('what can’t be looked into is blocked: too long, not decodable, what isn’t HTTP', async (t) => {
   const rules = under([BLOCK_SECRETS])
   const rig = await startH2Rig((stream) => stream.respond({ ':status': 200 }, { endStream: true }), {
     rules,
@@ -210,7 +210,7 @@ t.test('what can’t be looked into is blocked: too long, not decodable, a WebSo
     ['too long, and says so', { 'content-length': `${big.length}` }, big],
     ['too long', {}, big],
     ['a bomb', { 'content-encoding': 'gzip' }, gzipSync(big)],
-    ['a WebSocket', { ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/v1/realtime' }, ''],
+    ['a tunnel', { ':method': 'CONNECT', ':protocol': 'raw', ':path': '/v1/realtime' }, ''],
   ] as const) {
     const answer = await ask(agent, chat(fields), body)
     t.equal(answer.headers[':status'], 403, what)

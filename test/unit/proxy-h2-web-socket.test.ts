@@ -183,7 +183,9 @@ t.test('what is no WebSocket cuts its stream and no other; its turn says why', a
   const whole = answered(stream)
   await new Promise((resolve) => stream.once('response', resolve))
   stream.write(said('not masked', false))
-  t.equal((await whole).code, CODE.internalError)
+  const { code, body } = await whole
+  t.equal(code, CODE.noError)
+  t.match(body.toString('latin1'), /\x03\xeamalformed_web_socket$/)
   t.equal(got().length, 0)
   t.match((await turns(1))[0]?.end, { outcome: 'protocol-error', error: { code: 'malformed_web_socket' } })
   t.equal((await ask(agent, models())).headers[':status'], 200)
@@ -233,7 +235,9 @@ t.test('without a recorder the policy lets a message pass, or cuts the stream', 
     rig.recorder.mode = 'failed'
     stream.write(said(CREATE, true))
     if (unrecorded === 'refuse') {
-      t.equal((await whole).code, CODE.internalError)
+      const { code, body } = await whole
+      t.equal(code, CODE.noError)
+      t.match(body.toString('latin1'), /\x03\xf5recorder_unavailable$/)
       t.equal(got().length, 0)
     } else {
       while (got().length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
@@ -241,3 +245,61 @@ t.test('without a recorder the policy lets a message pass, or cuts the stream', 
     }
   }
 })
+
+const KEY = `sk-proj-${'aB3xY9kQ'.repeat(6)}`
+const ruled = (rule: object) =>
+  rulesOf('standard', { traffic: { rules: [{ name: 'r0', ...rule } as never] } })
+
+t.test(
+  'a message that a rule blocks goes nowhere; the agent hears why, and other streams go on',
+  async (t) => {
+    const { rig, agent, turns, got } = await start(t, { rules: ruled({ action: 'block', models: ['o3'] }) })
+    const stream = agent.request(opening({ ':path': '/v1/responses' }), { endStream: false })
+    const whole = answered(stream)
+    await new Promise((resolve) => stream.once('response', resolve))
+    stream.write(said('{"type":"response.create","model":"o3"}', true))
+    const { code, body } = await whole
+    t.equal(code, CODE.noError)
+    t.match(
+      body.toString('latin1'),
+      /"type":"error".*"code":"blocked_by_policy".*\x03\xf0blocked_by_policy$/s,
+    )
+    t.equal(got().length, 0)
+    t.match((await turns(1))[0]?.end, { outcome: 'blocked', policy: { verdict: 'block' } })
+    t.equal((await ask(agent, models())).headers[':status'], 200)
+    t.match(rig.worker.state(), { refused: 1 })
+  },
+)
+
+t.test(
+  'messages larger than the provider’s window are judged and redacted, and the windows stay right',
+  async (t) => {
+    const { agent, turns, got } = await start(t, { rules: ruled({ action: 'redact', content: ['secrets'] }) })
+    const stream = agent.request(opening(), { endStream: false })
+    answered(stream)
+    await new Promise((resolve) => stream.once('response', resolve))
+    const long = (key: string) => JSON.stringify({ type: 'response.create', x: 'y'.repeat(300_000), key })
+    const masked = (text: string) => {
+      const payload = Buffer.from(text)
+      const length = Buffer.alloc(8)
+      length.writeBigUInt64BE(BigInt(payload.length))
+      const head = Buffer.concat([Buffer.from([0x81, 0xff]), length, MASK])
+      return Buffer.concat([head, payload.map((byte, i) => byte ^ (MASK[i % 4] as number))])
+    }
+    const wanted: string[] = []
+    for (let n = 1; n <= 6; n++) {
+      const key = n % 2 === 0 ? KEY : 'none'
+      stream.write(masked(long(key)))
+      wanted.push(long(key === KEY ? '[redacted:openai-key]' : key))
+    }
+    const expected = wanted.reduce((sum, text) => sum + 14 + text.length, 0)
+    while (got().length < expected) await new Promise((resolve) => setTimeout(resolve, 5))
+    t.equal(got().length, expected)
+    // The provider answers each piece of a message, so that turns are many.
+    let recorded: string[] = []
+    for (let n = 1; recorded.length < wanted.length; n++)
+      recorded = (await turns(n)).flatMap(({ requestBody }) => texts(requestBody))
+    t.ok(recorded.every((text, i) => text === wanted[i]))
+    stream.close()
+  },
+)

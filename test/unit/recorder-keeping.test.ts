@@ -165,6 +165,37 @@ t.test('discard: one small leaf says that, and by which rule; nothing of the exc
   close()
 })
 
+t.test('content is asked of the answer, too, also where that is a stream of pieces', async (t) => {
+  const responseHead = Buffer.from('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n')
+  const stream = (text: string) =>
+    [...text].map((content) =>
+      Buffer.from(`data: ${JSON.stringify({ choices: [{ delta: { content } }] })}\n\n`),
+    )
+  const request = [Buffer.from('{"model":"gpt-4o"}')]
+  const answers = [stream(`it is ${KEY}`), stream('it is nothing'), [Buffer.from([0xff, 0])]]
+  const exchanges = answers.map((response) => ({ request, responseHead, response }))
+  const less = await recorded(policyOf([{ action: 'metadata-only', content: ['secrets'] }]), exchanges)
+  t.strictSame(
+    (less.records as ExchangeRecord[]).map(({ policy, response }) => [
+      policy.records?.action,
+      response?.body.stored,
+    ]),
+    [
+      ['metadata-only', false],
+      ['anchor', true],
+      ['metadata-only', false],
+    ],
+  )
+  less.close()
+  const none = await recorded(policyOf([{ action: 'discard', content: ['secrets'] }]), exchanges)
+  t.strictSame(
+    none.records.map(({ kind }) => kind),
+    ['audit', 'exchange', 'exchange'],
+    'in doubt nothing is discarded',
+  )
+  none.close()
+})
+
 t.test('redact: what is found is replaced in what is stored, in its own content coding', async (t) => {
   const events = [`data: {"x":"${KEY}"}\n\n`, 'data: [DONE]\n\n']
   const clean = (text: string) => text.replaceAll(KEY, '[redacted:openai-key]')
@@ -185,7 +216,12 @@ t.test('redact: what is found is replaced in what is stored, in its own content 
     { request: [Buffer.from('{"a":"plain"}')] },
   ])
   const [plain, coded, nothing] = records as [ExchangeRecord, ExchangeRecord, ExchangeRecord]
-  t.strictSame(plain.policy.records, { action: 'redact', rule: 'standard/records/r0', redacted: 2 })
+  t.strictSame(plain.policy.records, {
+    action: 'redact',
+    rule: 'standard/records/r0',
+    redacted: 2,
+    found: ['openai-key'],
+  })
   t.equal(stored(plain.request.body).toString(), clean(REQUEST.toString()))
   t.equal(stored(plain.response!.body).toString(), clean(events.join('')))
   t.equal(gunzipSync(stored(coded.request.body)).toString(), clean(REQUEST.toString()))

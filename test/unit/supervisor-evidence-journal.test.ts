@@ -1,8 +1,10 @@
-import { appendFileSync, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { auditTrail } from '../../daemon/supervisor/audit-trail.ts'
-import { type IdentifiedEvidence, openEvidenceJournal } from '../../daemon/supervisor/evidence-journal.ts'
+import { evidenceFault, evidenceSetAside } from '../../daemon/supervisor/evidence-damage.ts'
+import { openEvidenceJournal } from '../../daemon/supervisor/evidence-journal.ts'
+import type { IdentifiedEvidence } from '../../daemon/supervisor/evidence-lines.ts'
 
 const quiet = { error: () => quiet as never }
 const id = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, '0')}`
@@ -77,13 +79,52 @@ t.test('the file comes to nothing once all is in the log, and is written anew wh
   t.same(leftIn(path), [audit(51)])
 })
 
-t.test('lines that nobody can read are counted and told, the others count', async (t) => {
+t.test('damage is told as a gap, once, and the file is kept; what can be read counts', async (t) => {
   const path = join(t.testdir(), 'evidence.jsonl')
-  open(path).keep(audit(1))
-  appendFileSync(path, '\0\0\0\n{"told":{"type":"start"}}\n{"told":{"type":"stop"}}\n')
+  const first = open(path)
+  for (const n of [1, 2, 3]) first.keep(audit(n))
+  const [one, two, three] = readFileSync(path, 'utf8').split(/(?<=\n)/) as [string, string, string]
+  const damaged = `${one}${two.replace('nft', 'nfs')}${three}\0\0\0\n{"told":{"type":"start"}}\n`
+  writeFileSync(path, damaged)
+  t.match(evidenceFault(path, true), { offset: one.length, what: 'a line is not what was written' })
+  const said: string[] = []
+  const log = { error: (line: string) => void said.push(line) } as never
+  const { left } = openEvidenceJournal({ path, endedAt: 4000, log })
+  const what = 'a line is not what was written'
+  t.match(left, [
+    audit(1),
+    audit(3),
+    { type: 'gap', cause: 'evidence-unreadable', from: 4000, detail: { lines: 3, what } },
+  ])
+  t.match(said, [`${path} was damaged at byte ${one.length}: ${what}`])
+  t.equal(readFileSync(evidenceSetAside(path) ?? '', 'utf8'), damaged)
+  t.equal(evidenceFault(path, true), undefined, 'the new file is whole')
+  t.same(open(path, 9000).left, left, 'and the gap is kept as well')
+  writeFileSync(path, 'again\n')
+  open(path)
+  t.equal(readFileSync(`${path}.damaged`, 'utf8'), `${damaged}again\n`, 'the next behind the last')
+})
+
+t.test('a last line that was cut short is told, and is no damage', async (t) => {
+  const path = join(t.testdir(), 'evidence.jsonl')
+  const first = open(path)
+  for (const n of [1, 2]) first.keep(audit(n))
+  writeFileSync(path, readFileSync(path).subarray(0, -20))
+  t.equal(evidenceFault(path, true), undefined)
   const { left } = open(path, 4000)
-  t.match(left, [audit(1), { type: 'gap', cause: 'evidence-unreadable', from: 4000, detail: { lines: 3 } }])
-  t.same(open(path, 9000).left, left, 'and that is kept as well')
+  const detail = { lines: 1, what: 'the last line was cut short' }
+  t.match(left, [audit(1), { type: 'gap', cause: 'evidence-unreadable', detail }])
+  t.equal(evidenceSetAside(path), undefined)
+})
+
+t.test('a file that is gone is damage where a gateway has run', async (t) => {
+  const path = join(t.testdir(), 'evidence.jsonl')
+  t.equal(evidenceFault(path, false), undefined)
+  t.match(evidenceFault(path, true), { what: 'it is missing' })
+  t.match(open(path, 4000).left, [{ cause: 'evidence-unreadable', detail: { what: 'it is missing' } }])
+  t.ok(evidenceSetAside(path))
+  const fresh = join(t.testdir(), 'evidence.jsonl')
+  t.same(open(fresh).left, [], 'not at the first start')
 })
 
 t.test('a disk that takes nothing keeps nothing from being told', async (t) => {

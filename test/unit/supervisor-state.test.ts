@@ -10,7 +10,7 @@ import {
   type SupervisorState,
   writeState,
 } from '../../daemon/supervisor/state-file.ts'
-import { NOTHING } from '../../daemon/supervisor/traffic.ts'
+import { healthySupervisor } from './status-fixture.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'supervisor-'))
 
@@ -38,43 +38,7 @@ t.test("only addresses that a remote host can have are taken into the kernel's s
   }
 })
 
-const state: SupervisorState = {
-  v: 1,
-  version: '0.0.0',
-  pid: process.pid,
-  pidStart: '',
-  phase: 'running',
-  since: new Date().toISOString(),
-  policy: { name: 'standard', hash: '00', refuses: true, reloads: 0 },
-  vault: 'none',
-  ca: {
-    certificates: [
-      {
-        sha256: 'ab'.repeat(32),
-        notBefore: '2026-01-01T00:00:00.000Z',
-        notAfter: '2096-01-01T00:00:00.000Z',
-      },
-    ],
-    outgrown: [],
-    tooWide: false,
-  },
-  enforcement: {
-    fence: true,
-    redirect: true,
-    addresses: 0,
-    addressesKnown: true,
-    namesAnswered: true,
-    uplinks: ['eth0'],
-    watched: true,
-    openQueues: [],
-    egress: true,
-  },
-  missingAccounts: [],
-  sensor: { blind: [], drops: 0 },
-  served: [],
-  traffic: NOTHING,
-  children: [],
-}
+const state: SupervisorState = { ...healthySupervisor, pid: process.pid }
 
 t.test('a state file counts only while the very process that wrote it lives', async (t) => {
   const file = join(directory, 'supervisor.json')

@@ -13,6 +13,7 @@ import { passphraseProvider } from '../../daemon/vault/passphrase.ts'
 import { rewrap } from '../../daemon/vault/rewrap.ts'
 import { type KeyPlace, stageRotation } from '../../daemon/vault/rotation.ts'
 import { secretSource } from '../../daemon/vault/secret-source.ts'
+import { compiledCode } from '../lab/compiled.ts'
 import { open, origin, ownership, placeIn, secrets, vaultIn } from './vault-fixture.ts'
 
 t.setTimeout(240_000)
@@ -102,7 +103,10 @@ function diesAt(step: number, what: string, base: string): boolean {
     fileURLToPath(new URL(file, import.meta.url)),
   )
   const args = ['--import', preload ?? '', script ?? '', String(step), what, base]
-  const { signal, status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  const { signal, status, stderr } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    env: { ...compiledCode, PATH: process.env.PATH },
+  })
   if (signal === 'SIGKILL') return true
   if (status !== 0) throw new Error(stderr)
   return false

@@ -9,7 +9,8 @@ import type { BodyFacts, ExchangeFacts } from '../../../policies/exchange-facts.
 import { asksOfRequests, judgeRequest, type Verdict } from '../../../policies/exchange-rules.ts'
 import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
-import { operationOf } from '../../recorder/derive/operation.ts'
+import { messageStyleOf, modelInQuery } from '../../recorder/derive/message-style.ts'
+import { type Operation, operationOf } from '../../recorder/derive/operation.ts'
 import type { Governed } from '../relay/facts.ts'
 import { codingsOf, decoded } from './decoded.ts'
 import { type Holding, type Judged, weightOf } from './judged.ts'
@@ -30,8 +31,13 @@ export interface RequestFacts {
   field(name: string): readonly string[]
   /** Bytes of its body, where that is known; 0 where it has none. */
   readonly length?: number | undefined
-  /** It asks to leave HTTP: what follows is not read here. */
-  readonly upgrades: boolean
+  /**
+   * `upgrade` asks to leave HTTP for something that isn't read here; `handshake` for a WebSocket, each `message` of which
+   * is judged by itself.
+   */
+  readonly kind: 'request' | 'upgrade' | 'handshake' | 'message'
+  /** Of a message: the model that one before it named. */
+  readonly model?: string | undefined
 }
 
 /** Does the policy ask anything of requests? Where it doesn't, they go on without any of this. */
@@ -43,7 +49,7 @@ export class Examination {
   readonly #request: RequestFacts
   readonly #holding: Holding
   readonly #decided: (judged: Judged) => void
-  readonly #operation: ReturnType<typeof operationOf>
+  readonly #operation: Pick<Operation, 'name' | 'model'>
   #parts: Buffer[] = []
   #size = 0
   #weight = 0
@@ -64,10 +70,11 @@ export class Examination {
     this.#request = request
     this.#holding = holding
     this.#decided = decided
-    this.#operation = operationOf(request.method, request.target, governed.provider.style)
-    this.#body = request.upgrades
-      ? { state: 'unreadable', why: 'the messages of a WebSocket', size: 0, whole: false }
-      : { state: 'awaited', declared: request.length }
+    this.#operation = operationAsked(request, governed.provider.style)
+    this.#body =
+      request.kind === 'upgrade'
+        ? { state: 'unreadable', why: 'what follows an upgrade', size: 0, whole: false }
+        : { state: 'awaited', declared: request.kind === 'request' ? request.length : undefined }
   }
 
   start(): void {
@@ -128,6 +135,11 @@ export class Examination {
       this.#decided(this.#judged(verdict))
       return
     }
+    if (verdict.wait === 'body' && this.#request.kind === 'handshake') {
+      this.stop()
+      this.#decided({ action: 'allow', hash: this.#policy.hash, undecided: true })
+      return
+    }
     const pending = this.#governed.owner?.pending
     if (this.#asked || !pending) return
     this.#asked = true
@@ -151,6 +163,11 @@ export class Examination {
     }
   }
 
+  #modelNamed(): string | undefined {
+    if (this.#request.kind !== 'message' || this.#body.state !== 'read') return undefined
+    return [...this.#body.content.models()].at(-1)
+  }
+
   #judged({ action, rule, ofExchange, found, unknown }: Verdict): Judged {
     const { name, hash } = this.#policy
     const named =
@@ -159,12 +176,30 @@ export class Examination {
         : action === 'block'
           ? { rule: `${name}/traffic-default` }
           : {}
-    const facts = { ...(found && { found }), ...(unknown && { unknown }) }
+    const model = this.#modelNamed()
+    const facts = {
+      ...(found && { found }),
+      ...(unknown && { unknown }),
+      ...(model !== undefined && { model }),
+    }
     if (action !== 'redact' || this.#body.state !== 'read') return { action, hash, ...named, ...facts }
     const { content = [] } = this.#policy.traffic.rules.find((each) => each.name === rule) ?? {}
     const { text } = this.#body.content.redacted(this.#policy.detectors, content)
     return { action, hash, ...named, ...facts, body: Buffer.from(text) }
   }
+}
+
+/** Of a WebSocket: a chat where its messages are known, with the model that its query names, or a message did. */
+function operationAsked(
+  { kind, method, target, model }: RequestFacts,
+  style: string | undefined,
+): Pick<Operation, 'name' | 'model'> {
+  const asked = operationOf(method, target, style)
+  if (kind !== 'handshake' && kind !== 'message') return asked
+  return {
+    name: asked.name ?? (messageStyleOf(target) && 'chat'),
+    model: asked.model ?? model ?? modelInQuery(target),
+  } as Pick<Operation, 'name' | 'model'>
 }
 
 /** AWS's signature covers the body, in a header or the query (SigV4); digests of it are as good as signed. */

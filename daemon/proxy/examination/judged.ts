@@ -8,6 +8,10 @@ export interface Judged {
   /** Kinds of content found, and what could not be told, where that decided. */
   readonly found?: readonly string[]
   readonly unknown?: readonly string[]
+  /** A WebSocket's handshake: what the rules ask for stands in its messages. */
+  readonly undecided?: true
+  /** The model that a WebSocket's message names: those after it are meant for that, too. */
+  readonly model?: string
   /** `redact`: what goes out in the body's place, without a content coding. */
   readonly body?: Buffer
 }

@@ -15,7 +15,7 @@ import type { ProxyError } from '../proxy-error.ts'
 import { recordId } from '../record-id.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import { type Governed, recordRefusal } from '../relay/facts.ts'
-import { asProxyError, closed, unreadableAnswer, unrecordable } from '../relay/failure.ts'
+import { asProxyError, closed, outcomeOfCut, unreadableAnswer, unrecordable } from '../relay/failure.ts'
 import { Recording } from '../relay/recording.ts'
 import { Answer, type AnswerOut, type AnswerSink } from './answer.ts'
 import { endPayload, factsAtEnd, saidOf } from './end-payload.ts'
@@ -53,6 +53,8 @@ export class H2Exchange
   #afterwards: number | undefined
   readonly #direct: AnswerOut
   #upgraded = false
+  /** What it says after its head would have to be judged. */
+  #undecided = false
   #over = false
 
   /** @param recorded what the record is opened with; undefined where none is wanted */
@@ -103,7 +105,14 @@ export class H2Exchange
     // What goes nowhere needs no verdict.
     const held = failure
       ? undefined
-      : HeldStream.of(shared, this.#wanted ?? governed, this.#fields, list, judged)
+      : HeldStream.of(
+          shared,
+          this.#wanted ?? governed,
+          this.#fields,
+          list,
+          this.#wanted !== undefined,
+          judged,
+        )
     this.request.begin(list, held)
   }
 
@@ -117,6 +126,7 @@ export class H2Exchange
   goesOn(head: RecordedHead, judged: Judged | undefined): void {
     const { shared, failure } = this.#host
     const recorded = judged ? this.#under(judged) : this.#wanted
+    this.#undecided = judged?.undecided === true
     const { refused } = shared.recorder
     if (recorded && refused !== undefined) {
       const { asked: method, target } = this.#fields
@@ -166,6 +176,8 @@ export class H2Exchange
     if (this.#webSocket) {
       this.#webSocket.fromAgent(piece)
       this.#checkRecorder()
+    } else if (this.#undecided) {
+      this.#host.discarded(piece.data.frame.payload.length)
     } else {
       this.content(piece.data.content)
       this.outgoing.follow(piece)
@@ -252,7 +264,9 @@ export class H2Exchange
   #switched(webSocket: WebSocketStream, response: RecordedHead): void {
     if (!this.#upgraded || !this.#wanted) {
       this.#webSocket = undefined
-      for (const piece of webSocket.early()) this.tunnelled(piece)
+      // Of what it said already nothing was judged.
+      if (this.#undecided) webSocket.discard()
+      else for (const piece of webSocket.early()) this.tunnelled(piece)
       return
     }
     const facts = factsAtEnd(this.#host, true)
@@ -268,11 +282,13 @@ export class H2Exchange
   }
 
   failed(error: unknown): void {
-    this.fail('protocol-error', asProxyError(error))
+    const known = asProxyError(error)
+    this.fail(outcomeOfCut(known), known)
   }
 
   /** Both sides came to their end. */
   lookComplete(): void {
+    this.#webSocket?.giveRoom()
     if (this.#over || !this.#answer.done || !this.requestDone || !this.outgoing.empty) return
     if (this.#webSocket?.allSent === false) return
     this.#end('complete')
@@ -366,8 +382,19 @@ export class H2Exchange
   #cut(error: ProxyError): void {
     this.#held?.drop()
     if (this.#held ? this.#held.begun : this.#answer.begun)
-      this.#host.toAgent.reset(this.stream, CODE.internalError)
+      this.#host.toAgent.reset(this.stream, this.#lastWords(error) ? CODE.noError : CODE.internalError)
     else this.#host.answer(this, error)
+  }
+
+  /** Why a WebSocket is cut, as far as the agent has room for it. @returns whether it could be told */
+  #lastWords(error: ProxyError): boolean {
+    const { window, toAgent } = this.#host
+    const words = this.#webSocket?.lastWords(error)
+    if (!words || words.length > window.roomFor(this.outgoing.balance)) return false
+    window.sentAgain(words.length)
+    this.outgoing.answerHandedOut(words.length)
+    toAgent.data(this.stream, words, true)
+    return true
   }
 
   #end(outcome: Outcome, error?: ProxyError): void {

@@ -19,22 +19,28 @@ export class HeldStream {
     governed: Governed,
     request: RequestFields,
     list: HeaderList,
+    isRecorded: boolean,
     decided: (judged: Judged) => void,
   ) {
     this.#list = list
-    const facts = factsOf(request, list)
+    const facts = factsOf(request, list, isRecorded)
     this.#examination = new Examination(shared.policy, governed, facts, shared.holding, decided)
   }
 
-  /** @returns undefined where the policy asks nothing of requests */
+  /**
+   * @param isRecorded else a WebSocket's messages are not read
+   * @returns undefined where the policy asks nothing of requests
+   */
   static of(
     shared: Shared,
     governed: Governed,
     request: RequestFields,
     list: HeaderList,
+    isRecorded: boolean,
     decided: (judged: Judged) => void,
   ): HeldStream | undefined {
-    return examines(shared.policy) ? new HeldStream(shared, governed, request, list, decided) : undefined
+    if (!examines(shared.policy)) return undefined
+    return new HeldStream(shared, governed, request, list, isRecorded, decided)
   }
 
   /** The agent waits to be asked for the body (RFC 9110, 10.1.1), which the provider is not told of yet. */
@@ -69,13 +75,18 @@ export class HeldStream {
   }
 }
 
-function factsOf(request: RequestFields, { fields, endStream }: HeaderList): RequestFacts {
+function factsOf(
+  request: RequestFields,
+  { fields, endStream }: HeaderList,
+  isRecorded: boolean,
+): RequestFacts {
+  const upgrade = isRecorded && request.webSocket ? 'handshake' : 'upgrade'
   return {
     method: request.asked,
     target: request.target.path,
     field: (name) => fields.filter((field) => field.name === name).map(({ value }) => value),
     length: endStream ? 0 : request.length,
-    upgrades: request.tunnel,
+    kind: request.tunnel ? upgrade : 'request',
   }
 }
 

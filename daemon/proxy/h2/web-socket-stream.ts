@@ -3,6 +3,7 @@
  * connection of its own do. What the agent says before the provider has accepted waits for that.
  */
 import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
+import type { ProxyError } from '../proxy-error.ts'
 import type { Governed } from '../relay/facts.ts'
 import type { Connection } from '../web-socket/turns.ts'
 import { WebSocketRelay } from '../web-socket/web-socket.ts'
@@ -54,6 +55,7 @@ export class WebSocketStream {
       pauseProvider: (paused) => this.#pause(this.#pauses.provider, paused),
       failed: (error) => this.#sink.failed(error),
       unrecorded: (reason) => this.#sink.unrecorded(reason),
+      fewer: (count) => this.#fewer(count),
     })
   }
 
@@ -81,6 +83,7 @@ export class WebSocketStream {
     try {
       if (content.length > 0) relay.fromAgent(content)
       if (endStream) relay.agentEnded(() => this.#ended())
+      this.giveRoom()
     } catch (error) {
       this.#sink.failed(error)
     }
@@ -92,9 +95,42 @@ export class WebSocketStream {
     this.#sink.lookComplete()
   }
 
+  /** What the agent gave no room for any more, or what is of our own making, is a debt towards the provider's. */
   #toProvider(bytes: Buffer): void {
-    this.#within -= bytes.length
-    for (const piece of inFrames(bytes, false, false)) this.#outgoing.send(piece)
+    const given = Math.min(this.#within, bytes.length)
+    this.#within -= given
+    const parts = [bytes.subarray(0, given), bytes.subarray(given)]
+    for (const [i, part] of parts.entries()) {
+      if (part.length === 0) continue
+      for (const piece of inFrames(part, false, i === 1)) this.#outgoing.send(piece)
+    }
+  }
+
+  /**
+   * A message that is held until it is judged may be longer than the room that the provider gives: the agent gets it
+   * back, as long as nothing waits for the provider.
+   */
+  giveRoom(): void {
+    if (!this.#relay?.keepsBack || !this.#outgoing.empty) return
+    this.#host.returned(this.#sink.stream, this.#within)
+    this.#within = 0
+  }
+
+  /** So many bytes fewer go out than came. */
+  #fewer(count: number): void {
+    const given = Math.max(0, Math.min(this.#within, count))
+    this.#within -= given
+    this.#host.returned(this.#sink.stream, given)
+  }
+
+  /** What the agent said early goes nowhere. */
+  discard(): void {
+    for (const { data } of this.early()) this.#host.discarded(data.frame.payload.length)
+  }
+
+  /** What the agent is told before the stream is cut. */
+  lastWords(error: ProxyError): Buffer | undefined {
+    return this.#relay?.closeFrame(error)
   }
 
   /** @throws where they are no WebSocket */

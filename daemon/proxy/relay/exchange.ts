@@ -22,7 +22,7 @@ import { certificateWanted } from '../upstream/dial.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import { Answer, type AnswerSink } from './answer.ts'
 import { type Governed, recordRefusal, type Shared } from './facts.ts'
-import { asProxyError, closed, outcomeOf, unreadableAnswer, unrecordable } from './failure.ts'
+import { asProxyError, closed, outcomeOf, outcomeOfCut, unreadableAnswer, unrecordable } from './failure.ts'
 import { CERTIFICATE_WANTED, Recording } from './recording.ts'
 import { type RequestHost, RequestSide } from './request-side.ts'
 import { endOfPatience, type Stalled } from './stalled.ts'
@@ -209,7 +209,8 @@ export class Exchange
   }
 
   failed(error: unknown): void {
-    this.#fail('protocol-error', asProxyError(error))
+    const known = asProxyError(error)
+    this.#fail(outcomeOfCut(known), known)
   }
 
   /** @param surplus the provider sent bytes after its answer: that connection can't be trusted any more */

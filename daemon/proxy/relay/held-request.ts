@@ -3,6 +3,7 @@ import { Examination, examines, type RequestFacts } from '../examination/examina
 import type { Judged } from '../examination/judged.ts'
 import { asksForUpgrade, type Framing } from '../http/framing.ts'
 import { parseRequestHead, type RequestHead } from '../http/head.ts'
+import { asksForWebSocket } from '../web-socket/extensions.ts'
 import type { Governed, Shared } from './facts.ts'
 
 /** A verdict, and what was held back by then. */
@@ -28,27 +29,33 @@ export class HeldRequest {
     governed: Governed,
     request: RequestHead,
     framing: Framing,
+    isRecorded: boolean,
     decided: (judged: Judged) => void,
   ) {
     this.#request = request
     this.#examination = new Examination(
       shared.policy,
       governed,
-      factsOf(request, framing),
+      factsOf(request, framing, isRecorded),
       shared.holding,
       decided,
     )
   }
 
-  /** @returns undefined where the policy asks nothing of requests */
+  /**
+   * @param isRecorded else a WebSocket's messages are not read
+   * @returns undefined where the policy asks nothing of requests
+   */
   static of(
     shared: Shared,
     governed: Governed,
     request: RequestHead,
     framing: Framing,
+    isRecorded: boolean,
     decided: (judged: Judged) => void,
   ): HeldRequest | undefined {
-    return examines(shared.policy) ? new HeldRequest(shared, governed, request, framing, decided) : undefined
+    if (!examines(shared.policy)) return undefined
+    return new HeldRequest(shared, governed, request, framing, isRecorded, decided)
   }
 
   /** The agent waits to be asked for the body (RFC 9110, 10.1.1), which the provider is not told of yet. */
@@ -93,13 +100,14 @@ export class HeldRequest {
   }
 }
 
-function factsOf(request: RequestHead, framing: Framing): RequestFacts {
+function factsOf(request: RequestHead, framing: Framing, isRecorded: boolean): RequestFacts {
+  const upgrade = isRecorded && asksForWebSocket(request) ? 'handshake' : 'upgrade'
   return {
     method: request.method,
     target: request.target,
     field: (name) => request.fields.filter((field) => field.name === name).map(({ value }) => value),
     length: framing.kind === 'none' ? 0 : framing.kind === 'length' ? framing.length : undefined,
-    upgrades: asksForUpgrade(request),
+    kind: asksForUpgrade(request) ? upgrade : 'request',
   }
 }
 

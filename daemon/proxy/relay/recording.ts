@@ -141,7 +141,9 @@ function inFrames(parts: readonly Buffer[]): (readonly Buffer[])[] {
 }
 
 /** What rules that were asked about the request have done, where that is more than to let it pass. */
-function verdictOf({ verdict }: Governed): Pick<OpenPayload['policy'], 'verdict' | 'found' | 'unknown'> {
+export function verdictOf({
+  verdict,
+}: Pick<Governed, 'verdict'>): Pick<OpenPayload['policy'], 'verdict' | 'found' | 'unknown'> {
   if (verdict === undefined || verdict.action === 'allow') return {}
   const { action, found, unknown } = verdict
   return {

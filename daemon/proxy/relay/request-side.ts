@@ -59,7 +59,9 @@ export class RequestSide {
     const framing = requestFraming(this.head)
     this.#body = bodyReader(framing)
     const judged = (verdict: Judged) => this.#judged(verdict)
-    this.#held = HeldRequest.of(shared, this.recorded ?? agent.governed, this.head, framing, judged)
+    const { recorded, head: request } = this
+    const governed = recorded ?? agent.governed
+    this.#held = HeldRequest.of(shared, governed, request, framing, recorded !== undefined, judged)
     this.outgoing = new Outgoing(REPEATABLE.has(this.head.method))
   }
 

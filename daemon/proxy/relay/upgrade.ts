@@ -4,11 +4,12 @@
  */
 import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
+import { examines } from '../examination/examination.ts'
 import type { ResponseHead } from '../http/head.ts'
-import type { ProxyError } from '../proxy-error.ts'
+import { ProxyError } from '../proxy-error.ts'
 import { recordId } from '../record-id.ts'
 import { PAUSED_BY } from '../upstream/connection.ts'
-import { isWebSocket } from '../web-socket/extensions.ts'
+import { asksForWebSocket, isWebSocket } from '../web-socket/extensions.ts'
 import { WebSocketRelay } from '../web-socket/web-socket.ts'
 import { AGENT_PAUSED_BY, type AgentSide } from './agent-side.ts'
 import type { Shared } from './facts.ts'
@@ -25,6 +26,9 @@ export interface UpgradeHost {
   unrecorded(reason: string): void
 }
 
+const unreadable = () =>
+  new ProxyError('unexpected_upgrade', 'it switches to something else than was asked', 'Tell the provider.')
+
 export class Upgrade {
   readonly #request: RequestSide
   readonly #host: UpgradeHost
@@ -33,7 +37,11 @@ export class Upgrade {
   constructor(shared: Shared, agent: AgentSide, request: RequestSide, head: ResponseHead, host: UpgradeHost) {
     this.#request = request
     this.#host = host
-    if (!request.recorded || !isWebSocket(request.head, head)) return
+    if (!request.recorded || !isWebSocket(request.head, head)) {
+      // The agent asked for a WebSocket, whose messages were to be judged.
+      if (examines(shared.policy) && asksForWebSocket(request.head)) throw unreadable()
+      return
+    }
     // The handshake's record ends here; each turn makes one of its own.
     const { recording, facts } = host
     const id = recording?.id ?? recordId(now())
@@ -47,6 +55,7 @@ export class Upgrade {
         request.outgoing.upstream?.[paused ? 'pause' : 'resume'](PAUSED_BY.webSocket),
       failed: (error) => host.failed(error),
       unrecorded: (reason) => host.unrecorded(reason),
+      fewer: () => {},
     })
   }
 

@@ -1,5 +1,5 @@
 /** What the two sides agreed on in the handshake (RFC 6455 §9.1, RFC 7692 §7). */
-import type { AnyHead } from '../credentials/redact.ts'
+import type { AnyHead, AnyRequestHead } from '../credentials/redact.ts'
 import type { RequestHead, ResponseHead } from '../http/head.ts'
 
 export interface Extensions {
@@ -10,11 +10,11 @@ export interface Extensions {
 }
 
 /** Do these two heads turn a connection into a WebSocket? */
-export function isWebSocket(request: RequestHead, response: ResponseHead): boolean {
-  return [request, response].every((head) =>
-    valuesOf(head, 'upgrade').some((value) => value.toLowerCase() === 'websocket'),
-  )
-}
+export const isWebSocket = (request: RequestHead, response: ResponseHead): boolean =>
+  asksForWebSocket(request) && asksForWebSocket(response)
+
+export const asksForWebSocket = (head: AnyHead): boolean =>
+  valuesOf(head, 'upgrade').some((value) => value.toLowerCase() === 'websocket')
 
 export function extensionsOf(response: AnyHead): Extensions {
   const agreed = valuesOf(response, 'sec-websocket-extensions')
@@ -24,6 +24,10 @@ export function extensionsOf(response: AnyHead): Extensions {
   const takeover = (side: string) => !parameters.includes(`${side}_no_context_takeover`)
   return { deflate: { client: takeover('client'), server: takeover('server') }, unknown: false }
 }
+
+/** Path and query of a handshake. */
+export const targetOf = (request: AnyRequestHead): string =>
+  'target' in request ? request.target : (request.fields.find(({ name }) => name === ':path')?.value ?? '')
 
 function valuesOf(head: AnyHead, name: string): string[] {
   return head.fields

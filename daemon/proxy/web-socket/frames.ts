@@ -5,6 +5,7 @@
  * Threat model: a frame that the provider reads otherwise than we do would hide a message from the record. So what
  * RFC 6455 tells a peer to fail the connection for is an error here, and the connection is cut.
  */
+import { randomBytes } from 'node:crypto'
 import { ProxyError } from '../proxy-error.ts'
 
 export type FrameKind = 'text' | 'binary' | 'close' | 'ping' | 'pong'
@@ -17,6 +18,8 @@ export interface FramePart {
   readonly payload: Buffer
   /** The message ends with it. */
   readonly ends: boolean
+  /** Index behind it in the bytes that were read. */
+  readonly at: number
 }
 
 export interface FrameRules {
@@ -104,7 +107,7 @@ export class FrameReader {
       frame.control?.push(payload)
       if (frame.control ? over : taken.length > 0 || ends) {
         const whole = frame.control ? Buffer.concat(frame.control) : payload
-        parts.push({ kind: frame.kind, rsv: frame.rsv, payload: whole, ends })
+        parts.push({ kind: frame.kind, rsv: frame.rsv, payload: whole, ends, at })
       }
       if (!over) return parts
       this.#over(frame)
@@ -163,6 +166,27 @@ export class FrameReader {
 
 /** RSV1, the bit of permessage-deflate. */
 export const DEFLATED = 4
+
+/** A whole message, or a control frame, as a client sends it: in one frame, masked, without an extension. */
+export function clientFrame(kind: FrameKind, payload: Buffer): Buffer {
+  const mask = randomBytes(4)
+  return Buffer.concat([frameHead(kind, payload.length, 0x80), mask, unmasked(payload, mask, 0)])
+}
+
+/** The same as a server sends it. */
+export const serverFrame = (kind: FrameKind, payload: Buffer): Buffer =>
+  Buffer.concat([frameHead(kind, payload.length, 0), payload])
+
+function frameHead(kind: FrameKind, length: number, masked: 0 | 0x80): Buffer {
+  const opcode = Number(Object.keys(KINDS).find((code) => KINDS[Number(code)] === kind))
+  const lengthBytes = length > 0xffff ? 8 : length > MAX_CONTROL ? 2 : 0
+  const head = Buffer.alloc(2 + lengthBytes)
+  head[0] = 0x80 | opcode
+  head[1] = masked | (lengthBytes === 8 ? 127 : lengthBytes === 2 ? 126 : length)
+  if (lengthBytes === 2) head.writeUInt16BE(length, 2)
+  if (lengthBytes === 8) head.writeBigUInt64BE(BigInt(length), 2)
+  return head
+}
 
 function longLength(head: Buffer): number {
   const length = head.readBigUInt64BE(2)

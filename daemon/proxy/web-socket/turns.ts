@@ -9,10 +9,11 @@ import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
 import { encodePiece, type MessageKind } from '../../recorder/web-socket-body.ts'
 import type { AnyHead, AnyRequestHead } from '../credentials/redact.ts'
 import type { Bounded } from '../deadlines.ts'
+import type { Judged } from '../examination/judged.ts'
 import { refuseForAnchoring } from '../holding/errors.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
-import { Recording } from '../relay/recording.ts'
+import { Recording, verdictOf } from '../relay/recording.ts'
 import { LOOKED_AT, serverEvent } from './event.ts'
 import type { HeldTurns } from './held-turns.ts'
 
@@ -53,6 +54,8 @@ export class Turns implements Bounded {
   #count = 0
   /** Pings and pongs since the last turn's end. */
   #controls = 0
+  /** What a rule did to a message of the turn. */
+  #verdict: Judged | undefined
   #close: { readonly by: Side; readonly code?: number } | undefined
   /** The interface is one whose events are known; responses under way. */
   #known = false
@@ -104,6 +107,12 @@ export class Turns implements Bounded {
     if (ends && side === 'server' && !this.#known) this.#within(SILENCE_MS)
     if (turn.bytes > MAX_TURN_BYTES) this.#ending = true
     if (ends) this.#settle()
+  }
+
+  /** A rule redacted what the client says next, or blocks it. */
+  note(judged: Judged): void {
+    const found = [...new Set([...(this.#verdict?.found ?? []), ...(judged.found ?? [])])]
+    this.#verdict = { ...judged, ...(found.length > 0 && { found }) }
   }
 
   control(): void {
@@ -221,16 +230,19 @@ export class Turns implements Bounded {
     this.#turn = undefined
     this.#ending = false
     this.deadline = Number.POSITIVE_INFINITY
+    const verdict = this.#verdict
     const payload: EndPayload = {
       outcome,
       ...this.#connection.facts,
       ...(error ? { error } : {}),
+      ...(verdict?.rule ? { policy: { rule: verdict.rule, ...verdictOf({ verdict }) } } : {}),
       webSocket: {
         messages: turn.messages,
         controls: this.#controls,
         ...(this.#close ? { close: this.#close } : {}),
       },
     }
+    this.#verdict = undefined
     turn.recording?.end(payload, this.#held?.gate(turn.recording.id))
     this.#controls = 0
     this.#held?.release()

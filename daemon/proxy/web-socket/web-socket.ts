@@ -4,17 +4,25 @@
  *
  * Both sides' bytes are looked at in the order they came, also where a message must be decompressed first.
  */
+import { callShape } from '../../../policies/call-shape.ts'
+import type { WireStyle } from '../../../policies/catalogue-schema.ts'
 import type { EndPayload, Outcome } from '../../recorder/protocol.ts'
+import { examines } from '../examination/examination.ts'
+import type { Judged } from '../examination/judged.ts'
+import { PolicyBlock } from '../examination/policy-block.ts'
 import type { ProxyError } from '../proxy-error.ts'
 import type { ExchangeListener } from '../recorder-link.ts'
 import type { Governed, Shared } from '../relay/facts.ts'
-import { extensionsOf } from './extensions.ts'
+import { ExaminedMessages, type Message } from './examined-messages.ts'
+import { extensionsOf, targetOf } from './extensions.ts'
 import { DEFLATED, type FramePart, FrameReader } from './frames.ts'
 import { HeldBack } from './held-back.ts'
 import { HeldTurns } from './held-turns.ts'
 import { InOrder } from './in-order.ts'
 import { Inflater } from './inflater.ts'
+import { lastWords } from './last-words.ts'
 import { type Connection, type Side, Turns } from './turns.ts'
+import { VerdictsUnderWay } from './verdicts-under-way.ts'
 
 /** What a WebSocket needs of the exchange that opened it. */
 export interface WebSocketHost {
@@ -22,6 +30,8 @@ export interface WebSocketHost {
   toAgent(bytes: Buffer): void
   toProvider(bytes: Buffer): void
   pauseAgent(paused: boolean): void
+  /** A message was redacted: so many bytes fewer go to the provider than came, or more. */
+  fewer(count: number): void
   pauseProvider(paused: boolean): void
   /** The connection must be cut. */
   failed(error: unknown): void
@@ -52,11 +62,18 @@ export class WebSocketRelay implements ExchangeListener {
       this.#inflaters?.server.resume()
     },
   }
+  /** The policy's rules are asked about each message. */
+  readonly #examined: ExaminedMessages | undefined
+  readonly #style: WireStyle
+  /** Who wants the agent not to be read for now. */
+  readonly #pausedFor = new Set<'disk' | 'rules'>()
+  readonly #verdicts = new VerdictsUnderWay()
   #agentEnded = false
   #over = false
 
   constructor(shared: Shared, governed: Governed, connection: Connection, host: WebSocketHost) {
-    const { deflate, unknown } = extensionsOf(connection.response)
+    const extensions = extensionsOf(connection.response)
+    const { deflate, unknown } = extensions
     const rsv = unknown ? ANY_BIT : deflate ? DEFLATED : 0
     const flags = unknown ? [...(connection.facts.flags ?? []), 'web-socket-extension'] : undefined
     const described = flags ? { ...connection, facts: { ...connection.facts, flags } } : connection
@@ -78,7 +95,7 @@ export class WebSocketRelay implements ExchangeListener {
       take: (bytes) => this.#takeClient(bytes),
       ask: () => this.#ask(),
       forward: (bytes) => host.toProvider(bytes),
-      pause: (paused) => host.pauseAgent(paused),
+      pause: (paused) => this.#pauseAgent('disk', paused),
     })
     this.#answers = shared.holds.settings
       ? new HeldTurns(shared, governed, {
@@ -87,11 +104,54 @@ export class WebSocketRelay implements ExchangeListener {
         })
       : undefined
     this.#turns = new Turns(shared, governed, described, this, this.#answers)
+    this.#style = governed.provider.style
+    if (!examines(shared.policy)) return
+    const method = 'GET'
+    const target = targetOf(connection.request)
+    this.#style = callShape(method, target) ?? this.#style
+    this.#examined = new ExaminedMessages(shared, governed, { method, target }, extensions, {
+      pass: (bytes) => this.#pass(bytes),
+      redacted: (judged, fewer) => this.#redacts(judged, fewer),
+      blocked: (judged, message) => this.#held.whenEmpty(() => this.#blocked(judged, message)),
+      failed: (error) => this.#failed(error),
+      pause: (paused) => this.#pauseAgent('rules', paused),
+    })
   }
 
   /** @throws ProxyError where the bytes are no WebSocket: the connection is to be cut */
   fromAgent(bytes: Buffer): void {
+    if (this.#examined) this.#examined.push(bytes)
+    else this.#pass(bytes)
+  }
+
+  /** A message waits for its end, or for its verdict. */
+  get keepsBack(): boolean {
+    return this.#examined?.keepsBack === true
+  }
+
+  #pass(bytes: Buffer): void {
+    this.#verdicts.passed(bytes)
     this.#held.push(bytes)
+  }
+
+  #redacts(judged: Judged, fewer: number): void {
+    this.#verdicts.add(judged)
+    this.#host.fewer(fewer)
+  }
+
+  /** Its message is evidence, and goes nowhere. */
+  #blocked(judged: Judged, { kind, parts }: Message): void {
+    this.#shared.counters.refused += 1
+    this.#order.run(0, () => {
+      this.#turns.note(judged)
+      this.#turns.piece('client', kind, 0, Buffer.concat(parts), true)
+      this.#failed(new PolicyBlock(judged, this.#style))
+    })
+  }
+
+  #pauseAgent(by: 'disk' | 'rules', paused: boolean): void {
+    this.#pausedFor[paused ? 'add' : 'delete'](by)
+    this.#host.pauseAgent(this.#pausedFor.size > 0)
   }
 
   /** What the provider says goes out by {@link WebSocketHost.toAgent}, when it may. */
@@ -122,15 +182,18 @@ export class WebSocketRelay implements ExchangeListener {
   /** Calls `done` when the provider has got all that the agent said. */
   agentEnded(done: () => void): void {
     this.#agentEnded = true
-    this.#held.whenEmpty(done)
+    if (this.#examined) this.#examined.whenDone(() => this.#held.whenEmpty(done))
+    else this.#held.whenEmpty(done)
   }
 
   /** The connection is over. */
   end(outcome: Outcome, error: EndPayload['error']): void {
     this.#over = true
     this.#answers?.end()
+    const unjudged = this.#examined?.stop()
     const told = Promise.withResolvers<void>()
     this.#order.run(0, () => {
+      if (unjudged) this.#turns.piece('client', unjudged.kind, 0, Buffer.concat(unjudged.parts), false)
       this.#turns.finish(this.#outcome(outcome), error)
       this.#inflaters?.client.close()
       this.#inflaters?.server.close()
@@ -150,16 +213,7 @@ export class WebSocketRelay implements ExchangeListener {
   closeFrame(error: ProxyError): Buffer | undefined {
     const held = this.#answers?.empty === false
     if (!held && !this.#readers.server.betweenFrames) return undefined
-    const code = {
-      malformed_web_socket: 1002,
-      message_too_big: 1009,
-      recorder_unavailable: 1013,
-      answer_not_anchored: 1013,
-      anchoring_behind: 1013,
-    } as const
-    const status = (code as Partial<Record<string, number>>)[error.code] ?? 1011
-    const reason = Buffer.from(error.code)
-    return Buffer.concat([Buffer.from([0x88, 2 + reason.length, status >> 8, status & 0xff]), reason])
+    return lastWords(error, !this.#readers.server.midMessage)
   }
 
   durable(): void {
@@ -178,6 +232,7 @@ export class WebSocketRelay implements ExchangeListener {
 
   #takeClient(bytes: Buffer): boolean {
     const parts = this.#readers.client.read(bytes)
+    for (const judged of this.#verdicts.taken(bytes)) this.#order.run(0, () => this.#turns.note(judged))
     this.#record('client', parts, bytes.length)
     return parts.some(({ kind, ends }) => ends && (kind === 'text' || kind === 'binary'))
   }

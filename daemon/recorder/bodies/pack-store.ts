@@ -50,8 +50,11 @@ export interface Committed {
 export class PackStore {
   readonly #options: PackStoreOptions
   #writer: SealedWriter
-  /** Staged or written, not yet synced. */
-  #pending = new Map<string, Place>()
+  /**
+   * Staged or written, not yet synced; by their keys as strings. A buffer for each key, made between sealed entries,
+   * would hold the pool's memory around it, and with it as much as the body has.
+   */
+  #pending = new Map<string, Omit<Place, 'key'>>()
   /** Synced, but the index hasn't been told yet. */
   #synced: Place[] = []
   /** When the pack was begun, milliseconds since the epoch. */
@@ -159,8 +162,7 @@ export class PackStore {
 
   #stage(key: Buffer, parts: Buffer[], manifest: boolean): void {
     const span = this.#writer.stage(parts)
-    const place = { key: Buffer.from(key), pack: this.#writer.number, ...span, manifest }
-    this.#pending.set(key.toString('latin1'), place)
+    this.#pending.set(key.toString('latin1'), { pack: this.#writer.number, ...span, manifest })
   }
 
   async #settle(): Promise<void> {
@@ -168,7 +170,7 @@ export class PackStore {
     await this.#writer.flush()
     await this.#writer.sync()
     this.#writer.accept()
-    this.#synced.push(...this.#pending.values())
+    for (const [key, place] of this.#pending) this.#synced.push({ key: Buffer.from(key, 'latin1'), ...place })
     this.#pending.clear()
   }
 
@@ -194,7 +196,6 @@ function isUnbegun({ dir, keys }: PackStoreOptions, number: number): boolean {
   }
 }
 
-/** Where the last whole entry at or behind `from` ends; undefined where there is damage before the tail. */
 /** Whether a pack is under the body key in force: after a rotation nothing more is written under the old one. */
 function isInForce({ dir, keys }: PackStoreOptions, number: number): boolean {
   const reader = new SealedReader(
@@ -207,6 +208,7 @@ function isInForce({ dir, keys }: PackStoreOptions, number: number): boolean {
   return reader.headerIntact
 }
 
+/** Where the last whole entry at or behind `from` ends; undefined where there is damage before the tail. */
 function wholeLength({ dir, keys }: PackStoreOptions, number: number, from: number): number | undefined {
   const reader = new SealedReader(path.join(dir, sealedName('pack', number)), keys.seal, 'pack', number)
   try {

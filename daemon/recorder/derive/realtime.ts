@@ -24,18 +24,9 @@ const STYLES: Readonly<Record<string, WireStyle>> = {
   'gemini-live': geminiLive,
 }
 
-/** The style that a WebSocket's path tells, where the catalogue's says something else. */
-export function messageStyleOf(target: string): string | undefined {
-  const path = target.split('?', 1)[0]!.slice(0, 4096)
-  if (/\/realtime$/.test(path)) return 'openai-realtime'
-  if (/\/responses$/.test(path)) return 'openai-responses'
-  if (/BidiGenerateContent(?:Constrained)?$/.test(path)) return 'gemini-live'
-  return undefined
-}
-
 /**
  * Never throws.
- * @param style see {@link messageStyleOf}
+ * @param style see messageStyleOf
  * @param origin whose session it is; `model` where the path has one (`?model=`)
  */
 export function deriveMessages(

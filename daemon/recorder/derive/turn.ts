@@ -7,9 +7,9 @@ import type { Derived } from '../derived.ts'
 import { messagesOf } from '../web-socket-body.ts'
 import { combined } from './combined.ts'
 import type { Content, Seen } from './derive.ts'
-import { text } from './fields.ts'
 import { parseHead, requestLine } from './http-head.ts'
-import { deriveMessages, messageStyleOf } from './realtime.ts'
+import { messageStyleOf, modelInQuery } from './message-style.ts'
+import { deriveMessages } from './realtime.ts'
 
 /** Never throws. */
 export function deriveTurn(seen: Seen): Derived {
@@ -21,7 +21,7 @@ export function deriveTurn(seen: Seen): Derived {
     const derived = deriveMessages(
       style,
       { client: client.texts, server: server.texts },
-      { ...seen, model: modelIn(target) },
+      { ...seen, model: modelInQuery(target) },
     )
     const unparsed = server.unparsed ?? client.unparsed
     return unparsed === undefined ? derived : { ...derived, unparsed }
@@ -38,10 +38,4 @@ function textsOf(content: Content): { texts: string[]; unparsed?: string } {
     if (kind !== 'close') texts.push(bytes.toString())
   }
   return { texts }
-}
-
-/** OpenAI's realtime: `?model=`. */
-function modelIn(target: string): string | undefined {
-  const query = target.slice(0, 4096).split('?')[1]
-  return query === undefined ? undefined : text(new URLSearchParams(query).get('model'))
 }

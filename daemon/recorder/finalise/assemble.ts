@@ -186,7 +186,7 @@ class Assembler {
       request: { head: this.#requestHead.finish(), body: requestBody.finish() },
       response: response && { head: response.head.finish(), body: response.body.finish() },
       derived,
-      policy: open.policy,
+      policy: { ...open.policy, ...end?.policy },
       webSocket: open.webSocket && { ...open.webSocket, ...end?.webSocket },
       flags: this.#flags(),
       error,

@@ -4,13 +4,16 @@ import type { BodyFacts, ExchangeFacts } from '../../../policies/exchange-facts.
 import { judgeRecord, type RecordVerdict } from '../../../policies/exchange-rules.ts'
 import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
+import { known } from '../../../policies/truth.ts'
 import { decodeContent } from '../derive/content-coding.ts'
 import { type Head, parseHead, requestLine } from '../derive/http-head.ts'
+import { messageStyleOf, modelInQuery } from '../derive/message-style.ts'
 import { operationOf } from '../derive/operation.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import { EndPayload, OpenPayload } from '../payloads.ts'
 import { FrameType } from '../protocol.ts'
 import { messagesOf } from '../web-socket-body.ts'
+import { redactedBody } from './redacted-body.ts'
 
 /** A body longer than this is not looked into. */
 export const MAX_READ = 16 << 20
@@ -30,8 +33,12 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
   let open: z.infer<typeof OpenPayload> | undefined
   let end: z.infer<typeof EndPayload> | undefined
   let head: Buffer | undefined
+  let answerHead: Buffer | undefined
   const body: Buffer[] = []
   let size = 0
+  const answer: Buffer[] = []
+  let answerSize = 0
+  const wantsAnswer = policy.records.rules.some(asksOfContent)
   for (const frame of frames) {
     if (frame === 'damaged') continue
     if (frame.type === FrameType.Open) open ??= payload(OpenPayload, frame)
@@ -40,12 +47,17 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
     else if (frame.type === FrameType.RequestBody) {
       size += frame.payload.length
       if (size <= MAX_READ) body.push(frame.payload)
+    } else if (frame.type === FrameType.ResponseHead) answerHead = frame.payload
+    else if (frame.type === FrameType.ResponseBody && wantsAnswer) {
+      answerSize += frame.payload.length
+      if (answerSize <= MAX_READ) answer.push(frame.payload)
     }
   }
   if (open === undefined) return undefined
   const parsed = parseHead(head ?? Buffer.alloc(0))
   const { method = '', target = '' } = requestLine(parsed)
   const operation = operationOf(method, target, open.style)
+  const isTurn = open.webSocket !== undefined
   const facts: ExchangeFacts = {
     name: open.serverName,
     provider: open.provider,
@@ -54,14 +66,28 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
     agentPending: false,
     method,
     target,
-    operation: operation.name,
-    pathModel: operation.model,
+    operation: operation.name ?? (isTurn && messageStyleOf(target) ? 'chat' : undefined),
+    pathModel: operation.model ?? (isTurn ? modelInQuery(target) : undefined),
     body: open.keepBodies
-      ? bodyFacts(parsed, body, size, open.webSocket !== undefined)
+      ? bodyFacts(parsed, body, size, isTurn)
       : unreadable('bodies of this host are not kept', 0),
+    answer(own, names) {
+      if (!open?.keepBodies || answerSize > MAX_READ) return 'unknown'
+      const sent = Buffer.concat(answer)
+      const redacted = redactedBody(
+        { head: parseHead(answerHead ?? Buffer.alloc(0)), isTurn, sent },
+        own,
+        names,
+      )
+      return redacted ? known(redacted.count > 0) : 'unknown'
+    },
   }
   return judgeRecord(policy, facts)
 }
+
+/** Of the answer too: `redact` looks into that by itself. */
+const asksOfContent = ({ action, content }: Policy['records']['rules'][number]): boolean =>
+  content !== undefined && action !== 'redact'
 
 function bodyFacts(head: Head, parts: readonly Buffer[], size: number, isTurn: boolean): BodyFacts {
   if (size > MAX_READ) return unreadable(`longer than ${MAX_READ >> 20} MiB`, size)

@@ -18,6 +18,9 @@ export interface Manner {
   stores(side: 'request' | 'response'): boolean
 }
 
+/** A leaf has little room; there are fewer built-in kinds. */
+const MAX_KINDS = 32
+
 /** Policies of exchanges still open: a reload or two ago. */
 const MOST_POLICIES = 8
 
@@ -59,13 +62,17 @@ export class Keeping {
       names: detectors,
       isTurn: open?.webSocket !== undefined,
       count: 0,
+      found: new Set(),
       unstored: new Set(),
     }
     const record = await make({
       frames: redactedFrames(frames(), redaction),
       stores: (side) => !redaction.unstored.has(side),
     })
-    return this.named(withKept(record, { ...kept, redacted: redaction.count }))
+    const found = [...redaction.found].slice(0, MAX_KINDS)
+    return this.named(
+      withKept(record, { ...kept, redacted: redaction.count, ...(found.length > 0 && { found }) }),
+    )
   }
 
   /** The record with its agent's name, by the policy in force. */

@@ -2,36 +2,27 @@
  * An exchange's frames with what detectors find in the bodies replaced: as they go into the body store. The journal had
  * them as they came, sealed, for as long as the exchange was open.
  *
- * What can't be looked into (too long, damaged, no text, what follows an upgrade to something else than a WebSocket) is not stored at all: it may hold
- * anything.
+ * A body is looked into as a whole, whatever pieces it came in, and of a stream the text that its events make together.
+ * What can't be looked into (too long, damaged, no text, what follows an upgrade to something else than a WebSocket) is
+ * not stored at all: it may hold anything.
  */
-import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import type { OwnDetectors } from '../../../policies/detectors/detect.ts'
-import { BodyContent } from '../../../policies/request-content.ts'
-import { decodeContent } from '../derive/content-coding.ts'
 import { type Head, parseHead, statusOf } from '../derive/http-head.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import { FrameType } from '../protocol.ts'
-import { encodePiece, messagesOf } from '../web-socket-body.ts'
 import { type Frames, MAX_READ } from './judged.ts'
+import { redactedBody } from './redacted-body.ts'
 
 export interface Redaction {
   readonly own: OwnDetectors
   readonly names: readonly string[]
   /** The bodies are messages of a WebSocket (web-socket-body.ts). */
   readonly isTurn: boolean
-  /** How much was replaced. */
+  /** How much was replaced, and what it was. */
   count: number
+  readonly found: Set<string>
   /** Bodies that must not be stored. */
   readonly unstored: Set<'request' | 'response'>
-}
-
-const ENCODERS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
-  gzip: gzipSync,
-  'x-gzip': gzipSync,
-  deflate: deflateSync,
-  br: brotliCompressSync,
-  zstd: zstdCompressSync,
 }
 
 export function* redactedFrames(frames: Frames, redaction: Redaction): Generator<JournalFrame | 'damaged'> {
@@ -81,6 +72,25 @@ export function* redactedFrames(frames: Frames, redaction: Redaction): Generator
   yield* response.end()
 }
 
+/**
+ * What was made of a body, in as many frames as that came in: their times say when its answer began and how it went on.
+ * Where in what was replaced one ended can't be said exactly.
+ */
+function* asTheyCame(held: readonly JournalFrame[], sent: Buffer, made: Buffer): Generator<JournalFrame> {
+  const most = Math.min(sent.length, made.length)
+  let same = 0
+  while (same < most && sent[same] === made[same]) same++
+  let ended = 0
+  let from = 0
+  for (const frame of held) {
+    ended += frame.payload.length
+    const behind = same + Math.round(((ended - same) / (sent.length - same)) * (made.length - same))
+    const to = ended <= same ? ended : behind
+    yield { ...frame, payload: made.subarray(from, to) }
+    from = to
+  }
+}
+
 class Side {
   head: Head = { startLine: '', fields: new Map() }
   readonly #name: 'request' | 'response'
@@ -106,16 +116,17 @@ class Side {
   }
 
   *end(): Generator<JournalFrame> {
-    const last = this.#held.at(-1)
-    if (last === undefined) return
-    const bytes = this.#redacted(Buffer.concat(this.#held.map(({ payload }) => payload)))
-    if (bytes === undefined) {
-      this.unreadable()
+    if (this.#held.length === 0) return
+    const sent = Buffer.concat(this.#held.map(({ payload }) => payload))
+    const bytes = this.#redacted(sent)
+    if (bytes === undefined) this.unreadable()
+    if (bytes === undefined || bytes === sent) {
       yield* this.#release()
-    } else {
-      this.#held = []
-      yield { ...last, payload: bytes }
+      return
     }
+    const held = this.#held
+    this.#held = []
+    yield* asTheyCame(held, sent, bytes)
   }
 
   *#release(): Generator<JournalFrame> {
@@ -124,34 +135,12 @@ class Side {
     yield* held
   }
 
-  /** In the same content coding, so that it still is what its head says. */
   #redacted(sent: Buffer): Buffer | undefined {
-    if (this.#redaction.isTurn) return this.#messages(sent)
-    const decoded = decodeContent(this.head, sent)
-    if ('unparsed' in decoded) return undefined
-    const content = new BodyContent(decoded.bytes)
-    const { text, count } = content.redacted(this.#redaction.own, this.#redaction.names)
-    if (content.notJson !== undefined && !isText(decoded.bytes)) return undefined
-    this.#redaction.count += count
-    if (count === 0) return sent
-    const codings = (this.head.fields.get('content-encoding') ?? []).flatMap((value) => value.split(','))
-    return codings.reduce<Buffer>(
-      (bytes, coding) => ENCODERS[coding.trim().toLowerCase()]?.(bytes) ?? bytes,
-      Buffer.from(text),
-    )
-  }
-
-  /** Each message by itself; undefined where one is no text. */
-  #messages(sent: Buffer): Buffer | undefined {
-    const made: Buffer[] = []
-    for (const { kind, rsv, bytes } of messagesOf(sent)) {
-      if (kind === 'binary' || rsv !== 0 || !isText(bytes)) return undefined
-      const { text, count } = new BodyContent(bytes).redacted(this.#redaction.own, this.#redaction.names)
-      this.#redaction.count += count
-      made.push(...encodePiece({ kind, rsv, bytes: count === 0 ? bytes : Buffer.from(text), more: false }))
-    }
-    return Buffer.concat(made)
+    const { own, names, isTurn } = this.#redaction
+    const redacted = redactedBody({ head: this.head, isTurn, sent }, own, names)
+    if (redacted === undefined) return undefined
+    this.#redaction.count += redacted.count
+    for (const kind of redacted.found) this.#redaction.found.add(kind)
+    return redacted.bytes
   }
 }
-
-const isText = (bytes: Buffer): boolean => Buffer.from(bytes.toString('utf8')).equals(bytes)

@@ -1,6 +1,6 @@
 /** What the guard saw and did, as audit and gap records at a bounded rate with exact counts. */
 import type { GapCause } from '../coverage.ts'
-import type { IdentifiedEvidence } from '../evidence-journal.ts'
+import type { IdentifiedEvidence } from '../evidence-lines.ts'
 import type { Tampering } from './ruleset-guard.ts'
 import { type Told, tally } from './tally.ts'
 

@@ -74,3 +74,17 @@ function isOf(
 function same<T>(wanted: T | undefined, found: T | undefined): boolean {
   return wanted === undefined || wanted === found
 }
+
+/** An exchange whose request has this in its target. */
+export const asked =
+  (target: string, ...further: Wanted[]): Wanted =>
+  (record) =>
+    record.kind === 'exchange' &&
+    record.http.target?.includes(target) === true &&
+    further.every((wanted) => wanted(record))
+
+/** An exchange that failed with this code. */
+export const failed =
+  (code: string): Wanted =>
+  (record) =>
+    record.kind === 'exchange' && record.error?.code === code
