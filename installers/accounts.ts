@@ -1,6 +1,6 @@
 /** The system accounts that the daemon's children run under, by shadow's tools or by BusyBox's. */
 import { existsSync } from 'node:fs'
-import { PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from '../daemon/supervisor/accounts.ts'
+import { ACCOUNTS, PROXY_ACCOUNT, RECORDER_ACCOUNT, SENSOR_ACCOUNT } from '../daemon/supervisor/accounts.ts'
 import { InstallError } from './install-error.ts'
 import type { OpenManifest } from './manifest.ts'
 import { run as runOnMachine } from './run.ts'
@@ -20,7 +20,7 @@ const machineTools: AccountTools = {
 
 /** @returns a line for the administrator */
 export async function makeAccounts(manifest: OpenManifest, tools = machineTools): Promise<string> {
-  for (const name of [RECORDER_ACCOUNT, PROXY_ACCOUNT, SENSOR_ACCOUNT]) {
+  for (const name of ACCOUNTS) {
     if (await isThere('passwd', name, tools)) continue
     await manifest.add({ kind: 'account', name })
     await makeAccount(name, tools)

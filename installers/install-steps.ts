@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { lstat, mkdir, readFile, rm, symlink } from 'node:fs/promises'
 import { certificateBlocks } from '../ca/system-roots.ts'
 import { type Config, defaultConfigFile } from '../daemon/config/config.ts'
-import { account, PROXY_ACCOUNT, RECORDER_ACCOUNT } from '../daemon/supervisor/accounts.ts'
+import { ACCOUNTS, account, PROXY_ACCOUNT, RECORDER_ACCOUNT } from '../daemon/supervisor/accounts.ts'
 import { askToReload } from '../daemon/supervisor/ask-to-reload.ts'
 import { makeDirectories } from '../daemon/supervisor/directories.ts'
 import { type Identity, openIdentity } from '../daemon/supervisor/identity.ts'
@@ -15,6 +15,7 @@ import { makeAccounts } from './accounts.ts'
 import { proveCapture } from './canary.ts'
 import { changedFiles } from './changes.ts'
 import { installCommandFiles, installedTable } from './command-files.ts'
+import { shareCompileCache } from './compile-cache.ts'
 import { type WantedSettings, writeConfiguration } from './configuration.ts'
 import { installEnvironment } from './environment.ts'
 import { keptFiles } from './kept-files.ts'
@@ -100,6 +101,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       name: 'accounts',
       async do() {
         say('accounts', await makeAccounts(manifest))
+        await shareCompileCache(await Promise.all(ACCOUNTS.map(account)))
       },
     },
     {

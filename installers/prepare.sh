@@ -253,6 +253,24 @@ need_pkcs11() {
   prepare_native "$1" pkcs11js pkcs11 "tokens (PKCS#11)" "the vault can't use tokens"
 }
 
+# need_compiled DIRECTORY: the program of that tree compiled ahead, for wherever the tree is moved to.
+need_compiled() {
+  rm -rf "$1/.compile-cache"
+  mkdir "$1/.compile-cache"
+  prepare_runtime=$(node_of "$1") || exit 1
+  prepare_ahead() {
+    env -i PATH="$PATH" LANG=C.UTF-8 \
+      NODE_COMPILE_CACHE="$prepare_tree/.compile-cache" NODE_COMPILE_CACHE_PORTABLE=1 "$@" >/dev/null 2>&1 ||
+      prepare_fail "the program does not run: $*" "Run that command and see what it says."
+  }
+  prepare_tree=$1
+  # What a process runs as its first file can't be imported without running it: this one as the command itself.
+  prepare_ahead "$1/cli/agent-anchor" --version
+  prepare_ahead "$prepare_runtime" "$1/installers/compile.ts"
+  # Node keeps what it writes to the user that ran it.
+  chmod -R go=rX "$1/.compile-cache"
+}
+
 # prepare_native DIRECTORY PACKAGE BINDING PURPOSE LOSS [DEBIAN PACKAGE…]: builds a package that comes as C++ against
 # the tree's own Node. That it can't be built ends nothing. Debian's node-gyp links whatever it builds with Debian's
 # libnode, and a second V8 in the process corrupts its memory: an empty library of that name is found before it.

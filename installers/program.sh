@@ -60,6 +60,7 @@ program_stage() {
   need_modules "$2" prod
   need_pcap "$2"
   need_pkcs11 "$2"
+  need_compiled "$2"
   # The daemon's children run under accounts of their own and must be able to read the program.
   chmod -R u=rwX,go=rX "$2"
   chown -R 0:0 "$2"

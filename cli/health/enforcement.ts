@@ -2,7 +2,7 @@
 import type { Health } from '../../daemon/base/health.ts'
 import type { SupervisorState } from '../../daemon/supervisor/state-file.ts'
 
-export function enforcementHealth({ enforcement, sensor, phase }: SupervisorState): Health[] {
+export function enforcementHealth({ enforcement, sensor, phase, policy, since }: SupervisorState): Health[] {
   const found: Health[] = []
   if (!enforcement.redirect) {
     found.push({
@@ -18,6 +18,15 @@ export function enforcementHealth({ enforcement, sensor, phase }: SupervisorStat
       severity: 'error',
       title: 'The fence does not stand: should the gateway die, LLM providers would be reachable',
       remedy: 'Restart the gateway; if this stays, read the log for what nft says.',
+    })
+  }
+  if (enforcement.unfenced && policy.refuses) {
+    found.push({
+      code: 'enforcement.unfenced',
+      severity: 'warning',
+      title: `No fence stood when the gateway started: until ${since} LLM providers could be reached past it`,
+      remedy:
+        'Under systemd, journalctl --unit agent-anchor-fence says why it was not loaded at boot; agent-anchor records --kind gap since when nothing is shown. Mend that and restart the gateway.',
     })
   }
   if (enforcement.addresses === 0) {

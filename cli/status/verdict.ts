@@ -48,9 +48,11 @@ export function verdictText(state: LiveState): string {
   }
 }
 
-/** Such a state leaves calls that are neither captured nor refused possible, or unseen. */
+/** Such a state leaves calls that are neither captured nor refused possible, or unseen: now, not before the start. */
 const weakensCapture = ({ code, severity }: Health): boolean =>
-  severity === 'warning' && (code.startsWith('enforcement.') || code === 'sensor.blind')
+  severity === 'warning' &&
+  (code.startsWith('enforcement.') || code === 'sensor.blind') &&
+  code !== 'enforcement.unfenced'
 
 const promise = (policy: { readonly name: string; readonly refuses: boolean } | undefined): string =>
   policy?.refuses === false

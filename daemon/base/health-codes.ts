@@ -14,6 +14,8 @@ export const HEALTH_CODES = {
 
   'enforcement.redirect': 'the redirect is down: calls are refused instead of captured',
   'enforcement.fence': 'the fence does not stand',
+  'enforcement.unfenced':
+    'no fence stood when the gateway started, though one should have: until then providers could be reached past it',
   'enforcement.addresses': 'no provider address is known',
   'enforcement.names': 'no name server answers: addresses that providers have got since are not known',
   'enforcement.unwatched': "`nft monitor` can't be had: changes are looked for instead",

@@ -14,6 +14,7 @@ export interface Account {
 export const PROXY_ACCOUNT = 'agent-anchor-proxy'
 export const RECORDER_ACCOUNT = 'agent-anchor'
 export const SENSOR_ACCOUNT = 'agent-anchor-sensor'
+export const ACCOUNTS = [RECORDER_ACCOUNT, PROXY_ACCOUNT, SENSOR_ACCOUNT] as const
 
 /** @throws SupervisorError ACCOUNT_MISSING where the installer has not made it. */
 export async function account(name: string): Promise<Account> {

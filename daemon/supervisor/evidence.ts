@@ -1,4 +1,5 @@
 /** The supervisor's own evidence: its journal, the way into the log, changes of keys, and when coverage held. */
+import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fencePresent } from '../../firewall/fence.ts'
 import { systemNft } from '../../firewall/nft.ts'
@@ -46,10 +47,13 @@ export async function openEvidence(parts: {
     log,
     renew: () => running.recorder?.renew((child) => child.send({ type: 'stop' }, () => {})),
   })
+  const fenced = await fencePresent(systemNft())
+  // The script is left where the fence is.
+  running.unfenced = !fenced && existsSync(paths.fenceScript)
   const coverage = await openCoverage({
     aliveFile: paths.alive,
     // Where it is gone, LLM traffic may have been let through.
-    found: { fence: (await fencePresent(systemNft())) ? 'stood' : 'gone' },
+    found: { fence: fenced ? 'stood' : 'gone' },
     audit: trail.write,
     gap: trail.gap,
     draft: trail.draft,

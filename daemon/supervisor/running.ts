@@ -9,6 +9,8 @@ export interface Running {
   phase: SupervisorState['phase']
   /** RFC 3339. */
   readonly since: string
+  /** No fence stood when this start began, though one had been left: what should load it at boot did not. */
+  unfenced: boolean
   /** The catalogue's names have been looked up once. */
   addressesKnown: boolean
   /** In the order of their start. */
@@ -23,6 +25,7 @@ export interface Running {
 export const nothingRuns = (): Running => ({
   phase: 'starting',
   since: new Date().toISOString(),
+  unfenced: false,
   addressesKnown: false,
   children: [],
 })

@@ -47,6 +47,8 @@ export const SupervisorState = z.object({
     addressesKnown: z.boolean(),
     /** Whether any name server answers for the catalogue's names. */
     namesAnswered: z.boolean().default(true),
+    /** No fence stood when this start began, though one had been left. */
+    unfenced: z.boolean().default(false),
     /** Devices by which packets leave. */
     uplinks: z.array(z.string()).readonly(),
     /** Whether changes of the rules by others are seen as they happen. */

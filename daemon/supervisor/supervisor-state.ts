@@ -21,7 +21,7 @@ export function supervisorState(parts: {
 }): SupervisorState {
   const { running, pidStart, identity, authority, inForce, enforcement, evidence } = parts
   const damagedEvidence = evidence.damaged()
-  const { phase, since, addressesKnown, sight, serving, proxies, children } = running
+  const { phase, since, addressesKnown, unfenced, sight, serving, proxies, children } = running
   return {
     v: 1,
     version: programVersion,
@@ -36,6 +36,7 @@ export function supervisorState(parts: {
     enforcement: {
       ...enforcement.state(),
       addressesKnown,
+      unfenced,
       namesAnswered: proxies?.answered() ?? true,
     },
     ...(damagedEvidence === undefined ? {} : { damagedEvidence }),

@@ -11,7 +11,7 @@ export interface Unit {
 
 export interface ServiceManager {
   readonly name: 'systemd' | 'openrc' | 'none'
-  /** In the order of their start: the fence, then the daemon. */
+  /** In the order of their start: the fence, then the daemon; then what isn't started by itself. */
   readonly units: readonly Unit[]
   /** For the administrator, once the service stands. */
   readonly words: readonly string[]

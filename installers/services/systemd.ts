@@ -1,6 +1,10 @@
-/** The gateway under systemd: a unit for the fence, which is there before the network, and one for the daemon. */
+/**
+ * The gateway under systemd: a unit for the fence, which is there before the network, one for the daemon, and a drop-in
+ * for the one service that takes the fence away with all other rules.
+ */
 import { existsSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { rm, rmdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { layout } from '../../daemon/supervisor/layout.ts'
 import { CREDENTIAL } from '../../daemon/vault/systemd-creds.ts'
 import { wrappingFile } from '../../daemon/vault/wrapping-key.ts'
@@ -12,18 +16,28 @@ const DIRECTORY = '/etc/systemd/system'
 const unit = (name: string): Unit => ({ name, path: `${DIRECTORY}/${name}` })
 const FENCE = unit('agent-anchor-fence.service')
 const DAEMON = unit('agent-anchor.service')
+const BESIDE: Unit = {
+  name: 'nftables.service',
+  path: `${DIRECTORY}/nftables.service.d/agent-anchor-fence.conf`,
+}
+const TEMPLATES = new Map([
+  [FENCE, FENCE.name],
+  [DAEMON, DAEMON.name],
+  [BESIDE, 'nftables-beside.conf'],
+])
 
 /** sd_booted(3): systemd is PID 1 exactly where this directory is. */
 export const systemdIsThere = ({ root }: ServiceHost): boolean => existsSync(`${root}/run/systemd/system`)
 
 export function systemd(host: ServiceHost): ServiceManager {
   const { root, run, succeeds } = host
-  const units = [FENCE, DAEMON]
+  const units = [...TEMPLATES.keys()]
   const there = ({ path }: Unit) => existsSync(`${root}${path}`)
   const reread = async () => void (await run('systemctl', 'daemon-reload'))
-  const write = async ({ name, path }: Unit, directories: Directories) => {
+  const write = async (each: Unit, directories: Directories) => {
     const marks = { '@CREDENTIALS@\n': credentialLine(root, directories) }
-    return writeUnit(host, path, await renderUnit(host, directories, `systemd/${name}`, marks), 0o644)
+    const text = await renderUnit(host, directories, `systemd/${TEMPLATES.get(each)}`, marks)
+    return writeUnit(host, each.path, text, 0o644)
   }
   return {
     name: 'systemd',
@@ -33,7 +47,7 @@ export function systemd(host: ServiceHost): ServiceManager {
       let changed = false
       for (const each of units) changed = (await write(each, directories)) || changed
       await reread()
-      await run('systemctl', 'enable', '--quiet', ...units.map(({ name }) => name))
+      await run('systemctl', 'enable', '--quiet', FENCE.name, DAEMON.name)
       return changed
     },
     async renew(directories) {
@@ -43,6 +57,13 @@ export function systemd(host: ServiceHost): ServiceManager {
     },
     async remove(each) {
       const isThere = systemdIsThere(host)
+      if (each.path === BESIDE.path) {
+        await rm(`${root}${each.path}`, { force: true })
+        // Where nobody else has a drop-in there.
+        await rmdir(dirname(`${root}${each.path}`)).catch(() => {})
+        if (isThere) await succeeds('systemctl', 'daemon-reload')
+        return
+      }
       if (isThere) await succeeds('systemctl', 'disable', '--now', each.name)
       await rm(`${root}${each.path}`, { force: true })
       if (!isThere) return

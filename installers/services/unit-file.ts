@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { programRoot } from '../../daemon/supervisor/program.ts'
+import { FENCE_TABLE, REDIRECT_TABLE } from '../../firewall/nftables.ts'
 import type { Directories, ServiceHost } from './service-manager.ts'
 
 /** @param also further marks, each with what takes its place */
@@ -12,11 +13,15 @@ export async function renderUnit(
   template: string,
   also: Readonly<Record<string, string>> = {},
 ): Promise<string> {
+  const nft = (await host.run('sh', '-c', 'command -v nft')).trim()
   const marks: Readonly<Record<string, string>> = {
     '@STATE_DIR@': stateDir,
     '@RUNTIME_DIR@': runtimeDir,
     '@LOG_DIR@': logDir,
-    '@NFT@': (await host.run('sh', '-c', 'command -v nft')).trim(),
+    '@NFT@': nft,
+    // Conditions of a shell. A table with an owner goes with its process (nft(8)): a daemon's last word can't be stale.
+    '@DAEMON_LIVES@': `${nft} -t list table inet ${REDIRECT_TABLE} 2>/dev/null | grep -q "flags owner"`,
+    '@FENCE_STANDS@': `${nft} -t list table inet ${FENCE_TABLE} >/dev/null 2>&1`,
     '@PROGRAM@': `${programRoot}/cli/agent-anchor`,
     ...also,
   }

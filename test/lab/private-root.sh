@@ -103,7 +103,18 @@ add_user agent2 4002 /home/agent2 /bin/sh
 add_user agent-anchor 4101 /nonexistent /usr/sbin/nologin
 add_user agent-anchor-proxy 4102 /nonexistent /usr/sbin/nologin
 add_user agent-anchor-sensor 4103 /nonexistent /usr/sbin/nologin
-add_user agent-anchor-sensor 4103 /nonexistent /usr/sbin/nologin
+
+# What was compiled ahead, for these accounts as well, as the installer links it (installers/compile-cache.ts).
+compiled=$laboratory/repository/.compile-cache
+if [ -d "$compiled" ]; then
+  mkdir "$laboratory/compiled"
+  mount --bind "$compiled" "$laboratory/compiled"
+  memory "$compiled" 0755
+  for of_root in "$laboratory"/compiled/*-0; do
+    name=$(basename "$of_root")
+    for uid in 0 4101 4102 4103; do ln -s "$of_root" "$compiled/${name%0}$uid"; done
+  done
+fi
 
 : > "$laboratory/entered"
 cd "$laboratory/repository"

@@ -3,7 +3,7 @@
  * capture, install again, uninstall.
  */
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, lstatSync, readFileSync } from 'node:fs'
+import { cpSync, existsSync, globSync, lstatSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { enterLab } from '../lab/enter.ts'
 import { startLab } from '../lab/lab.ts'
@@ -11,6 +11,7 @@ import { spawnIn } from '../lab/network.ts'
 import { npmCacheOf, offlineNpm, requireNpmCache } from '../lab/npm-cache.ts'
 import { insideLab, NODE, PATH, REPOSITORY } from '../lab/places.ts'
 import { collect } from '../lab/process.ts'
+import { until } from './chain-anvil.ts'
 import { snapshot } from './snapshot.ts'
 
 if (!insideLab()) requireNpmCache()
@@ -32,6 +33,8 @@ const asRoot = (...argv: string[]) =>
       timeoutMs: 120_000,
     },
   )
+const programRoot = '/opt/agent-anchor'
+const ownNode = () => globSync(`${programRoot}/installers/runtime/node_modules/node-linux-*/bin/node`)[0]!
 const command = (...args: string[]) => asRoot('/usr/local/bin/agent-anchor', ...args)
 
 /** Each with what prints it. */
@@ -65,6 +68,50 @@ t.test('shells and man know the command from then on', async (t) => {
     t.equal(readFileSync(path, 'utf8').trim(), (await command(...argv)).stdout.trim(), path)
 })
 
+t.test(
+  "what the daemon's accounts run was compiled ahead, and nobody but root may write there",
+  async (t) => {
+    const cache = `${programRoot}/.compile-cache`
+    for (const [name, part] of [
+      ['agent-anchor', 'recorder'],
+      ['agent-anchor-proxy', 'proxy'],
+      ['agent-anchor-sensor', 'sensor'],
+      ['root', 'log-server'],
+    ] as const) {
+      const heard = await asRoot(
+        ...[
+          'setpriv',
+          `--reuid=${name}`,
+          `--regid=${name}`,
+          '--clear-groups',
+          'env',
+          `NODE_COMPILE_CACHE=${cache}`,
+        ],
+        ...['NODE_COMPILE_CACHE_PORTABLE=1', 'NODE_DEBUG_NATIVE=COMPILE_CACHE'],
+        ...[ownNode(), `${programRoot}/daemon/${part}/main.ts`],
+      )
+      t.match(heard.stderr, /retrieving transpile cache for StrippedTypeScript .*main\.ts\.\.\.success/, name)
+      t.notMatch(heard.stderr, /no transpile cache for/, `${name}: no file was left to compile`)
+    }
+    const writable = await asRoot(
+      'find',
+      cache,
+      '!',
+      '-type',
+      'l',
+      '(',
+      '!',
+      '-user',
+      'root',
+      '-o',
+      '-perm',
+      '/022',
+      ')',
+    )
+    t.same(writable, { ...writable, code: 0, stdout: '' })
+  },
+)
+
 t.test('an ordinary agent is captured from then on', async (t) => {
   const call = await lab.run('agent1', [
     NODE,
@@ -72,8 +119,10 @@ t.test('an ordinary agent is captured from then on', async (t) => {
     JSON.stringify({ apiKey: 'sk-x', prompt: 'hi' }),
   ])
   t.equal(call.code, 0, call.stdout + call.stderr)
-  const listed = JSON.parse((await command('records', '--kind', 'exchange', '--json')).stdout)
-  t.match(listed.records[0], { uid: 4001, provider: 'openai', status: 200 })
+  const newest = async () =>
+    JSON.parse((await command('records', '--kind', 'exchange', '--json')).stdout).records[0]
+  await until('the call is recorded', async () => (await newest()).uid === 4001)
+  t.match(await newest(), { uid: 4001, provider: 'openai', status: 200 })
 })
 
 t.test('an install that changes nothing restarts nothing', async (t) => {

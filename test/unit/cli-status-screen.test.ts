@@ -101,6 +101,15 @@ t.test('a warning about capture takes the promise back, another one does not', a
   const promise = /^WARNING: calls to LLM providers are captured and recorded, or refused; 1 warning\n/
   const { enforcement, sensor } = healthySupervisor
   t.match(statusText(sick({ ca: { ...healthySupervisor.ca, tooWide: true } }), now), promise)
+  const late = statusText(sick({ enforcement: { ...enforcement, unfenced: true } }), now)
+  t.match(late, promise)
+  t.match(
+    late,
+    'No fence stood when the gateway started: until 2026-01-01T00:00:00Z LLM providers could be reached',
+  )
+  const refusesNothing = { ...healthySupervisor.policy, refuses: false }
+  const observed = sick({ enforcement: { ...enforcement, unfenced: true }, policy: refusesNothing })
+  t.notMatch(statusText(observed, now), 'No fence stood', 'where the policy has none')
   for (const state of [
     sick({ enforcement: { ...enforcement, egress: false } }),
     sick({ enforcement: { ...enforcement, watched: false } }),

@@ -1,11 +1,12 @@
 /** What starts the gateway: units and init scripts as they are written into a layout, and what is called for them. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { removeUnit, serviceManager } from '../../installers/services/find.ts'
 import type { ServiceHost } from '../../installers/services/service-manager.ts'
+import { renderUnit } from '../../installers/services/unit-file.ts'
 
 const CONFIG = {
   stateDir: '/var/lib/agent-anchor',
@@ -61,7 +62,17 @@ t.test('systemd: units from their templates, started at boot; written again they
   ])
   for (const { path } of manager.units) t.notMatch(read(path), /@[A-Z_]+@/, `${path} is whole`)
   const [fence, daemon] = manager.units.map(({ path }) => read(path))
-  t.match(fence, "|| exec /usr/sbin/nft -f /var/lib/agent-anchor/firewall/fence.nft'\n")
+  const load = "|| exec /usr/sbin/nft -f /var/lib/agent-anchor/firewall/fence.nft'\n"
+  t.match(fence, load)
+  t.notMatch(fence, 'supervisor.json', 'a file that may be left behind says nothing of a daemon')
+  t.notMatch(fence, /^PrivateDevices/m, 'what is made in /tmp can fail at boot')
+  const [, , beside] = manager.units.map(({ path }) => read(path))
+  t.match(
+    beside,
+    /^ExecStop=\n.*flush ruleset.*fence\.nft; } \| \/usr\/sbin\/nft -f - \|\| exec \/usr\/sbin\/nft flush ruleset'$/m,
+  )
+  for (const moment of ['ExecStartPost', 'ExecReload'])
+    t.match(beside, new RegExp(`^${moment}=-.*${load.trim().replace('||', '\\|\\|')}$`, 'm'), moment)
   t.match(daemon, `ReadWritePaths=-/var/lib/agent-anchor -/run/agent-anchor -${CONFIG.logDir}\n`)
   t.notMatch(daemon, 'LoadCredentialEncrypted', 'an absent credential would end the unit')
   t.equal(await manager.install(CONFIG), false)
@@ -127,12 +138,62 @@ for (const [there, first] of [
       t.notOk(existsSync(join(root, unit.path)))
       await removeUnit(unit, host)
     }
-    t.equal(taken()[0], first, 'stopped first')
+    t.ok(
+      taken().find((call) => !call.includes('daemon-reload')) === first,
+      'stopped first, of what is started',
+    )
   })
 }
 
+t.test(
+  "systemd: the drop-in goes without a stop of the service that it is for, and others' stay",
+  async (t) => {
+    const others = '/etc/systemd/system/nftables.service.d/own.conf'
+    for (const files of [[SYSTEMD], [SYSTEMD, others]]) {
+      const { host, root, taken } = machine(t, files)
+      const { units, install } = serviceManager(CONFIG, host)
+      await install(CONFIG)
+      taken()
+      const dropIn = units.find(({ name }) => name === 'nftables.service')!
+      await removeUnit(dropIn, host)
+      t.same(taken(), ['systemctl daemon-reload'])
+      t.equal(existsSync(join(root, dirname(dropIn.path))), files.includes(others))
+    }
+  },
+)
+
+/** What the units ask before they load the fence, with an nft that lists this. */
+function asks(t: Test, list: string): Promise<{ lives: boolean; stands: boolean }> {
+  const directory = mkdtempSync(join(tmpdir(), 'agent-anchor-nft-'))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  const nft = join(directory, 'nft')
+  writeFileSync(nft, `#!/bin/sh\n${list}\n`, { mode: 0o755 })
+  const { host } = machine(t, [SYSTEMD])
+  const here: ServiceHost = { ...host, run: async () => `${nft}\n` }
+  return renderUnit(here, CONFIG, 'systemd/agent-anchor-fence.service').then((unit) => {
+    const conditions = /^ExecStart=\+\/bin\/sh -c '(.*) \|\| (.*) \|\| exec/m.exec(unit)
+    const [lives, stands] = [conditions?.[1], conditions?.[2]].map(
+      (condition) => spawnSync('sh', ['-c', condition ?? 'exit 9']).status,
+    )
+    return { lives: lives === 0, stands: stands === 0 }
+  })
+}
+
+t.test('the fence is loaded unless the kernel says that a daemon lives', async (t) => {
+  const table = (body: string) =>
+    `case "$*" in *aa_redirect) printf 'table inet aa_redirect {${body}\\n}\\n';; *) exit 1;; esac`
+  t.same(await asks(t, table(' # progname nft\\n\\tflags owner')), { lives: true, stands: false })
+  t.same(await asks(t, table('')), { lives: false, stands: false }, 'a table that nobody owns is nobody’s')
+  t.same(await asks(t, 'exit 1'), { lives: false, stands: false })
+  t.same(await asks(t, 'case "$*" in *aa_fence) echo table;; *) exit 1;; esac'), {
+    lives: false,
+    stands: true,
+  })
+  t.same(await asks(t, 'kill -9 $$'), { lives: false, stands: false }, 'an nft that breaks')
+})
+
 /** Runs a function of an init script as OpenRC would, with `nft` and `agent-anchor` that say how they are called. */
-function initScript(t: Test, script: string, what: string, { exits = 0, fence = true } = {}) {
+function initScript(t: Test, script: string, what: string, { exits = 0, fence = true, lives = false } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'agent-anchor-openrc-'))
   t.teardown(() => rmSync(directory, { recursive: true }))
   mkdirSync(join(directory, 'firewall'))
@@ -143,6 +204,7 @@ function initScript(t: Test, script: string, what: string, { exits = 0, fence = 
     .replaceAll('@STATE_DIR@', directory)
     .replaceAll('@NFT@', program)
     .replaceAll('@PROGRAM@', program)
+    .replaceAll('@DAEMON_LIVES@', String(lives))
   const file = join(directory, 'script')
   writeFileSync(file, text)
   // eend gives back what it is told.
@@ -164,6 +226,7 @@ t.test(
       'exit 0\n',
       'before the first start',
     )
+    t.equal(initScript(t, 'agent-anchor-fence', 'start', { lives: true }), 'exit 0\n', 'beside a daemon')
     t.equal(initScript(t, 'agent-anchor-fence', 'stop'), 'exit 0\n', 'it stays')
     t.match(initScript(t, 'agent-anchor-fence', 'depend'), /^before net$/m)
   },

@@ -29,6 +29,7 @@ export const healthySupervisor: SupervisorState = {
     addresses: 9,
     addressesKnown: true,
     namesAnswered: true,
+    unfenced: false,
     uplinks: ['eth0'],
     watched: true,
     openQueues: [],
