@@ -202,3 +202,19 @@ t.test('an agent that goes away within a message leaves a record of what came', 
   t.match(turn?.client, ['half of it, and more'])
   t.strictSame(made.got, [])
 })
+
+t.test('pings without end within a message cut the connection: they wait for its verdict, too', async (t) => {
+  const made = await under(t, [{ action: 'block', content: ['secrets'] }])
+  const { ws } = await open(t, made)
+  const closing = once(ws, 'close')
+  ws.send('half of it', { fin: false })
+  for (let n = 0; n < 70_000 && ws.readyState === ws.OPEN; n++) {
+    ws.ping()
+    if (n % 1000 === 0) await setImmediate()
+  }
+  await closing
+  const [turn] = await made.rig.turns(1)
+  t.match(turn?.end, { outcome: 'protocol-error', error: { code: 'message_too_big' } })
+  t.match(turn?.client, ['half of it'])
+  t.strictSame(made.got, [])
+})

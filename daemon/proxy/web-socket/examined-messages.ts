@@ -7,8 +7,9 @@
  * decompressed or not, and what can't be read is judged as what can't be told.
  */
 import type { Policy } from '../../../policies/policy.ts'
-import { Examination, type RequestFacts } from '../examination/examination.ts'
+import { Examination, MAX_EXAMINED, type RequestFacts } from '../examination/examination.ts'
 import type { Holding, Judged } from '../examination/judged.ts'
+import { ProxyError } from '../proxy-error.ts'
 import type { Governed } from '../relay/facts.ts'
 import type { Extensions } from './extensions.ts'
 import { clientFrame, DEFLATED, type FramePart, FrameReader } from './frames.ts'
@@ -47,8 +48,18 @@ interface Judging {
 
 /** Bytes waiting to be looked into above which the agent is not read any more. */
 const HIGH_WATER = 1 << 20
+/** What one message may take as it was sent, with the pings within it and empty fragments, which nobody else counts. */
+const MAX_RAW = 2 * MAX_EXAMINED
+const MAX_PIECES = 65_536
 /** A digest or a coding of the handshake says nothing of a message. */
 const NO_FIELDS: readonly string[] = []
+
+const tooBig = () =>
+  new ProxyError(
+    'message_too_big',
+    'a message that takes too much until it can be judged',
+    'Send shorter messages, in larger pieces.',
+  )
 
 export class ExaminedMessages {
   readonly #policy: Policy
@@ -63,6 +74,7 @@ export class ExaminedMessages {
   readonly #order: InOrder
   /** What was sent of the message that is being judged, and of the frame that has begun. */
   #raw: Buffer[] = []
+  #rawSize = 0
   #message: Judging | undefined
   /** One was redacted: the provider can't decompress what refers to it. */
   #plainFromHere = false
@@ -122,13 +134,20 @@ export class ExaminedMessages {
     let from = 0
     for (const part of parts) {
       if (this.#over) return
-      this.#raw.push(bytes.subarray(from, part.at))
+      this.#keep(bytes.subarray(from, part.at))
       from = part.at
       if (part.kind === 'text' || part.kind === 'binary') await this.#data(part.kind, part)
       else if (this.#message) this.#message.controls.push(clientFrame(part.kind, part.payload))
       else this.#passRaw()
     }
-    if (!this.#over && from < bytes.length) this.#raw.push(bytes.subarray(from))
+    if (!this.#over && from < bytes.length) this.#keep(bytes.subarray(from))
+  }
+
+  /** @throws ProxyError message_too_big */
+  #keep(bytes: Buffer): void {
+    this.#raw.push(bytes)
+    this.#rawSize += bytes.length
+    if (this.#rawSize > MAX_RAW || this.#raw.length > MAX_PIECES) throw tooBig()
   }
 
   async #data(kind: 'text' | 'binary', { rsv, payload, ends }: FramePart): Promise<void> {
@@ -201,8 +220,9 @@ export class ExaminedMessages {
 
   #replace(message: Judging, content: Buffer, judged?: Judged): void {
     const made = Buffer.concat([...message.controls, clientFrame(message.kind, content)])
-    const sent = this.#raw.reduce((sum, { length }) => sum + length, 0)
+    const sent = this.#rawSize
     this.#raw = []
+    this.#rawSize = 0
     this.#host.redacted(judged ?? (message.judged as Judged), sent - made.length)
     this.#host.pass(made)
   }
@@ -210,6 +230,7 @@ export class ExaminedMessages {
   #passRaw(): void {
     const raw = this.#raw
     this.#raw = []
+    this.#rawSize = 0
     for (const bytes of raw) if (bytes.length > 0) this.#host.pass(bytes)
   }
 

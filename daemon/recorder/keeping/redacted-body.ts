@@ -6,7 +6,8 @@ import { redactedStream } from '../../../policies/stream-content.ts'
 import { decodeContent } from '../derive/content-coding.ts'
 import { framingOf } from '../derive/framing.ts'
 import type { Head } from '../derive/http-head.ts'
-import { type Framed, framed, isText } from './framed.ts'
+import { type Framed, isText } from './framed.ts'
+import { framedBody } from './framed-body.ts'
 import { framedMessages } from './framed-messages.ts'
 
 export interface SentBody {
@@ -49,7 +50,7 @@ export function redactedBody(
   if ('unparsed' in decoded) return undefined
   const { bytes } = decoded
   const framing = isTurn ? undefined : framingOf(head, bytes)
-  const events = isTurn ? framedMessages(bytes) : framing && framed(framing, bytes)
+  const events = isTurn ? framedMessages(bytes) : framing && framedBody(framing, bytes)
   const isDocument = !isTurn && framing === undefined
   const plain = isDocument ? ofDocument(bytes, own, names) : ofEvents(events, own, names)
   if (plain === undefined) return undefined
@@ -63,7 +64,7 @@ function ofDocument(bytes: Buffer, own: OwnDetectors, names: readonly string[]):
   const content = new BodyContent(bytes)
   // Lines of JSON under another type, or a document that was broken off.
   if (content.notJson !== undefined && /^\s*\{/.test(bytes.toString('latin1', 0, 64)))
-    return ofEvents(framed('lines', bytes), own, names)
+    return ofEvents(framedBody('lines', bytes), own, names)
   const { text, count, found } = content.redacted(own, names)
   return { count, found, bytes: () => Buffer.from(text) }
 }
