@@ -63,7 +63,8 @@ export function watchPath(options: {
   }
 }
 
-function legacyTables(): string[] {
+/** Those that the kernel has, as `ip nat`. */
+export function legacyTables(): string[] {
   return Object.entries(LEGACY).flatMap(([family, file]) => {
     try {
       return readFileSync(file, 'latin1')

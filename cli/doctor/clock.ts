@@ -32,7 +32,7 @@ export function clockCheck(kept: Kept, heard: readonly Heard[]): Check {
   const measured = skew && `within ${MOST_SECONDS} s of ${skew.server}, by the dates of its answers`
   if (kept === 'no') {
     const detail = measured
-      ? `not synchronised, if ${measured}`
+      ? `${measured}, but nothing keeps it so`
       : 'not synchronised: times in records are worth little'
     return { check, result: 'attention', detail, remedy: REMEDY }
   }

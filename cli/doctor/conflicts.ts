@@ -56,6 +56,14 @@ const TOOLS: readonly Tool[] = [
     remedy: 'See that `uplinks` in `agent-anchor status` has the tunnel’s device.',
   },
   {
+    tool: 'an encrypting resolver',
+    program: /^(dnscrypt-proxy|stubby|cloudflared|https_dns_proxy|AdGuardHome)$/,
+    result: 'attention',
+    detail:
+      'its questions can’t be read: strict and lockdown refuse them, and names stop resolving; else addresses of names that fit only a pattern are known from their first use on',
+    remedy: 'Under strict and lockdown have it ask in the open, or end it: the DNS guard answers.',
+  },
+  {
     tool: 'another intercepting proxy',
     program: /^(mitmproxy|mitmdump|mitmweb|squid|charles|burpsuite|fiddler)$/,
     result: 'attention',

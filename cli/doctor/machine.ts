@@ -16,6 +16,7 @@ import { clockCheck, type Kept } from './clock.ts'
 import { conflicts } from './conflicts.ts'
 import { heardLately } from './heard.ts'
 import { lately } from './lately.ts'
+import { othersRules, resolver } from './network.ts'
 import { oldProcesses } from './old-processes.ts'
 import { runningProcesses } from './running.ts'
 
@@ -32,6 +33,7 @@ export function machineChecks(machine: Machine): AsyncGenerator<Check>[] {
   return [
     guarded('running programs', () => programs(machine)),
     guarded('clock', async () => [clockCheck(await kept(), await heardLately(machine.evidence))]),
+    guarded('rules of others', othersRules),
     guarded('permissions', () => permissions(paths)),
     guarded('start at boot', async () => [await atBoot()]),
   ]
@@ -56,7 +58,11 @@ async function programs({ evidence, variables, own }: Machine): Promise<readonly
   const introduced = introducedAt(await readSteps(keysDirectory), await readFile(caCertificate, 'utf8'))
   const callers = [...callersIn(lately(evidence, 'exchange')), ...callersIn(lately(evidence, 'refusal'))]
   const trust = { variables, introduced, callers, own, ownPrograms: programRoot }
-  return [...oldProcesses(running, trust), ...conflicts(running)]
+  return [
+    ...oldProcesses(running, trust),
+    ...conflicts(running),
+    ...(await resolver(evidence.config, running)),
+  ]
 }
 
 /** Of systemd's bus: without one the machine's way of keeping time isn't known to us. */

@@ -103,6 +103,10 @@ ledger: {witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:2/${secret('Witnes
     await new Promise((resolve) => old.stdout?.once('data', resolve))
     t.teardown(() => old.kill('SIGKILL'))
 
+    const raw =
+      'add table ip theirs; add chain ip theirs out { type filter hook output priority raw; }; add rule ip theirs out ip daddr 203.0.113.9 notrack'
+    t.equal((await lab.run('root', ['nft', raw])).code, 0)
+    t.teardown(() => lab.run('root', ['nft', 'delete table ip theirs']))
     const former = lab.spawnAs('agent2', [NODE, '-e', 'setTimeout(() => {}, 1e6); console.log(1)'], {
       ...{ cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] },
     })
@@ -120,6 +124,7 @@ ledger: {witnesses: {atLeast: 1, of: [{url: 'http://127.0.0.1:2/${secret('Witnes
     )
     t.match(done.stdout, /held +curl, as a login has it .*trusts the CA/)
     t.match(done.stdout, /held +permissions/)
+    t.match(done.stdout, /LOOK +rules of the table ip theirs +its chain out .*notrack/)
     t.match(done.stdout, /held +clock +within 5 s of api\.openai\.com/)
     t.match(done.stdout, /held +a call in each wire style +each of 8 recorded/)
     for (const [rule, what] of [
