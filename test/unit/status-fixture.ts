@@ -29,7 +29,6 @@ export const healthySupervisor: SupervisorState = {
     addresses: 9,
     addressesKnown: true,
     namesAnswered: true,
-    namesAnswered: true,
     unfenced: false,
     uplinks: ['eth0'],
     watched: true,
