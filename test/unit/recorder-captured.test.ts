@@ -31,6 +31,15 @@ function indexOf(t: Test, leaves: readonly ReturnType<typeof leaf>[]): IndexWrit
   return index
 }
 
+t.test("the gateway's own tries are nobody's traffic", async (t) => {
+  const own = { agent: { uid: 65534 }, provider: 'canary' }
+  const index = indexOf(t, [leaf(0, now - 2 * HOUR, { agent: { uid: 1 } }), leaf(1, now - 1 * HOUR, own)])
+  const last = { time: new Date(now - 2 * HOUR).toISOString(), provider: 'openai' }
+  t.same(new CapturedLately().look(index.database, now), {
+    ...{ total: 2, lately: 1, agents: 1, last, counting: false },
+  })
+})
+
 t.test('exchanges and agents of the last 24 hours are counted, older ones only in all', async (t) => {
   const curl = { uid: 4001, processes: [{ pid: 1, name: 'x', executable: '/usr/bin/curl' }] }
   const index = indexOf(t, [

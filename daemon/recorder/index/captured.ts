@@ -9,7 +9,7 @@ import type { Agent } from '../record.ts'
 export interface Captured {
   /** Exchanges in the log. */
   readonly total: number
-  /** Of the last 24 hours. */
+  /** Of the last 24 hours, without what the gateway tries itself. */
   readonly lately: number
   /** Distinct ones of the last 24 hours: by user and container, unit or program. */
   readonly agents: number
@@ -20,11 +20,20 @@ export interface Captured {
 
 export const NOTHING_CAPTURED: Captured = { total: 0, lately: 0, agents: 0, counting: true }
 
+/** The gateway's own provider (policies/providers.yaml): who calls it, by `doctor`, tries whether others would be captured. */
+const OWN_PROVIDER = 'canary'
 const WINDOW_MS = 24 * 3600_000
 /** Exchanges leave the window by such steps. */
 const STEP_MS = 10 * 60_000
 const MOST_ROWS = 1000
 const MOST_AGENTS = 10_000
+
+interface Row {
+  readonly leaf: number
+  readonly time: string
+  readonly provider: string | null
+  readonly bytes: Uint8Array
+}
 
 export class CapturedLately {
   /** Exchanges by their time's step. */
@@ -39,17 +48,20 @@ export class CapturedLately {
     this.#next ??= this.#begin(database, after)
     const rows = database
       .prepare(
-        "SELECT leaf, time, bytes FROM record WHERE kind = 'exchange' AND leaf >= ? ORDER BY leaf LIMIT ?",
+        "SELECT leaf, time, provider, bytes FROM record WHERE kind = 'exchange' AND leaf >= ? ORDER BY leaf LIMIT ?",
       )
-      .all(this.#next, MOST_ROWS) as unknown as { leaf: number; time: string; bytes: Uint8Array }[]
-    for (const { leaf, time, bytes } of rows) {
-      this.#next = leaf + 1
-      this.#add(Date.parse(time), bytes)
+      .all(this.#next, MOST_ROWS) as unknown as Row[]
+    for (const row of rows) {
+      this.#next = row.leaf + 1
+      this.#total += 1
+      if (row.provider !== OWN_PROVIDER) this.#add(Date.parse(row.time), row.bytes)
     }
     this.#forget(after)
     const last = database
-      .prepare("SELECT time, provider FROM record WHERE kind = 'exchange' ORDER BY leaf DESC LIMIT 1")
-      .get() as { time: string; provider: string } | undefined
+      .prepare(
+        "SELECT time, provider FROM record WHERE kind = 'exchange' AND provider IS NOT ? ORDER BY leaf DESC LIMIT 1",
+      )
+      .get(OWN_PROVIDER) as { time: string; provider: string } | undefined
     return {
       total: this.#total,
       lately: [...this.#steps.values()].reduce((sum, count) => sum + count, 0),
@@ -70,7 +82,6 @@ export class CapturedLately {
   }
 
   #add(time: number, bytes: Uint8Array): void {
-    this.#total += 1
     const step = Math.floor(time / STEP_MS)
     this.#steps.set(step, (this.#steps.get(step) ?? 0) + 1)
     const { agent } = JSON.parse(Buffer.from(bytes).toString('utf8')) as { agent?: Agent }
