@@ -6,6 +6,7 @@ import { createServer, type Server } from 'node:net'
 import { flowOwner } from '../../firewall/flow-owner.ts'
 import { originalDestination, socketDescriptor } from '../../firewall/original-destination.ts'
 import { literalNames } from '../../policies/catalogue.ts'
+import { compileInBackground } from '../base/background.ts'
 import { keepMemoryPrivate } from '../base/private-memory.ts'
 import { type FromWorker, type Start, ToWorker } from './messages.ts'
 import { type CatalogueWatch, watchCatalogue } from './names/catalogue-watch.ts'
@@ -180,6 +181,7 @@ async function stop({ worker, servers, watch, reports }: Running): Promise<void>
 
 let running: Promise<Running> | undefined
 
+compileInBackground()
 const readable = keepMemoryPrivate()
 if (readable) process.stderr.write(`${readable}\n`)
 process.on('disconnect', () => process.exit(0))

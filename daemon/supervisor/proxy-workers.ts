@@ -118,7 +118,8 @@ export function startWorker(options: WorkerOptions): Child {
     died: options.died,
     spawn: () =>
       fork(`${programRoot}/daemon/proxy/main.ts`, [], {
-        ...unprivileged(options.account),
+        // Its heap is small, and its other threads are in the background (base/background.ts).
+        ...unprivileged(options.account, ['--single-threaded-gc']),
         cwd: '/',
         env: childEnvironment,
         serialization: 'advanced',

@@ -14,10 +14,16 @@ export function droppingTo({ uid, gid }: Account): string[] {
   ]
 }
 
-/** Options of fork() for a Node child under that account: setpriv becomes it, so its pid is the child's. */
-export function unprivileged(account: Account): Pick<ForkOptions, 'execPath' | 'execArgv'> {
+/**
+ * Options of fork() for a Node child under that account: setpriv becomes it, so its pid is the child's.
+ * @param flags of Node, besides those that every child has
+ */
+export function unprivileged(
+  account: Account,
+  flags: readonly string[] = [],
+): Pick<ForkOptions, 'execPath' | 'execArgv'> {
   return {
     execPath: 'setpriv',
-    execArgv: [...droppingTo(account), '--', process.execPath, ...nodeFlags],
+    execArgv: [...droppingTo(account), '--', process.execPath, ...nodeFlags, ...flags],
   }
 }

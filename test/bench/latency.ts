@@ -43,6 +43,10 @@ const say = (text: string) => process.stdout.write(`${text}\n`)
 const rss = (pid: number) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
 
+/** Proportional set size in MB: what processes share is divided among them. */
+const pss = (pid: number) =>
+  Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024
+
 say(
   `machine     ${cpus().length} × ${cpus()[0]?.model.trim()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Node ${process.version}`,
 )
@@ -79,8 +83,10 @@ if (state === undefined) throw new Error('the gateway is gone')
 const processes = [{ name: 'supervisor', pid: state.pid }, ...state.children]
 const sizes = processes.map(({ name, pid }) => [name, pid === undefined ? 0 : rss(pid)] as const)
 say(`memory      ${sizes.map(([name, mb]) => `${name} ${mb.toFixed(0)} MB`).join(', ')}`)
+const shared = processes.reduce((total, { pid }) => total + (pid === undefined ? 0 : pss(pid)), 0)
 say(
-  `            in all ${sizes.reduce((total, [, mb]) => total + mb, 0).toFixed(0)} MB resident after the load`,
+  `            in all ${sizes.reduce((total, [, mb]) => total + mb, 0).toFixed(0)} MB resident after the load, ` +
+    `${shared.toFixed(0)} MB with what they share counted once`,
 )
 
 await gateway.stop()

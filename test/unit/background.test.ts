@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
+import { compileInBackground } from '../../daemon/base/background.ts'
 
 const module = new URL('../../daemon/base/background.ts', import.meta.url).href
 const script = `
@@ -17,4 +19,21 @@ const nicenessAfter = (started: number) =>
 t.test('background work goes below the rest, and never up, which takes a privilege', async (t) => {
   t.equal(nicenessAfter(0), '10')
   t.equal(nicenessAfter(15), '15')
+})
+
+/** Of this process, with their niceness (proc(5), field 19 of stat). */
+const threads = () =>
+  readdirSync('/proc/self/task').map((thread) => {
+    const [, name, rest] = /\((.*)\) (.*)/.exec(readFileSync(`/proc/self/task/${thread}/stat`, 'utf8'))!
+    return { name, nice: Number(rest!.split(' ')[16]) }
+  })
+
+t.test("V8's own threads are lowered, and no other", async (t) => {
+  const others = () => threads().filter(({ name }) => name !== 'V8Worker')
+  const before = others()
+  compileInBackground()
+  const compiling = threads().filter(({ name }) => name === 'V8Worker')
+  t.ok(compiling.length > 0, 'they are called so')
+  for (const { nice } of compiling) t.equal(nice, 10)
+  t.same(others(), before)
 })
