@@ -158,6 +158,12 @@ function unredirected(
   // Another table's translation took it first, as for services of a cluster: root's own rules. What was on its way
   // to a provider doesn't come this far (nftables-refusals.ts).
   const translated = 'ct status dnat accept'
+  // Datagrams have no opening: a question from a port that is known since before the start, or since the guard asked from
+  // it, is no new connection. A fence around everything refuses it anyway.
+  const question =
+    e.dnsPort === undefined || e.fence === 'everything'
+      ? undefined
+      : `th dport 53 ${TCP_OR_UDP} ${LEASED} ct direction original`
   const inScope = (chain: string, target: string) =>
     scope(e).map(({ what, verdict }) =>
       rule(chain)(`${what} ${verdict === 'accept' ? 'accept' : `goto ${target}`}`),
@@ -168,13 +174,19 @@ function unredirected(
     ...[translated, ...ungoverned, 'fib daddr type local accept'].map(rule('slipped_sender')),
     ...judgeOpenings(rule('slipped_sender'), e, subjects, 'slipped_refuse'),
 
+    ...(question === undefined ? [] : [add(`rule late_output ${question} goto slipped_sender`)]),
+    ...(question !== undefined && e.bridges.length > 0
+      ? [add(`rule late_forward ${question} iifname @bridges goto slipped_routed`)]
+      : []),
+
     ...(e.bridges.length > 0
       ? [add(`rule late_forward ${opening} iifname @bridges goto slipped_through`)]
       : []),
     ...inScope('slipped_through', 'slipped_routed'),
     ...[translated, 'goto slipped_refuse'].map(rule('slipped_routed')),
 
-    add(`rule slipped_refuse ${tells('unredirected', e.logGroup)} reject with tcp reset`),
+    add(`rule slipped_refuse meta l4proto tcp ${tells('unredirected', e.logGroup)} reject with tcp reset`),
+    add(`rule slipped_refuse ${tells('unredirected', e.logGroup)} reject with icmpx port-unreachable`),
   ]
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Contract, Interface, type InterfaceAbi, Wallet } from 'ethers'
 import t, { type Test } from 'tap'
 import type { HealthCode } from '../../daemon/base/health-codes.ts'
+import { formatSummed } from '../../daemon/base/summed-json.ts'
 import { FACTORY, logKeyOf, originHash, registryAddress } from '../../daemon/chain-writer/addresses.ts'
 import { readAnchors, writeAnchors } from '../../daemon/chain-writer/anchors.ts'
 import { type ChainWriter, startChainWriter } from '../../daemon/chain-writer/chain-writer.ts'
@@ -273,14 +274,14 @@ t.test('what the gateway could not submit is never sent, and said', async (t) =>
   await anchors(writer, 3)
   await writer.stop()
   const file = join(here.paths.authorizations, 'lab.json')
-  const stored = JSON.parse(readFileSync(file, 'utf8'))
+  const { sum: _, ...stored } = JSON.parse(readFileSync(file, 'utf8'))
   const nonce = await provider.getTransactionCount(gateway)
 
   const elsewhere = host(t, { owner: someOwner().address })
   mkdirSync(elsewhere.paths.authorizations, { recursive: true })
   const other = await elsewhere.start()
   const put = (change: object) =>
-    writeFileSync(join(elsewhere.paths.authorizations, 'lab.json'), JSON.stringify({ ...stored, ...change }))
+    writeFileSync(join(elsewhere.paths.authorizations, 'lab.json'), formatSummed({ ...stored, ...change }))
   const told = (words: RegExp) => until(`health says ${words}`, () => words.test(writer2Title()))
   const writer2Title = () =>
     other

@@ -97,5 +97,6 @@ function passOn(query: Buffer, to: string, reply: (bytes: Buffer) => void): void
     socket.close()
     reply(bytes)
   })
+  socket.on('error', () => {})
   socket.connect(53, to, () => socket.send(query))
 }

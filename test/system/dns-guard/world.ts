@@ -74,13 +74,21 @@ export function makeWorld(): void {
   writeFileSync('/proc/sys/net/ipv6/conf/all/forwarding', '1')
 }
 
-/** As the firewall has it: everybody's port 53 to the guard but the proxy's; loopback and local addresses untouched. */
+/**
+ * As the firewall has it: everybody's port 53 to the guard but the proxy's; loopback and local addresses untouched. What
+ * comes from a port that the guard asked from a moment ago is no new connection, and is refused instead of redirected.
+ */
 export function redirect(): void {
   const script = `table inet dns_guard {
   chain out { type nat hook output priority -100; policy accept
     meta skuid ${PROXY_UID} accept
     fib daddr type local accept
     meta l4proto { tcp, udp } th dport 53 redirect to :${PORT}
+  }
+  chain late { type filter hook output priority 12; policy accept
+    meta skuid ${PROXY_UID} accept
+    fib daddr type local accept
+    meta l4proto { tcp, udp } th dport 53 ct status & dnat == 0 reject
   }
   chain pre { type nat hook prerouting priority -100; policy accept
     iifname "${BRIDGE}" fib daddr type != local meta l4proto { tcp, udp } th dport 53 redirect to :${PORT}

@@ -28,12 +28,11 @@ export function runFarSide(ports: readonly number[], addresses: readonly string[
     }).listen(DUMP_PORT, '::'),
   )
   for (const address of addresses) {
-    const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
-    socket.on('message', (_, peer) => socket.send(`far side saw ${peer.address}`, peer.port, peer.address))
-    socket.bind(443, address)
-    const other = createSocket(address.includes(':') ? 'udp6' : 'udp4')
-    other.on('message', (_, peer) => other.send(`far side saw ${peer.address}`, peer.port, peer.address))
-    other.bind(123, address)
+    for (const port of [443, 123, 53]) {
+      const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
+      socket.on('message', (_, peer) => socket.send(`far side saw ${peer.address}`, peer.port, peer.address))
+      socket.bind(port, address)
+    }
   }
   Promise.all(servers.map((server) => new Promise((listening) => server.once('listening', listening)))).then(
     () => process.send?.('ready'),

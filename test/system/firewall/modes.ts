@@ -127,6 +127,24 @@ export async function proveModes(cast: Cast): Promise<void> {
     t.ok(dialled >= 8)
   })
 
+  await t.test('a question from a port that the guard asked from is not let past it', async (t) => {
+    await redirect.stop()
+    await raise({ ...enforcement, dnsPort: DNS_PORT })
+    const before = arrivals()
+    for (const [i, f] of FAMILIES.entries()) {
+      const localPort = 40_053 + i
+      t.match((await exempt.udp(FOREIGN[f], 53, { localPort })).answer, `far side saw ${HOST[f]}`)
+      const counted = await growth(nft, 'refused_unredirected', async () =>
+        t.match((await agent.udp(FOREIGN[f], 53, { localPort })).answer, REFUSED),
+      )
+      t.equal(counted, 1)
+      t.equal((await agent.udp(FOREIGN[f], 53)).answer, 'guard', 'a port of its own is another connection')
+    }
+    t.equal(arrivals().foreign - before.foreign, FAMILIES.length, "only the guard's own went out")
+    await redirect.stop()
+    await raise(STRICT)
+  })
+
   await t.test('encrypted DNS is refused at once', async (t) => {
     for (const f of FAMILIES) {
       for (const who of [agent, root, container]) {

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { flowOwner } from '../../../firewall/flow-owner.ts'
 import { openListener } from '../../../firewall/listening-socket.ts'
 import { originalDestination, socketDescriptor } from '../../../firewall/original-destination.ts'
+import { originalSource } from '../../../firewall/original-source.ts'
 import { PROXY_PORT } from './places.ts'
 
 export interface Seen {
@@ -46,7 +47,10 @@ function greet(socket: Socket, family: 4 | 6, seen: Seen[]): void {
   const client = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 }
   if (!destination) return void socket.end('proxy: no original destination\n')
   seen.push({ family, client, destination })
-  const owner = flowOwner({ family, client, destination })
+  const local = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 }
+  // Of hundreds of connections some come from a port that another one had a minute ago: then this one is translated.
+  const source = originalSource({ local, peer: client }) ?? client
+  const owner = flowOwner({ family, client: source, destination })
   socket.write(`proxy: to ${destination.address} port ${destination.port} by ${owner?.uid ?? 'unknown'}\n`)
   socket.pipe(socket)
 }
