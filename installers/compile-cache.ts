@@ -1,19 +1,25 @@
 /** What installers/prepare.sh compiled ahead, for the accounts that the daemon's children run under. */
 import { readdir, symlink } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { compileCache } from '../daemon/supervisor/program.ts'
 
-/** Node looks below a name that ends in the user's number: there each of these reads what root compiled, and writes nothing. */
+/**
+ * Node looks below a name that ends in the user's number: there each of these reads what root compiled, and writes nothing.
+ * @returns the links that were not there before
+ */
 export async function shareCompileCache(
   users: readonly { readonly uid: number }[],
   directory = compileCache,
-): Promise<void> {
-  const names = await readdir(directory).catch(() => [])
+): Promise<string[]> {
+  const names: readonly string[] = await readdir(directory).catch(() => [])
+  const made: string[] = []
   for (const ofRoot of names.filter((name) => name.endsWith('-0'))) {
     for (const { uid } of users) {
       const link = `${directory}/${ofRoot.replace(/0$/, String(uid))}`
-      await symlink(ofRoot, link).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'EEXIST') throw error
-      })
+      if (names.includes(basename(link))) continue
+      await symlink(ofRoot, link)
+      made.push(link)
     }
   }
+  return made
 }

@@ -58,6 +58,7 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
   let paths: Layout
   let identity: Identity
   let daemon: Service | undefined
+  let shared: readonly string[] = []
   let certificateBefore: string | undefined
 
   const claim = async (entry: ManifestEntry & { readonly path: string }) => {
@@ -101,7 +102,11 @@ export function installation(manifest: OpenManifest, options: InstallOptions): I
       name: 'accounts',
       async do() {
         say('accounts', await makeAccounts(manifest))
-        await shareCompileCache(await Promise.all(ACCOUNTS.map(account)))
+        shared = await shareCompileCache(await Promise.all(ACCOUNTS.map(account)))
+      },
+      async undo() {
+        // In a tree that lay there before, nobody else takes them away.
+        for (const link of shared) await rm(link, { force: true })
       },
     },
     {
