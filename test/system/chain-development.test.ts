@@ -7,6 +7,7 @@ import { readAnchors } from '../../daemon/chain-writer/anchors.ts'
 import { caused, remedied } from '../lab/health.ts'
 import { emptyDirectory, startAnvil, until } from './chain-anvil.ts'
 import {
+  anchored,
   anchoredAt,
   checkpointOf,
   codes,
@@ -24,9 +25,11 @@ t.test(
   async (t) => {
     const directory = emptyDirectory(t)
     const anvil = await startAnvil(t, directory)
-    const writer = await start(t, { chain: development(anvil.port), stateDir: join(directory, 'chain') })
-    writer.checkpoint(checkpointOf(5))
-    await anchoredAt(writer, 5)
+    const writer = await anchored(
+      t,
+      { chain: development(anvil.port), stateDir: join(directory, 'chain') },
+      5,
+    )
     writer.checkpoint(checkpointOf(8))
     await anchoredAt(writer, 8)
     await anvil.kill('SIGKILL')
@@ -46,9 +49,7 @@ t.test(
 t.test('a development chain killed before it saved its last blocks is brought up to date', async (t) => {
   const directory = emptyDirectory(t)
   const anvil = await startAnvil(t, directory)
-  const writer = await start(t, { chain: development(anvil.port), stateDir: join(directory, 'chain') })
-  writer.checkpoint(checkpointOf(5))
-  await anchoredAt(writer, 5)
+  const writer = await anchored(t, { chain: development(anvil.port), stateDir: join(directory, 'chain') }, 5)
   await anvil.kill('SIGTERM')
   const saved = await startAnvil(t, directory, anvil.port)
   for (const size of [8, 12]) {
@@ -68,9 +69,7 @@ t.test('a state file torn by a kill is set aside, and the chain starts anew', as
   const ofAnvil = join(directory, 'development')
   mkdirSync(ofAnvil)
   const anvil = await startAnvil(t, ofAnvil)
-  const writer = await start(t, { chain: development(anvil.port), stateDir: directory })
-  writer.checkpoint(checkpointOf(5))
-  await anchoredAt(writer, 5)
+  const writer = await anchored(t, { chain: development(anvil.port), stateDir: directory }, 5)
   await writer.stop()
   await anvil.kill('SIGTERM')
   const file = join(ofAnvil, 'state.json')
@@ -79,9 +78,7 @@ t.test('a state file torn by a kill is set aside, and the chain starts anew', as
 
   const back = await startAnvil(t, ofAnvil, anvil.port)
   t.match(back.stderr, /damaged; set aside/)
-  const after = await start(t, { chain: development(back.port), stateDir: directory })
-  after.checkpoint(checkpointOf(6))
-  await anchoredAt(after, 6)
+  const after = await anchored(t, { chain: development(back.port), stateDir: directory }, 6)
   t.match(codes(after), ['chain.development-state-damaged', 'chain.lost-anchors'])
   const { remedy } = await caused(t, states(after), 'chain.development-state-damaged')
   t.match(remedy, `Remove ${file}.damaged`)

@@ -7,6 +7,7 @@ import { openJournal } from '../../daemon/chain-writer/journal.ts'
 import type { Rpc } from '../../daemon/chain-writer/json-rpc.ts'
 import { emptyDirectory, startAnvil, until } from './chain-anvil.ts'
 import {
+  anchored,
   anchoredAt,
   checkpointOf,
   development,
@@ -23,9 +24,7 @@ t.setTimeout(240_000)
 t.test('stopped between persist and send: the same bytes go out after the restart', async (t) => {
   const anvil = await startAnvil(t, emptyDirectory(t))
   const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-  const first = await start(t, setup)
-  first.checkpoint(checkpointOf(5))
-  await anchoredAt(first, 5)
+  const first = await anchored(t, setup, 5)
   await first.stop()
 
   const cut = await start(t, { ...setup, rpc: faulty('eth_sendRawTransaction', unreachable) })
@@ -35,9 +34,7 @@ t.test('stopped between persist and send: the same bytes go out after the restar
   const { journal } = await openJournal(setup.stateDir, 'development')
   const [signed] = journal.inFlight!.transactions
 
-  const after = await start(t, setup)
-  after.checkpoint(checkpointOf(6))
-  await anchoredAt(after, 6)
+  const after = await anchored(t, setup, 6)
   t.equal(only(after).anchored?.transaction, signed?.hash)
   t.same(await sizes(anvil, only(after)), [5, 6])
   t.equal(await nonceOf(anvil, only(after).gatewayAddress), 4, 'deploy, authorise, two anchors')
@@ -48,18 +45,14 @@ t.test(
   async (t) => {
     const anvil = await startAnvil(t, emptyDirectory(t))
     const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-    const first = await start(t, setup)
-    first.checkpoint(checkpointOf(5))
-    await anchoredAt(first, 5)
+    const first = await anchored(t, setup, 5)
     await first.stop()
     const cut = await start(t, { ...setup, rpc: faulty('eth_sendRawTransaction', unreachable) })
     cut.checkpoint(checkpointOf(6))
     await until('it is signed', () => only(cut).pending?.size === '6')
     await cut.stop()
 
-    const after = await start(t, { ...setup, rpc: slowlyFollowing() })
-    after.checkpoint(checkpointOf(9))
-    await anchoredAt(after, 9)
+    const after = await anchored(t, { ...setup, rpc: slowlyFollowing() }, 9)
     t.same(await sizes(anvil, only(after)), [5, 9])
     t.equal(await nonceOf(anvil, only(after).gatewayAddress), 4)
   },
@@ -74,9 +67,7 @@ const slowlyFollowing = () =>
 t.test('stopped between send and receipt: nothing is sent twice, the anchor is found', async (t) => {
   const anvil = await startAnvil(t, emptyDirectory(t))
   const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-  const first = await start(t, setup)
-  first.checkpoint(checkpointOf(5))
-  await anchoredAt(first, 5)
+  const first = await anchored(t, setup, 5)
   await first.stop()
   let sent = 0
   const rpc = faulty('eth_sendRawTransaction', async (call) => {
@@ -110,14 +101,10 @@ t.test('stopped between send and receipt: nothing is sent twice, the anchor is f
 t.test('a lost state directory: the anchor is found on the chain, nothing is sent', async (t) => {
   const anvil = await startAnvil(t, emptyDirectory(t))
   const stateDir = join(anvil.directory, 'chain')
-  const first = await start(t, { chain: development(anvil.port), stateDir })
-  first.checkpoint(checkpointOf(5))
-  await anchoredAt(first, 5)
+  const first = await anchored(t, { chain: development(anvil.port), stateDir }, 5)
   await first.stop()
   rmSync(stateDir, { recursive: true })
-  const after = await start(t, { chain: development(anvil.port), stateDir })
-  after.checkpoint(checkpointOf(5))
-  await anchoredAt(after, 5)
+  const after = await anchored(t, { chain: development(anvil.port), stateDir }, 5)
   t.same(only(after).anchored, only(first).anchored)
   t.equal(await nonceOf(anvil, only(after).gatewayAddress), 3)
 })

@@ -8,6 +8,7 @@ import { nodeHash, rootOf } from '../../daemon/ledger/merkle.ts'
 import { caused, remedied } from '../lab/health.ts'
 import { emptyDirectory, startAnvil, until } from './chain-anvil.ts'
 import {
+  anchored,
   anchoredAt,
   checkpointOf,
   codes,
@@ -24,9 +25,7 @@ t.setTimeout(240_000)
 t.test('another root for one size on the chain is an alarm that no restart clears', async (t) => {
   const anvil = await startAnvil(t, emptyDirectory(t))
   const honest = { chain: development(anvil.port), stateDir: join(anvil.directory, 'honest') }
-  const first = await start(t, honest)
-  first.checkpoint(checkpointOf(5))
-  await anchoredAt(first, 5)
+  const first = await anchored(t, honest, 5)
   await first.stop()
 
   const other = { chain: development(anvil.port), stateDir: join(anvil.directory, 'other') }
@@ -45,9 +44,7 @@ t.test('another root for one size on the chain is an alarm that no restart clear
 t.test('a chain ahead of the ledger is an error, and nothing is sent', async (t) => {
   const anvil = await startAnvil(t, emptyDirectory(t))
   const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-  const first = await start(t, setup)
-  first.checkpoint(checkpointOf(50))
-  await anchoredAt(first, 50)
+  const first = await anchored(t, setup, 50)
   await first.stop()
   const rolledBack = await start(t, setup)
   rolledBack.checkpoint(checkpointOf(20))

@@ -51,6 +51,14 @@ export async function start(
   return writer
 }
 
+/** One that has anchored its log at that size. */
+export async function anchored(t: Test, setup: Setup, size: number): Promise<ChainWriter> {
+  const writer = await start(t, setup)
+  writer.checkpoint(checkpointOf(size))
+  await anchoredAt(writer, size)
+  return writer
+}
+
 export const development = (port: number): ChainSpec => ({
   name: 'development',
   kind: 'development',

@@ -14,6 +14,7 @@ import { readAnchoredEvent, readHead } from '../../daemon/chain-writer/on-chain.
 import { caused, remedied } from '../lab/health.ts'
 import { emptyDirectory, freePort, startAnvil, until } from './chain-anvil.ts'
 import {
+  anchored,
   anchoredAt,
   anchoring,
   checkpointOf,
@@ -162,13 +163,9 @@ t.test(
     const anvil = await startAnvil(t, emptyDirectory(t))
     await anvil.call('anvil_setCode', FACTORY, '0x')
     const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-    const first = await start(t, setup)
-    first.checkpoint(checkpointOf(5))
-    await anchoredAt(first, 5)
+    const first = await anchored(t, setup, 5)
     await first.stop()
-    const after = await start(t, setup)
-    after.checkpoint(checkpointOf(7))
-    await anchoredAt(after, 7)
+    const after = await anchored(t, setup, 7)
     t.equal(only(after).contract, only(first).contract)
     t.same(await sizes(anvil, only(after)), [5, 7])
   },
@@ -235,8 +232,6 @@ t.test('a configured address without our contract gets nothing', async (t) => {
   await writer.stop()
   await anvil.call('anvil_setBalance', gatewayAddress, '0xde0b6b3a7640000')
   const { contract: _, ...corrected } = chain
-  const after = await start(t, { chain: corrected, stateDir })
-  after.checkpoint(checkpointOf(5))
-  await anchoredAt(after, 5)
+  const after = await anchored(t, { chain: corrected, stateDir }, 5)
   await remedied(t, states(after), 'chain.wrong-contract')
 })
