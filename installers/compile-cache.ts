@@ -1,4 +1,5 @@
 /** What installers/prepare.sh compiled ahead, for the accounts that the daemon's children run under. */
+import { existsSync } from 'node:fs'
 import { readdir, symlink } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { compileCache } from '../daemon/supervisor/program.ts'
@@ -11,7 +12,7 @@ export async function shareCompileCache(
   users: readonly { readonly uid: number }[],
   directory = compileCache,
 ): Promise<string[]> {
-  const names: readonly string[] = await readdir(directory).catch(() => [])
+  const names = existsSync(directory) ? await readdir(directory) : []
   const made: string[] = []
   for (const ofRoot of names.filter((name) => name.endsWith('-0'))) {
     for (const { uid } of users) {

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { openJournal } from '../../daemon/chain-writer/journal.ts'
 import type { Rpc } from '../../daemon/chain-writer/json-rpc.ts'
 import { emptyDirectory, startAnvil, until } from './chain-anvil.ts'
@@ -14,6 +14,7 @@ import {
   faulty,
   nonceOf,
   only,
+  type Setup,
   sizes,
   start,
   unreachable,
@@ -21,16 +22,19 @@ import {
 
 t.setTimeout(240_000)
 
-t.test('stopped between persist and send: the same bytes go out after the restart', async (t) => {
-  const anvil = await startAnvil(t, emptyDirectory(t))
-  const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-  const first = await anchored(t, setup, 5)
-  await first.stop()
-
+/** Anchored at 5 leaves; stopped when the anchor of 6 was signed and persisted, and not sent. */
+async function cutBeforeSending(t: Test, setup: Setup): Promise<void> {
+  await (await anchored(t, setup, 5)).stop()
   const cut = await start(t, { ...setup, rpc: faulty('eth_sendRawTransaction', unreachable) })
   cut.checkpoint(checkpointOf(6))
   await until('it is signed', () => only(cut).pending?.size === '6')
   await cut.stop()
+}
+
+t.test('stopped between persist and send: the same bytes go out after the restart', async (t) => {
+  const anvil = await startAnvil(t, emptyDirectory(t))
+  const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
+  await cutBeforeSending(t, setup)
   const { journal } = await openJournal(setup.stateDir, 'development')
   const [signed] = journal.inFlight!.transactions
 
@@ -45,13 +49,7 @@ t.test(
   async (t) => {
     const anvil = await startAnvil(t, emptyDirectory(t))
     const setup = { chain: development(anvil.port), stateDir: join(anvil.directory, 'chain') }
-    const first = await anchored(t, setup, 5)
-    await first.stop()
-    const cut = await start(t, { ...setup, rpc: faulty('eth_sendRawTransaction', unreachable) })
-    cut.checkpoint(checkpointOf(6))
-    await until('it is signed', () => only(cut).pending?.size === '6')
-    await cut.stop()
-
+    await cutBeforeSending(t, setup)
     const after = await anchored(t, { ...setup, rpc: slowlyFollowing() }, 9)
     t.same(await sizes(anvil, only(after)), [5, 9])
     t.equal(await nonceOf(anvil, only(after).gatewayAddress), 4)

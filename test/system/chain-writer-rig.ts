@@ -20,7 +20,7 @@ export const anchoring = { maxDelayMs: 300, maxLeaves: 1000 }
 /** Quick enough for a test; the order of things is the product's. */
 const limits = { pollMs: 20, checkMs: 200, patienceMs: 200, maxBackOffMs: 200 }
 
-interface Setup {
+export interface Setup {
   readonly chain: ChainSpec
   readonly stateDir: string
   readonly rpc?: (url: string, signal: AbortSignal) => Rpc

@@ -1,20 +1,13 @@
 /** How the main job is told: listings of records, what providers saw, keys that are sent. */
 import { gunzipSync } from 'node:zlib'
+import type { Record as DemoRecord } from '../../../cli/demo/evidence.ts'
 import type { Gateway } from '../../lab/gateway.ts'
 import type { Lab } from '../../lab/lab.ts'
 import { NODE, REPOSITORY } from '../../lab/places.ts'
 import type { WireConnection } from '../../lab/wire-log.ts'
 
-export interface Listed {
-  readonly id: string
+export interface Listed extends Omit<DemoRecord, 'record'> {
   readonly kind: string
-  readonly uid: number | null
-  readonly provider: string | null
-  readonly model: string | null
-  readonly status: number | null
-  readonly outcome: string | null
-  readonly input_tokens: number | null
-  readonly output_tokens: number | null
   readonly record: Record<string, unknown>
 }
 
