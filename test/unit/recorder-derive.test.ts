@@ -262,6 +262,11 @@ t.test('every content coding is undone, and streams cut within one give what cam
     const head = responseHead('text/event-stream', `Content-Encoding: ${coding}`)
     t.equal(chat({ head, body: bytes })['gen_ai.usage.output_tokens'], 40, coding)
   }
+  const head = (coding: string) => responseHead('text/event-stream', `content-encoding: ${coding}`)
+  const frames = Buffer.concat([STOP, USAGE].map((event) => zstdCompressSync(sse(event))))
+  t.equal(chat({ head: head('zstd'), body: frames })['gen_ai.usage.output_tokens'], 40, 'frame by frame')
+  const more = Buffer.concat([brotliCompressSync(body), Buffer.from('more')])
+  t.match(chat({ head: head('br'), body: more }).unparsed, /something stands behind the br content/)
 })
 
 t.test('compressed content that was broken off gives what can be decoded', async (t) => {
