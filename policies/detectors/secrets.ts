@@ -50,8 +50,11 @@ const FORMS: readonly (readonly [kind: string, pattern: string])[] = [
 ]
 const ALL = new RegExp(FORMS.map(([, pattern]) => `(${pattern})`).join('|'), 'g')
 
-/** What may stand before one: no letter of a word, unless it is the end of an escape (`\n`, `\u003d`, `%3D`). */
-const BEFORE = /(?:^|[^A-Za-z0-9_-]|\\[bfnrt]|\\u[0-9a-f]{4}|%[0-9a-f]{2})$/i
+/**
+ * What may stand before one: no letter of a word, unless it is the end of an escape (`\n`, `\u003d`, `%3D`), or one alone:
+ * the length before a string of protobuf, which is a byte like any other.
+ */
+const BEFORE = /(?:^|[^A-Za-z0-9_-])[A-Za-z0-9]?$|(?:\\[bfnrt]|\\u[0-9a-f]{4}|%[0-9a-f]{2})$/i
 const LONGEST_ESCAPE = 6
 
 /**

@@ -22,6 +22,13 @@ const post = (body: string | Buffer, fields = '', path = '/v1/chat/completions')
   ])
 }
 
+/** A message of gRPC or Connect. */
+const framed = (flags: number, message: Buffer) => {
+  const head = Buffer.of(flags, 0, 0, 0, 0)
+  head.writeUInt32BE(message.length, 1)
+  return Buffer.concat([head, message])
+}
+
 async function under(t: Test, rules: Omit<Rule, 'name'>[], more: Partial<Policy> = {}) {
   let seen = ''
   const rig = await startRig({
@@ -173,6 +180,17 @@ t.test(
       [
         'behind a Brotli body',
         post(Buffer.concat([brotliCompressSync('{"a":"b"}'), Buffer.from(KEY)]), 'Content-Encoding: br\r\n'),
+      ],
+      [
+        'a compressed message of gRPC',
+        post(framed(1, gzipSync(KEY)), 'Content-Type: application/grpc+proto\r\nGrpc-Encoding: gzip\r\n'),
+      ],
+      [
+        'one behind another of Connect',
+        post(
+          Buffer.concat([framed(0, Buffer.from('a')), framed(1, gzipSync(KEY))]),
+          'Content-Type: application/connect+json\r\n',
+        ),
       ],
       ['an unknown coding', post('{}', 'Content-Encoding: lzma\r\n')],
       [
