@@ -31,6 +31,8 @@ export class BodyContent {
   readonly #text: string
   readonly #json: JsonText
   #searched: JoinedText | undefined
+  /** By the detectors' names, of the one policy that it is asked for. */
+  readonly #found = new Map<string, readonly Match[]>()
   #tools: ReadonlySet<string> | undefined
 
   /** @param bytes content coding removed */
@@ -98,8 +100,12 @@ export class BodyContent {
     return { text: withStrings(this.#text, changed), count, found }
   }
 
-  #matches(own: OwnDetectors, names: readonly string[]): Match[] {
-    return detect(own, names, this.#search().text)
+  /** Found once for the condition, its message and the replacement: a long body takes a while. */
+  #matches(own: OwnDetectors, names: readonly string[]): readonly Match[] {
+    const key = names.join(' ')
+    const known = this.#found.get(key) ?? detect(own, names, this.#search().text)
+    this.#found.set(key, known)
+    return known
   }
 
   /** All strings, escapes undone, a line each: so that a key's name stands before its value. */

@@ -72,20 +72,20 @@ const MARKED: readonly (readonly [kind: string, pattern: RegExp, before: number]
 
 /**
  * What looks like any other hex or base64, told by the word before it: the quotes, blanks and the line feed between
- * two JSON strings may stand between.
+ * two JSON strings may stand between. The word is looked for, and not behind each letter.
  */
 const AFTER_A_WORD: readonly (readonly [kind: string, pattern: RegExp])[] = [
   [
     'aws-secret-key',
-    /(?<=secret_?access_?key["'\\\s:=]{1,8}|aws_secret_key["'\\\s:=]{1,8})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])/gi,
+    /(?:secret_?access_?key|aws_secret_key)["'\\\s:=]{1,8}([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])/gi,
   ],
-  ['aws-session-token', /(?<=session_?token["'\\\s:=]{1,8})[A-Za-z0-9/+]{100,4096}={0,2}/gi],
-  ['azure-key', /(?<=(?:Account|SharedAccess)Key=)[A-Za-z0-9/+]{40,90}={1,2}/g],
+  ['aws-session-token', /session_?token["'\\\s:=]{1,8}([A-Za-z0-9/+]{100,4096}={0,2})/gi],
+  ['azure-key', /(?:AccountKey|SharedAccessKey)=([A-Za-z0-9/+]{40,90}={1,2})/g],
   // Mistral's, Cohere's and Azure's own have no form besides.
-  ['api-key', /(?<=api[_-]?key["'\\\s:=]{1,8})[A-Za-z0-9]{32,128}(?![A-Za-z0-9/+_-])/gi],
+  ['api-key', /api[_-]?key["'\\\s:=]{1,8}([A-Za-z0-9]{32,128})(?![A-Za-z0-9/+_-])/gi],
   [
     'private-key',
-    /(?<=(?:private|secret|signer|wallet|deployer)[_ -]?key["'\\\s:=]{1,8}|mnemonic["'\\\s:=]{1,8}|\bpk["'\\\s:=]{1,8})0x[0-9a-fA-F]{64}(?![0-9a-fA-F])/gi,
+    /(?:(?:private|secret|signer|wallet|deployer)[_ -]?key|mnemonic|\bpk)["'\\\s:=]{1,8}(0x[0-9a-fA-F]{64})(?![0-9a-fA-F])/gi,
   ],
 ]
 
@@ -113,7 +113,10 @@ export const secrets: Detector = function* (text) {
     }
   }
   for (const [kind, pattern] of AFTER_A_WORD) {
-    for (const match of text.matchAll(pattern)) yield { ...spanOf(match), kind }
+    for (const match of text.matchAll(pattern)) {
+      const { end } = spanOf(match)
+      yield { start: end - (match[1] as string).length, end, kind }
+    }
   }
   yield* pemKeys(text)
   for (const match of text.matchAll(JWT)) {
