@@ -2,21 +2,20 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { AppendFile } from '../../daemon/base/durable/append-file.ts'
+import { type FileSystem, realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import {
-  AppendFile,
-  type FileSystem,
-  lockExclusive,
   makeDirectory,
   moveFile,
   overwriteFile,
-  realFileSystem,
   removeDirectory,
   removeFile,
   shredFile,
   syncDirectory,
   syncFile,
   writeFileAtomic,
-} from '../../daemon/base/durable.ts'
+} from '../../daemon/base/durable/files.ts'
+import { lockExclusive } from '../../daemon/base/durable/lock.ts'
 import { scratch } from './scratch.ts'
 
 /** The real file system, with a list of its calls, each of which `before` may make fail. */
@@ -221,9 +220,9 @@ t.test('one holder has a lock: in this process, in another, and until it ends', 
   const path = join(scratch(), 'lock')
   const release = await lockExclusive(path)
   await t.rejects(lockExclusive(path), { name: 'DurableError', code: 'LOCKED', remedy: /Stop/ })
-  const durable = new URL('../../daemon/base/durable.ts', import.meta.url).href
+  const lock = new URL('../../daemon/base/durable/lock.ts', import.meta.url).href
   const script = `
-    import { lockExclusive } from ${JSON.stringify(durable)}
+    import { lockExclusive } from ${JSON.stringify(lock)}
     await lockExclusive(${JSON.stringify(path)}).then(() => console.log('taken'), (error) => console.log(error.code))
     process.kill(process.pid, 'SIGKILL')`
   const other = (): string =>
