@@ -52,22 +52,42 @@ t.test('what waits for the disk reaches it, too', async (t) => {
   t.match((await rig.recorder.ended()).end, { outcome: 'complete' })
 })
 
-for (const [how, leave] of [
-  ['ends', (provider: Socket) => provider.end()],
-  ['closes', (provider: Socket) => provider.destroy()],
+t.test('a provider that closes after it has had enough: the agent’s connection ends', async (t) => {
+  const { rig, agent, provider, answer, request } = await begun()
+  t.teardown(() => rig.stop())
+  agent.write(`${POST}hello`)
+  await request.until('hello')
+  provider.write(DENIED)
+  await answer.until(DENIED)
+  provider.destroy()
+  // That it was closed, and not only ended, shows when something is written to it.
+  const ended = rig.recorder.ended()
+  for (const byte of 'worl') {
+    agent.write(byte)
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 20))])
+  }
+  t.equal(await answer.until('end'), DENIED)
+  t.match((await ended).end, { outcome: 'complete' })
+})
+
+for (const [what, head] of [
+  ['by length', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n'],
+  ['by its end', 'HTTP/1.1 200 OK\r\n\r\n'],
 ] as const) {
-  t.test(`a provider that ${how} after it has had enough of it: the agent's connection ends`, async (t) => {
+  t.test(`a provider that ends its side after its answer, ${what}, reads on: so it is here`, async (t) => {
     const { rig, agent, provider, answer, request } = await begun()
     t.teardown(() => rig.stop())
     agent.write(`${POST}hello`)
     await request.until('hello')
-    provider.write(DENIED)
-    await answer.until(DENIED)
-    leave(provider)
-    t.equal(await answer.until('end'), DENIED)
-    const { end, requestBody } = await rig.recorder.ended()
+    provider.end(`${head}ok`)
+    t.equal(await answer.until('end'), `${head}ok`)
+    agent.write('world')
+    t.equal(await request.until('helloworld'), `${POST}helloworld`)
+    const { end, requestBody, responseBody } = await rig.recorder.ended()
     t.match(end, { outcome: 'complete' })
-    t.equal(requestBody.toString(), 'hello')
+    t.equal(requestBody.toString(), 'helloworld')
+    t.equal(responseBody.toString(), 'ok')
+    await request.until('end')
   })
 }
 

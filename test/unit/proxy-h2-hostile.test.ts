@@ -239,7 +239,10 @@ t.test('empty DATA is told to nobody, however much of it comes', async (t) => {
   }
   agent.send(TYPE.data, FLAG.endStream, 1)
   const { types } = await rig.recorder.ended()
-  t.same(types.filter((type) => type === FrameType.RequestBody || type === FrameType.ResponseBody), [])
+  t.same(
+    types.filter((type) => type === FrameType.RequestBody || type === FrameType.ResponseBody),
+    [],
+  )
 })
 
 t.test(

@@ -232,7 +232,8 @@ export class Exchange
     const answer = this.#answer
     const response = answer.head as ResponseHead
     const sent = this.maySwitch
-    const persistent = persists(response) && persists(this.request) && !answer.untilClose && !this.#agentEnded
+    const ended = answer.untilClose || this.#agentEnded || this.#upstreamEnded
+    const persistent = persists(response) && persists(this.request) && !ended
     const upstream = this.#end('complete')
     if (sent && persistent && !this.#surplus && upstream) {
       this.#supply.release(upstream, keepAliveSeconds(response))
@@ -260,14 +261,18 @@ export class Exchange
 
   upstreamEnded(): void {
     if (this.#over) return
-    this.#upstreamEnded = true
     if (this.#answer.isTunnel) {
+      this.#upstreamEnded = true
       this.#upgrade?.providerEnded(() => {
         this.#agent.end()
         if (this.#agentEnded) this.#tunnelClosed()
       })
     } else if (this.#answerDone || this.#answer.untilClose) {
-      this.#complete()
+      this.#upstreamEnded = true
+      this.#answerDone = true
+      // It may read on what is still to come.
+      if (this.#held || this.maySwitch) this.#complete()
+      else this.#agent.end()
     } else {
       this.#gone(undefined)
     }
