@@ -168,6 +168,7 @@ export class H2Exchange
   }
 
   content(bytes: Buffer): void {
+    if (bytes.length === 0) return
     this.#recording?.requestBody([bytes])
     this.#checkRecorder()
   }
@@ -277,6 +278,7 @@ export class H2Exchange
   }
 
   body(content: Buffer): void {
+    if (content.length === 0) return
     if (this.#webSocket) this.#webSocket.fromProvider(content)
     else this.#recording?.responseBody([content])
   }
