@@ -25,8 +25,8 @@ export interface Message {
 export interface ExaminedHost {
   /** Goes on. */
   pass(bytes: Buffer): void
-  /** What goes on next is another than was sent. @param fewer bytes than there were */
-  redacted(judged: Judged, fewer: number): void
+  /** What goes on next is another than was sent. @param fewer bytes than there were  @param redacted by which verdict */
+  rewritten(fewer: number, redacted: Judged | undefined): void
   /** Nothing goes on any more. */
   blocked(judged: Judged, message: Message): void
   failed(error: unknown): void
@@ -115,9 +115,11 @@ export class ExaminedMessages {
     this.#order.run(bytes.length, () => this.#take(bytes, parts))
   }
 
-  /** Calls once all that came is judged. */
+  /** Calls once all that came is judged, and may go on. */
   whenDone(done: () => void): void {
-    this.#order.run(0, done)
+    this.#order.run(0, () => {
+      if (!this.#over) done()
+    })
   }
 
   /** Nothing goes on any more. @returns the message that was not judged, where there is one */
@@ -137,7 +139,8 @@ export class ExaminedMessages {
       this.#keep(bytes.subarray(from, part.at))
       from = part.at
       if (part.kind === 'text' || part.kind === 'binary') await this.#data(part.kind, part)
-      else if (this.#message) this.#message.controls.push(clientFrame(part.kind, part.payload))
+      else if (this.#message && this.#waits(this.#message))
+        this.#message.controls.push(clientFrame(part.kind, part.payload))
       else this.#passRaw()
     }
     if (!this.#over && from < bytes.length) this.#keep(bytes.subarray(from))
@@ -191,7 +194,7 @@ export class ExaminedMessages {
     const message = this.#message
     if (!message || this.#over) return true
     // What goes on as it was sent needs to be kept no longer.
-    if (message.judged && !this.#rewrites(message)) return true
+    if (!this.#waits(message)) return true
     message.parts.push(bytes)
     message.examination.more([bytes])
     return true
@@ -214,16 +217,21 @@ export class ExaminedMessages {
     }
   }
 
+  /** Nothing of it has gone on. */
+  #waits(message: Judging): boolean {
+    return message.judged === undefined || this.#rewrites(message)
+  }
+
   #rewrites({ rsv }: Judging): boolean {
     return this.#plainFromHere && rsv === DEFLATED
   }
 
-  #replace(message: Judging, content: Buffer, judged?: Judged): void {
+  #replace(message: Judging, content: Buffer, redacted?: Judged): void {
     const made = Buffer.concat([...message.controls, clientFrame(message.kind, content)])
     const sent = this.#rawSize
     this.#raw = []
     this.#rawSize = 0
-    this.#host.redacted(judged ?? (message.judged as Judged), sent - made.length)
+    this.#host.rewritten(sent - made.length, redacted)
     this.#host.pass(made)
   }
 
