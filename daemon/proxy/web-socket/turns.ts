@@ -159,9 +159,10 @@ export class Turns implements Bounded {
     if (this.#turn && this.#ending && between) this.#end('complete')
   }
 
-  /** The connection is over. */
+  /** The connection is over. What was no WebSocket is told also where it stands between turns. */
   finish(outcome: Outcome, error: EndPayload['error']): void {
     if (this.#over) return
+    if (outcome === 'protocol-error') this.#open()
     if (this.#turn) this.#end(outcome, error)
     this.#over = true
     this.#shared.deadlines.delete(this)
