@@ -264,3 +264,22 @@ t.test('what is blocked is recorded and told also where the agent ended behind i
   t.match(turn?.end, { outcome: 'blocked', policy: { verdict: 'block', found: ['openai-key'] } })
   t.match(turn?.client, [/waits for the disk/, KEY])
 })
+
+t.test('a verdict stands in the turn of its message where the client’s next word ends a turn', async (t) => {
+  const traffic = { rules: [{ name: 'r', action: 'redact' as const, content: ['secrets'] }] }
+  const rig = await startWebSocketRig((ws) => ws.on('message', () => ws.send('no known interface')), {
+    rules: rulesOf('standard', { traffic }),
+  })
+  t.teardown(() => rig.stop())
+  const { ws } = await rig.open({ path: '/v1/other' })
+  for (const x of ['one', KEY, 'three']) {
+    ws.send(json({ x }))
+    await message(ws)
+  }
+  ws.close()
+  const turns = await rig.turns(4)
+  t.strictSame(
+    turns.map(({ end }) => (end?.policy as { verdict?: string } | undefined)?.verdict),
+    [undefined, 'redact', undefined, undefined],
+  )
+})
