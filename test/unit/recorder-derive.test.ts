@@ -308,7 +308,7 @@ t.test('what has no parser says so, with what the path tells', async (t) => {
   })
   t.match(chat({ line: 'GET /v1/models', body: json({}) }).unparsed, 'no parser for GET /v1/models')
   t.match(chat({}).unparsed, 'no response')
-  t.match(chat({ body: { unparsed: 'bodies of this host are not kept' } }).unparsed, /not kept/)
+  t.match(chat({ body: { unparsed: 'bodies with tokens or keys are not kept' } }).unparsed, /not kept/)
   t.match(chat({ body: Buffer.from('<html>') }).unparsed, /not JSON/)
   const upgraded = Buffer.from('HTTP/1.1 101 Switching Protocols\r\n\r\n')
   t.match(chat({ head: upgraded, body: Buffer.from('x') }).unparsed, /upgraded/)
