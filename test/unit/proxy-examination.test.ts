@@ -1,5 +1,5 @@
 /** Requests under rules that ask about them: what is held back, blocked, changed on the wire, and recorded. */
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { Examination, MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
 import type { Judged } from '../../daemon/proxy/examination/judged.ts'
@@ -163,6 +163,10 @@ t.test(
       ],
       ['a bomb', post(gzipSync(big), 'Content-Encoding: gzip\r\n')],
       ['cut short', post(gzipSync('{"a":"b"}').subarray(0, 15), 'Content-Encoding: gzip\r\n')],
+      [
+        'more behind the end',
+        post(Buffer.concat([brotliCompressSync('{"a":"b"}'), Buffer.from(KEY)]), 'Content-Encoding: br\r\n'),
+      ],
       ['an unknown coding', post('{}', 'Content-Encoding: lzma\r\n')],
       [
         'an upgrade to something else than a WebSocket',
@@ -178,6 +182,14 @@ t.test(
     }
   },
 )
+
+t.test('a key in the second of zstd’s frames is found', async (t) => {
+  const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
+  const frames = ['{"a":"b', `${KEY}"}`].map((part) => zstdCompressSync(part))
+  agent.write(post(Buffer.concat(frames), 'Content-Encoding: zstd\r\n'))
+  t.match(await read.until('end', 10_000), /403/)
+  t.equal(seen(), '')
+})
 
 t.test('an agent that waits to be asked for its body is asked', async (t) => {
   const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
