@@ -186,7 +186,7 @@ t.test(
       [
         'behind a Brotli body',
         post(Buffer.concat([brotliCompressSync('{"a":"b"}'), Buffer.from(KEY)]), 'Content-Encoding: br\r\n'),
-        'something stands behind it',
+        'there is more behind its end',
       ],
       [
         'a compressed message of gRPC',
@@ -220,11 +220,11 @@ t.test(
   },
 )
 
-t.test('all frames of a zstd body are looked into', async (t) => {
+t.test('a key in the second of zstd’s frames is found', async (t) => {
   const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
-  const body = Buffer.concat(['{"a":"', `${KEY}"}`].map((part) => zstdCompressSync(part)))
-  agent.write(post(body, 'Content-Encoding: zstd\r\n'))
-  t.match(await read.until('end'), /403 .*it holds openai-key/s)
+  const frames = ['{"a":"b', `${KEY}"}`].map((part) => zstdCompressSync(part))
+  agent.write(post(Buffer.concat(frames), 'Content-Encoding: zstd\r\n'))
+  t.match(await read.until('end', 10_000), /403/)
   t.equal(seen(), '')
 })
 

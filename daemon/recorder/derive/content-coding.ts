@@ -15,30 +15,49 @@ const MAX_CODINGS = 2
 
 export type Decoded = { readonly bytes: Buffer } | { readonly unparsed: string }
 
-/** A zstd content may be several frames (RFC 8878, 3.1), of which Node.js reads one; more than a stream has events. */
-const MAX_FRAMES = 10_000
+/** zstd's frames follow one another (RFC 8878, 3.1), and one call decodes one. More than these are a play. */
+const MAX_FRAMES = 4096
 
-const bound = { maxOutputLength: MAX_DECODED, info: true } as const
-const zlib = { ...bound, finishFlush: constants.Z_SYNC_FLUSH }
-
-interface Step {
+interface Options {
+  readonly maxOutputLength: number
+  readonly info: true
+}
+/** With `info` zlib says how many bytes it has read; its types don't know. */
+interface Output {
   readonly buffer: Buffer
-  /** Its `bytesWritten` is what it read. */
   readonly engine: { readonly bytesWritten: number }
 }
-/** Node.js' types don't know what `info` makes of the result. */
-const step = (made: unknown) => made as Step
+type Decode = (bytes: Buffer, options: Options) => Output
 
-const DECODERS: Record<string, (bytes: Buffer) => Step> = {
-  gzip: (bytes) => step(gunzipSync(bytes, zlib)),
-  deflate: (bytes) => {
+const zlib = { finishFlush: constants.Z_SYNC_FLUSH }
+
+const DECODERS = {
+  gzip: (bytes: Buffer, options: Options) => gunzipSync(bytes, { ...options, ...zlib }),
+  deflate: (bytes: Buffer, options: Options) => {
     // RFC 9110, 8.4.1.2: some senders leave the zlib wrapper out.
     const wrapped = bytes.length >= 2 && (bytes[0]! & 15) === 8 && bytes.readUInt16BE(0) % 31 === 0
-    return step(wrapped ? inflateSync(bytes, zlib) : inflateRawSync(bytes, zlib))
+    return wrapped
+      ? inflateSync(bytes, { ...options, ...zlib })
+      : inflateRawSync(bytes, { ...options, ...zlib })
   },
-  br: (bytes) =>
-    step(brotliDecompressSync(bytes, { ...bound, finishFlush: constants.BROTLI_OPERATION_FLUSH })),
-  zstd: (bytes) => step(zstdDecompressSync(bytes, { ...bound, finishFlush: constants.ZSTD_e_flush })),
+  br: (bytes: Buffer, options: Options) =>
+    brotliDecompressSync(bytes, { ...options, finishFlush: constants.BROTLI_OPERATION_FLUSH }),
+  zstd: (bytes: Buffer, options: Options) =>
+    zstdDecompressSync(bytes, { ...options, finishFlush: constants.ZSTD_e_flush }),
+} as unknown as Record<string, Decode>
+
+/** @throws the decoder's error; an Error where something else stands behind the end */
+function whole(decode: Decode, bytes: Buffer, maxFrames: number): Buffer {
+  const parts: Buffer[] = []
+  let left = MAX_DECODED
+  for (let rest = bytes; rest.length > 0; ) {
+    if (parts.length === maxFrames) throw new Error('there is more behind its end')
+    const { buffer, engine } = decode(rest, { maxOutputLength: Math.max(1, left), info: true })
+    parts.push(buffer)
+    left -= buffer.length
+    rest = rest.subarray(engine.bytesWritten)
+  }
+  return Buffer.concat(parts)
 }
 
 export function isEncoded(head: Head): boolean {
@@ -54,9 +73,7 @@ export function decodeContent(head: Head, bytes: Buffer): Decoded {
     const decoder = Object.hasOwn(DECODERS, coding) ? DECODERS[coding] : undefined
     if (decoder === undefined) return { unparsed: `content coding ${coding.slice(0, 32)}` }
     try {
-      const made = allOf(decoder, decoded, coding === 'zstd' ? MAX_FRAMES : 1)
-      if (made === undefined) return { unparsed: `something stands behind the ${coding} content` }
-      decoded = made
+      decoded = whole(decoder, decoded, coding === 'zstd' ? MAX_FRAMES : 1)
     } catch (error) {
       const big = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
       return { unparsed: big ? `decodes to more than ${MAX_DECODED >> 20} MiB` : `damaged ${coding} content` }
@@ -65,21 +82,6 @@ export function decodeContent(head: Head, bytes: Buffer): Decoded {
   // A block that was broken off may have nothing to give.
   if (decoded.length === 0 && bytes.length > 0) return { unparsed: 'nothing of it can be decoded' }
   return { bytes: decoded }
-}
-
-/** @returns undefined where a detector would be shown a part for the whole */
-function allOf(decoder: (bytes: Buffer) => Step, bytes: Buffer, mostFrames: number): Buffer | undefined {
-  const made: Buffer[] = []
-  let size = 0
-  for (let rest = bytes; rest.length > 0; ) {
-    if (made.length === mostFrames) return undefined
-    const { buffer, engine } = decoder(rest)
-    size += buffer.length
-    if (size > MAX_DECODED) throw Object.assign(new Error('too much'), { code: 'ERR_BUFFER_TOO_LARGE' })
-    made.push(buffer)
-    rest = rest.subarray(engine.bytesWritten)
-  }
-  return Buffer.concat(made)
 }
 
 /** In the order applied. */

@@ -67,7 +67,7 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
     ...askedByHead(method, target, open.style, isTurn),
     body: open.keepBodies
       ? bodyFacts(parsed, body, size, isTurn)
-      : unreadable('bodies of this host are not kept', 0),
+      : unreadable('bodies with tokens or keys are not kept', 0),
     answer(own, names) {
       if (!open?.keepBodies || answerSize > MAX_READ) return 'unknown'
       const sent = Buffer.concat(answer)
