@@ -99,6 +99,13 @@ t.test('nothing goes out before the body is whole and judged, and then all of it
   t.equal((await rig.recorder.ended()).requestBody.toString(), '{"a":  "harmless" }')
 })
 
+t.test('a method that a field says in the place of the line’s counts, too', async (t) => {
+  const { agent, read, seen } = await under(t, [{ action: 'block', methods: ['DELETE'] }])
+  agent.write(post('{}', 'X-HTTP-Method-Override: delete\r\n'))
+  t.match(await read.until('end'), /403 .*standard\/traffic\/r0/s)
+  t.equal(seen(), '')
+})
+
 t.test('a rule that the head decides holds nothing back', async (t) => {
   const { agent, read, rig } = await under(t, [{ action: 'block', paths: ['/v1/files'] }])
   agent.write(post('{"a":1}').subarray(0, -1))

@@ -9,7 +9,7 @@ import type { BodyFacts, ExchangeFacts } from '../../../policies/exchange-facts.
 import { asksOfRequests, judgeRequest, type Verdict } from '../../../policies/exchange-rules.ts'
 import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
-import { type AskedByHead, askedByHead } from '../../recorder/derive/asked-by-head.ts'
+import { type AskedByHead, askedByHead, methodOverrides } from '../../recorder/derive/asked-by-head.ts'
 import type { Governed } from '../relay/facts.ts'
 import { codingsOf, decoded } from './decoded.ts'
 import { type Holding, type Judged, weightOf } from './judged.ts'
@@ -164,6 +164,7 @@ export class Examination {
       agent,
       agentPending: owner?.pending !== undefined,
       method: this.#request.method,
+      overrides: methodOverrides((name) => this.#request.field(name)),
       target: this.#request.target,
       ...this.#asked,
       body: this.#body,
