@@ -7,7 +7,8 @@ import { startAdminServer } from '../admin/admin-server.ts'
 import type { LocalServer } from '../admin/local-server.ts'
 import { startMetricsServer } from '../admin/metrics-server.ts'
 import { startStatusServer } from '../admin/status-server.ts'
-import { makeDirectory, realFileSystem } from '../base/durable.ts'
+import { realFileSystem } from '../base/durable/file-system.ts'
+import { makeDirectory } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
 import type { ChainWriterState } from '../chain-writer/chain-writer-state.ts'
@@ -172,7 +173,10 @@ export class Recorder {
       pause: (paused) => this.#server?.pause(paused),
     })
     const { socket, adminSocket } = start
-    const watchSpace = () => this.#disk.look((why) => this.#intake.refuse(why), this.#events.log)
+    const watchSpace = () => {
+      this.#intake.tidy()
+      this.#disk.look(this.#intake.room, this.#journal, this.#events.log)
+    }
     watchSpace()
     if (socket !== undefined) {
       this.#server = await IntakeServer.listen(socket, this.#intake, this.#events.log)

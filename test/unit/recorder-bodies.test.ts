@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync 
 import path from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { realFileSystem } from '../../daemon/base/durable.ts'
+import { realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { bodyKeys } from '../../daemon/recorder/bodies/keys.ts'
 import { PackStore, scanPlaces } from '../../daemon/recorder/bodies/pack-store.ts'
 import { PartWriter } from '../../daemon/recorder/bodies/part-writer.ts'
@@ -189,6 +189,23 @@ t.test('what was put and not committed is taken back', async (t) => {
   t.equal(bodies.read(kept.digest).bytes.length, 5000)
   bodies.close()
 })
+
+t.test(
+  'the index learns of a body’s chunks before its end, so that memory doesn’t grow with it',
+  async (t) => {
+    const { packs, index, commit } = await store()
+    const chunks = Array.from({ length: 16_500 }, (_, i) => Buffer.from(`chunk ${i}`))
+    for (const chunk of chunks) {
+      packs.putChunk(chunk)
+      await packs.drain()
+    }
+    t.ok(index.counts().places > 16_000, 'most are known')
+    await packs.abandon()
+    for (const chunk of chunks) packs.putChunk(chunk)
+    await commit()
+    t.equal(index.counts().places, chunks.length, 'and none is stored twice when it comes again')
+  },
+)
 
 t.test('without the index everything is found by a scan of the packs', async (t) => {
   const { dir, put, commit, index } = await store()

@@ -2,7 +2,7 @@ import { randomBytes, randomUUIDv7 } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
-import { realFileSystem } from '../../daemon/base/durable.ts'
+import { realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { PartWriter } from '../../daemon/recorder/bodies/part-writer.ts'
 import { openBodies } from '../../daemon/recorder/body-reader.ts'
 import { blankJournal } from '../../daemon/recorder/erasure/blank-journal.ts'
@@ -263,6 +263,41 @@ t.test('an attempt that failed leaves nothing behind of what is erased later', a
   const left = plaintext(made.start.stateDir, made.start.bodyKey)
   t.notOk(left.includes(small(0)))
   t.notOk(left.includes(own[0]!.slice(0, 40)))
+  t.same(await damage(made.start), [])
+})
+
+t.test('what a crash left of an exchange half put into a pack is erased with it', async (t) => {
+  const long = randomBytes(3 << 20).toString('base64')
+  const made = await journalled(2, {}, (i) => Buffer.from(i === 0 ? small(0) : long))
+  const [before, taken] = made.requests
+  const run = async (packMs: number, use: (finaliser: Finaliser) => Promise<void>) => {
+    const heard = listen()
+    const options = { ...made.options, packMs, fs: realFileSystem }
+    const finaliser = await Finaliser.open(options, heard.events)
+    await use(finaliser)
+    await finaliser.close()
+    return heard
+  }
+  const record = async (finaliser: Finaliser, request: typeof before) => {
+    finaliser.push({ type: 'exchange', request: request! })
+    await finaliser.between(async () => {})
+  }
+  await run(3_600_000, async (finaliser) => {
+    await record(finaliser, before)
+    await finaliser.between(async ({ packs, keys }) => {
+      new PartWriter(keys, packs).write(Buffer.from(long))
+      await packs.drain()
+    })
+  })
+  // By the time of the next start that pack is too old to be gone on with.
+  await run(0, async (finaliser) => {
+    await record(finaliser, taken)
+    await finaliser.between((stores) => eraseContent(stores, stores, [taken!.id], BY, () => {}))
+  })
+  rmSync(made.options.journal, { recursive: true })
+  const left = plaintext(made.start.stateDir, made.start.bodyKey)
+  t.ok(left.includes(small(0)))
+  for (let at = 0; at < long.length; at += 100_000) t.notOk(left.includes(long.slice(at, at + 500)))
   t.same(await damage(made.start), [])
 })
 

@@ -1,7 +1,7 @@
 /** A finaliser on real files: a journal with exchanges, a disk that fails when told to, and what fsck says. */
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable.ts'
+import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { checkLedger } from '../../daemon/ledger/fsck.ts'
 import { checkRecorder } from '../../daemon/recorder/fsck.ts'
 import { type Batch, Journal } from '../../daemon/recorder/intake/journal.ts'
@@ -51,11 +51,15 @@ export function faulty() {
   return { fs, state }
 }
 
-/** @param bodyOf the request's body of each exchange */
+/**
+ * @param bodyOf the request's body of each exchange
+ * @param timeOf when each began
+ */
 export async function journalled(
   count: number,
   over: Partial<ReturnType<typeof openPayload>> = {},
   bodyOf: (i: number) => Buffer = (i) => requestBody(`message ${i} `.repeat(200)),
+  timeOf: (i: number) => number = () => Date.now(),
 ) {
   const start = startMessage(temporaryDirectory())
   mkdirSync(start.stateDir)
@@ -74,7 +78,7 @@ export async function journalled(
       [FrameType.ResponseBody, RESPONSE_BODY],
       [FrameType.End, json({ ...COMPLETE, trailers: 'x-sum: 1\r\n' })],
     ] as const
-    const time = Date.now()
+    const time = timeOf(i)
     return {
       id: open.id,
       ranges: [],

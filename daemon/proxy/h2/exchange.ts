@@ -225,6 +225,7 @@ export class H2Exchange
       this.fail('protocol-error', unreadableAnswer(this.#host.governed.name, error))
       return false
     }
+    if (this.#answer.done) this.#webSocket?.providerEnded()
     this.lookComplete()
     this.#checkRecorder()
     return true

@@ -265,7 +265,7 @@ export class Exchange
       this.#upstreamEnded = true
       this.#upgrade?.providerEnded(() => {
         this.#agent.end()
-        if (this.#agentEnded) this.#tunnelClosed()
+        if (this.#agentEnded) this.#bothEnded()
       })
     } else if (this.#answerDone || this.#answer.untilClose) {
       this.#upstreamEnded = true
@@ -306,6 +306,11 @@ export class Exchange
     }
   }
 
+  /** What the agent said last may wait for the disk, and the provider read on although it says no more. */
+  #bothEnded(): void {
+    this.#upgrade?.agentEnded(() => this.#tunnelClosed())
+  }
+
   /** An upgraded connection is over, both ways. */
   #tunnelClosed(): void {
     if (this.#over) return
@@ -325,8 +330,8 @@ export class Exchange
   agentEnded(): void {
     if (this.#over) return
     this.#agentEnded = true
-    if (this.#answer.isTunnel && this.#upstreamEnded) {
-      this.#tunnelClosed()
+    if (this.#upgrade && this.#upstreamEnded) {
+      this.#bothEnded()
       return
     }
     if (!this.requestDone) {
@@ -342,7 +347,8 @@ export class Exchange
   /** The agent is gone. */
   agentClosed(): void {
     this.#held?.abandon()
-    if (this.#over) return
+    // Where both have ended what it said last is on its way.
+    if (this.#over || (this.#upgrade && this.#agentEnded && this.#upstreamEnded)) return
     const whole = this.#answerDone || (this.#answer.isTunnel && this.#upstreamEnded)
     const outcome = whole ? 'complete' : 'client-aborted'
     this.#supply.giveBack(this.#end(outcome), this.#heard)

@@ -5,11 +5,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Policy } from '../../../policies/policy.ts'
-import { DurableError } from '../../base/durable.ts'
+import { DurableError } from '../../base/durable/error.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Health } from '../../base/health.ts'
 import type { SignedCheckpoint } from '../../ledger/checkpoint.ts'
-import type { Committed } from '../bodies/pack-store.ts'
+import type { Committed } from '../bodies/place.ts'
 import { systemCode } from '../errors.ts'
 import { type IndexedLeaf, indexedLeaf } from '../index/row.ts'
 import type { FinaliseRequest } from '../intake/intake.ts'
