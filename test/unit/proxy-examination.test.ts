@@ -193,7 +193,7 @@ t.test(
       [
         'behind a Brotli body',
         post(Buffer.concat([brotliCompressSync('{"a":"b"}'), Buffer.from(KEY)]), 'Content-Encoding: br\r\n'),
-        'there is more behind its end',
+        'something stands behind it',
       ],
       [
         'a compressed message of gRPC',
@@ -227,11 +227,11 @@ t.test(
   },
 )
 
-t.test('a key in the second of zstd’s frames is found', async (t) => {
+t.test('all frames of a zstd body are looked into', async (t) => {
   const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
-  const frames = ['{"a":"b', `${KEY}"}`].map((part) => zstdCompressSync(part))
-  agent.write(post(Buffer.concat(frames), 'Content-Encoding: zstd\r\n'))
-  t.match(await read.until('end', 10_000), /403/)
+  const body = Buffer.concat(['{"a":"', `${KEY}"}`].map((part) => zstdCompressSync(part)))
+  agent.write(post(body, 'Content-Encoding: zstd\r\n'))
+  t.match(await read.until('end'), /403 .*it holds openai-key/s)
   t.equal(seen(), '')
 })
 
