@@ -7,6 +7,7 @@ import { connectProto } from './connect-proto.ts'
 import { gemini } from './gemini.ts'
 import { ollama } from './ollama.ts'
 import { openaiChat } from './openai-chat.ts'
+import { openaiMedia } from './openai-media.ts'
 import { openaiResponses } from './openai-responses.ts'
 import type { WireStyle } from './wire-style.ts'
 
@@ -33,17 +34,25 @@ interface Route {
 /** First match wins. Group `model` of a pattern is the model, `stream` there where the answer is a stream. */
 const ROUTES: readonly Route[] = [
   { path: /\/messages\/count_tokens$/ },
+  // What GET lists of these was answered before.
+  { path: /\/(?:completions|messages)$/, method: 'GET' },
   { path: /\/deployments\/(?<model>[^/]+)\/chat\/completions$/, name: 'chat', style: openaiChat },
   { path: /\/deployments\/(?<model>[^/]+)\/completions$/, name: 'text_completion', style: openaiChat },
   { path: /\/deployments\/(?<model>[^/]+)\/embeddings$/, name: 'embeddings', style: openaiChat },
-  { path: /\/chat\/completions$/, name: 'chat', style: openaiChat },
+  {
+    path: /\/(?:deployments\/(?<model>[^/]+)\/)?(?:images\/(?:generations|edits)|audio\/(?:transcriptions|translations)|moderations)$/,
+    // OpenTelemetry has no name for these.
+    style: openaiMedia,
+    only: ['openai-chat'],
+  },
+  { path: /\/(?:chat|agents)\/completions$/, name: 'chat', style: openaiChat },
   { path: /\/completions$/, name: 'text_completion', style: openaiChat },
   { path: /\/embeddings$/, name: 'embeddings', style: openaiChat },
   { path: /\/responses$/, method: 'POST', name: 'chat', style: openaiResponses },
   { path: /\/v1\/messages$/, name: 'chat', style: anthropicMessages },
   { path: /\/messages$/, name: 'chat', style: anthropicMessages, only: ['anthropic-messages'] },
   {
-    path: /\/models\/(?<model>[^/:]+):(?<stream>stream)?[gG]enerateContent$/,
+    path: /\/(?:models|tunedModels|endpoints)\/(?<model>[^/:]+):(?<stream>stream)?[gG]enerateContent$/,
     name: 'generate_content',
     style: gemini,
   },

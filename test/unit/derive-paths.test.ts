@@ -1,0 +1,92 @@
+/** What the path tells of a call, and what it leaves to the bodies. */
+import t from 'tap'
+import { AWS_STREAM, awsMessage, derived, json, responseHead, sse } from './derive-fixture.ts'
+
+const SSE = responseHead('text/event-stream')
+
+t.test('bedrock invoke: an inference profile of one’s own says nothing of the maker', async (t) => {
+  const line = 'POST /model/arn%3Aaws%3Abedrock%3Aeu-west-1%3A1%3Aapplication-inference-profile%2Fabc/invoke'
+  const base = {
+    provider: 'bedrock',
+    line,
+    request: { anthropic_version: 'bedrock-2023-05-31', max_tokens: 9 },
+  }
+  const content = [{ type: 'tool_use', id: 't1', name: 'f' }]
+  const body = json({
+    type: 'message',
+    model: 'claude',
+    content,
+    usage: { input_tokens: 1, output_tokens: 2 },
+  })
+  t.match(derived({ ...base, body }), {
+    'gen_ai.request.max_tokens': 9,
+    'gen_ai.usage.output_tokens': 2,
+    tools: [{ name: 'f', id: 't1' }],
+  })
+  const chunk = (event: object) => awsMessage('chunk', { bytes: json(event).toString('base64') })
+  const stream = Buffer.concat([
+    chunk({ type: 'message_start', message: { usage: { input_tokens: 3 } } }),
+    chunk({
+      type: 'message_delta',
+      delta: { stop_reason: 'end_turn' },
+      usage: { input_tokens: 0, output_tokens: 4 },
+    }),
+  ])
+  t.match(derived({ ...base, line: `${line}-with-response-stream`, head: AWS_STREAM, body: stream }), {
+    'gen_ai.usage.input_tokens': 3,
+    'gen_ai.usage.output_tokens': 4,
+    'gen_ai.response.finish_reasons': ['end_turn'],
+  })
+  const nova = json({
+    output: { message: { content: [] } },
+    stopReason: 'end_turn',
+    usage: { inputTokens: 5, outputTokens: 6 },
+  })
+  t.match(derived({ ...base, body: nova }), { 'gen_ai.usage.input_tokens': 5 })
+})
+
+t.test('openai’s pictures, transcriptions and moderations', async (t) => {
+  const openai = { provider: 'openai', style: 'openai-chat' }
+  const usage = {
+    input_tokens: 50,
+    output_tokens: 1056,
+    input_tokens_details: { text_tokens: 10, image_tokens: 40 },
+  }
+  t.match(
+    derived({
+      ...openai,
+      line: 'POST /v1/images/generations',
+      request: { model: 'gpt-image-1', n: 2 },
+      body: json({ created: 1, data: [], usage }),
+    }),
+    {
+      'gen_ai.request.model': 'gpt-image-1',
+      'gen_ai.request.choice.count': 2,
+      'gen_ai.usage.output_tokens': 1056,
+      usageDetails: { inputImage: 40 },
+    },
+  )
+  const done = {
+    type: 'transcript.text.done',
+    usage: { input_tokens: 14, output_tokens: 45, input_token_details: { audio_tokens: 14 } },
+  }
+  const form = Buffer.from('--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nx\r\n--b--\r\n')
+  const spoken = {
+    ...openai,
+    line: 'POST /v1/audio/transcriptions',
+    request: form,
+    head: SSE,
+    body: sse(done),
+  }
+  t.match(derived(spoken), {
+    'gen_ai.usage.input_tokens': 14,
+    usageDetails: { inputAudio: 14 },
+    unparsed: 'request: not JSON',
+  })
+  t.match(derived({ ...openai, line: 'POST /v1/moderations', body: json({ id: 'modr-1', model: 'omni' }) }), {
+    'gen_ai.response.model': 'omni',
+    usageSource: 'none',
+  })
+  const listed = derived({ ...openai, line: 'GET /v1/chat/completions', body: json({ data: [] }) })
+  t.notOk('gen_ai.operation.name' in listed, 'a list of what was answered is no chat')
+})
