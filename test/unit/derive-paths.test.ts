@@ -90,3 +90,57 @@ t.test('openai’s pictures, transcriptions and moderations', async (t) => {
   const listed = derived({ ...openai, line: 'GET /v1/chat/completions', body: json({ data: [] }) })
   t.notOk('gen_ai.operation.name' in listed, 'a list of what was answered is no chat')
 })
+
+t.test('gemini’s interactions', async (t) => {
+  const base = { provider: 'gemini', style: 'gemini', line: 'POST /v1beta/interactions' }
+  const request = {
+    ...{ model: 'gemini-3-pro-preview', previous_interaction_id: 'i-0', stream: true, input: 'x' },
+    generation_config: { max_output_tokens: 9, temperature: 0.5 },
+    tools: [{ type: 'function', name: 'f' }, { type: 'google_search' }],
+  }
+  const usage = {
+    ...{ total_input_tokens: 100, total_cached_tokens: 60, total_tool_use_tokens: 5 },
+    ...{ total_output_tokens: 20, total_thought_tokens: 30, total_tokens: 155 },
+    input_tokens_by_modality: [{ modality: 'audio', tokens: 40 }],
+  }
+  const steps = [
+    { type: 'thought' },
+    { type: 'google_search_call', id: 's1' },
+    { type: 'function_call', id: 'c1', name: 'f', arguments: {} },
+  ]
+  const over = { id: 'i-1', model: 'gemini-3-pro-preview', status: 'requires_action', usage }
+  const expected = {
+    'gen_ai.provider.name': 'gcp.gemini',
+    'gen_ai.operation.name': 'generate_content',
+    'gen_ai.request.model': 'gemini-3-pro-preview',
+    'gen_ai.request.stream': true,
+    'gen_ai.request.max_tokens': 9,
+    'gen_ai.request.temperature': 0.5,
+    'gen_ai.response.id': 'i-1',
+    'gen_ai.response.model': 'gemini-3-pro-preview',
+    'gen_ai.response.finish_reasons': ['requires_action'],
+    'gen_ai.usage.input_tokens': 105,
+    'gen_ai.usage.output_tokens': 50,
+    'gen_ai.usage.cache_read.input_tokens': 60,
+    'gen_ai.usage.reasoning.output_tokens': 30,
+    usageDetails: { inputAudio: 40, inputImage: 0 },
+    usageSource: 'reported',
+    previousResponse: 'i-0',
+    tools: [
+      { name: 'google_search', id: 's1' },
+      { name: 'f', id: 'c1' },
+    ],
+    toolCalls: 2,
+    toolsOffered: { count: 2, names: ['f', 'google_search'] },
+  }
+  t.same(derived({ ...base, request, body: json({ ...over, steps }) }), expected)
+  const body = sse(
+    { event_type: 'interaction.created', interaction: { id: 'i-1', status: 'in_progress' } },
+    ...steps.map((step, index) => ({ event_type: 'step.start', index, step })),
+    { event_type: 'step.delta', index: 2, delta: { type: 'arguments', partial_arguments: '{}' } },
+    { event_type: 'interaction.completed', interaction: over },
+  )
+  t.same(derived({ ...base, request, head: SSE, body }), expected)
+  const failed = sse({ event_type: 'error', error: { code: 'overloaded', message: 'x' } })
+  t.match(derived({ ...base, request, head: SSE, body: failed }), { 'error.type': 'overloaded' })
+})

@@ -41,6 +41,7 @@ t.test('replaces what authorises a request, keeps the scheme', async (t) => {
   ]) {
     t.equal(header(`${name}: sk-1`), `${name}: ${fp('sk-1')}`)
   }
+  t.equal(header('x-api-key: Bearer sk-1'), `x-api-key: Bearer ${fp('sk-1')}`)
   t.equal(fp('sk-1'), fingerprint('sk-1'), 'one key has one fingerprint wherever it stands')
 })
 

@@ -186,12 +186,6 @@ type RedactValue = (value: string, replace: ReplaceSecret) => string
 
 /** Without a prototype: a field may be called `constructor`. */
 const VALUES: Readonly<Record<string, RedactValue | undefined>> = Object.assign(Object.create(null), {
-  authorization,
-  'proxy-authorization': authorization,
-  'x-api-key': whole,
-  'api-key': whole,
-  'x-goog-api-key': whole,
-  'x-amz-security-token': whole,
   cookie,
   'set-cookie': setCookie,
   // JSON with the keys of those behind the gateway in it.

@@ -5,6 +5,7 @@ import { bedrockInvoke } from './bedrock-invoke.ts'
 import { cohereV2 } from './cohere-v2.ts'
 import { connectProto } from './connect-proto.ts'
 import { gemini } from './gemini.ts'
+import { geminiInteractions } from './gemini-interactions.ts'
 import { ollama } from './ollama.ts'
 import { openaiChat } from './openai-chat.ts'
 import { openaiMedia } from './openai-media.ts'
@@ -58,6 +59,13 @@ const ROUTES: readonly Route[] = [
   },
   { path: /\/models\/(?<model>[^/:]+):(?:batchE|e)mbedContents?$/, name: 'embeddings', style: gemini },
   { path: /:(?<stream>stream)?[gG]enerateContent$/, name: 'generate_content', style: gemini },
+  {
+    path: /\/interactions$/,
+    method: 'POST',
+    name: 'generate_content',
+    style: geminiInteractions,
+    only: ['gemini'],
+  },
   // Other makers' models on Vertex
   {
     path: /\/publishers\/anthropic\/models\/(?<model>[^/:]+):(?<stream>stream)?[rR]awPredict$/,
