@@ -20,7 +20,7 @@ export const MAX_EXAMINED = 16 << 20
 /** What one request may take, where it comes in small pieces; a piece of 512 bytes takes twice that. */
 const MAX_WEIGHT = 2 * MAX_EXAMINED
 /** What all requests of a worker that wait for their verdict may keep together. */
-const MAX_HELD = 128 << 20
+export const MAX_HELD = 128 << 20
 
 /** A request's head, whatever protocol it came by. */
 export interface RequestFacts {
