@@ -123,7 +123,7 @@ t.test('gemini’s interactions', async (t) => {
     'gen_ai.usage.output_tokens': 50,
     'gen_ai.usage.cache_read.input_tokens': 60,
     'gen_ai.usage.reasoning.output_tokens': 30,
-    usageDetails: { inputAudio: 40, inputImage: 0 },
+    usageDetails: { inputAudio: 40, inputImage: 0, inputVideo: 0 },
     usageSource: 'reported',
     previousResponse: 'i-0',
     tools: [
@@ -143,4 +143,43 @@ t.test('gemini’s interactions', async (t) => {
   t.same(derived({ ...base, request, head: SSE, body }), expected)
   const failed = sse({ event_type: 'error', error: { code: 'overloaded', message: 'x' } })
   t.match(derived({ ...base, request, head: SSE, body: failed }), { 'error.type': 'overloaded' })
+})
+
+t.test('cohere’s chat, version 1', async (t) => {
+  const base = { provider: 'cohere', style: 'cohere-v2', line: 'POST /v1/chat' }
+  const request = {
+    ...{ model: 'command-r-plus', message: 'x', conversation_id: 'k-1', p: 0.5, stream: true },
+    tools: [{ name: 'f', description: 'x' }],
+  }
+  const whole = {
+    ...{ response_id: 'r-1', text: 'x', finish_reason: 'COMPLETE' },
+    tool_calls: [{ name: 'f', parameters: {} }],
+    meta: {
+      billed_units: { input_tokens: 3, output_tokens: 4 },
+      tokens: { input_tokens: 70, output_tokens: 5 },
+    },
+  }
+  const expected = {
+    'gen_ai.conversation.id': 'k-1',
+    'gen_ai.response.id': 'r-1',
+    'gen_ai.response.finish_reasons': ['COMPLETE'],
+    'gen_ai.request.top_p': 0.5,
+    'gen_ai.usage.input_tokens': 70,
+    'gen_ai.usage.output_tokens': 5,
+    usageDetails: { billedInput: 3, billedOutput: 4 },
+    tools: [{ name: 'f' }],
+  }
+  t.match(derived({ ...base, request, body: json(whole) }), expected)
+  const lines = [
+    { event_type: 'stream-start', is_finished: false },
+    { event_type: 'text-generation', text: 'x' },
+    {
+      event_type: 'stream-end',
+      is_finished: true,
+      finish_reason: 'COMPLETE',
+      response: { ...whole, finish_reason: undefined },
+    },
+  ]
+  const body = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+  t.match(derived({ ...base, request, head: responseHead('application/stream+json'), body }), expected)
 })

@@ -28,6 +28,7 @@ function usage(value: unknown): Found {
     ...details({
       inputAudio: both('audio'),
       inputImage: both('image'),
+      inputVideo: both('video'),
       cacheReadAudio: tokens('cached', 'audio'),
       cacheReadImage: tokens('cached', 'image'),
       outputAudio: tokens('output', 'audio'),

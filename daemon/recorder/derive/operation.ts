@@ -2,6 +2,7 @@
 import { anthropicMessages } from './anthropic-messages.ts'
 import { bedrockConverse } from './bedrock-converse.ts'
 import { bedrockInvoke } from './bedrock-invoke.ts'
+import { cohereV1 } from './cohere-v1.ts'
 import { cohereV2 } from './cohere-v2.ts'
 import { connectProto } from './connect-proto.ts'
 import { gemini } from './gemini.ts'
@@ -84,6 +85,7 @@ const ROUTES: readonly Route[] = [
     style: bedrockInvoke,
   },
   { path: /\/v2\/chat$/, name: 'chat', style: cohereV2 },
+  { path: /\/v1\/chat$/, name: 'chat', style: cohereV1, only: ['cohere-v2'] },
   { path: /\/v[12]\/embed$/, name: 'embeddings', style: cohereV2, only: ['cohere-v2'] },
   { path: /\/api\/chat$/, name: 'chat', style: ollama },
   { path: /\/api\/generate$/, name: 'text_completion', style: ollama },
