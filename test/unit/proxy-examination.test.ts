@@ -22,6 +22,13 @@ const post = (body: string | Buffer, fields = '', path = '/v1/chat/completions')
   ])
 }
 
+/** A message of gRPC or Connect. */
+const framed = (flags: number, message: Buffer) => {
+  const head = Buffer.of(flags, 0, 0, 0, 0)
+  head.writeUInt32BE(message.length, 1)
+  return Buffer.concat([head, message])
+}
+
 async function under(t: Test, rules: Omit<Rule, 'name'>[], more: Partial<Policy> = {}) {
   let seen = ''
   const rig = await startRig({
@@ -164,8 +171,26 @@ t.test(
       ['a bomb', post(gzipSync(big), 'Content-Encoding: gzip\r\n')],
       ['cut short', post(gzipSync('{"a":"b"}').subarray(0, 15), 'Content-Encoding: gzip\r\n')],
       [
-        'more behind the end',
+        'behind a gzip body',
+        post(
+          Buffer.concat([gzipSync('{"a":"'), Buffer.of(0), gzipSync(`${KEY}"}`)]),
+          'Content-Encoding: gzip\r\n',
+        ),
+      ],
+      [
+        'behind a Brotli body',
         post(Buffer.concat([brotliCompressSync('{"a":"b"}'), Buffer.from(KEY)]), 'Content-Encoding: br\r\n'),
+      ],
+      [
+        'a compressed message of gRPC',
+        post(framed(1, gzipSync(KEY)), 'Content-Type: application/grpc+proto\r\nGrpc-Encoding: gzip\r\n'),
+      ],
+      [
+        'one behind another of Connect',
+        post(
+          Buffer.concat([framed(0, Buffer.from('a')), framed(1, gzipSync(KEY))]),
+          'Content-Type: application/connect+json\r\n',
+        ),
       ],
       ['an unknown coding', post('{}', 'Content-Encoding: lzma\r\n')],
       [
@@ -183,11 +208,11 @@ t.test(
   },
 )
 
-t.test('a key in the second of zstd’s frames is found', async (t) => {
+t.test('all frames of a zstd body are looked into', async (t) => {
   const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
-  const frames = ['{"a":"b', `${KEY}"}`].map((part) => zstdCompressSync(part))
-  agent.write(post(Buffer.concat(frames), 'Content-Encoding: zstd\r\n'))
-  t.match(await read.until('end', 10_000), /403/)
+  const body = Buffer.concat(['{"a":"', `${KEY}"}`].map((part) => zstdCompressSync(part)))
+  agent.write(post(body, 'Content-Encoding: zstd\r\n'))
+  t.match(await read.until('end'), /403 .*it holds openai-key/s)
   t.equal(seen(), '')
 })
 
