@@ -276,6 +276,20 @@ t.test('opening and resetting streams in a flood ends the connection', async (t)
   t.equal(await agent.closedWith(), CODE.enhanceYourCalm)
 })
 
+t.test('so does having them reset by bodies that are wrong', async (t) => {
+  for (const end of ['DATA', 'trailers'] as const) {
+    const rig = await startH2Rig(() => {})
+    t.teardown(() => rig.stop())
+    const agent = await agentByHand(rig)
+    for (let stream = 1; stream < 4000; stream += 2) {
+      agent.headers(stream, [...POST, ['content-length', '1']], false)
+      if (end === 'DATA') agent.send(TYPE.data, 0, stream, 'ab')
+      else agent.headers(stream, [['x-a', 'b']])
+    }
+    t.equal(await agent.closedWith(), CODE.enhanceYourCalm, end)
+  }
+})
+
 t.test('more streams at once than are taken may be asked again', async (t) => {
   const rig = await startH2Rig(() => {}, { settings: { maxConcurrentStreams: 10_000 } })
   t.teardown(() => rig.stop())
