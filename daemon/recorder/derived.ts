@@ -18,6 +18,7 @@ export type ToolCall = z.infer<typeof ToolCall>
 const UsageDetails = z.strictObject({
   inputAudio: Count.optional(),
   inputImage: Count.optional(),
+  inputVideo: Count.optional(),
   /** Of what was read from a cache. */
   cacheReadAudio: Count.optional(),
   cacheReadImage: Count.optional(),

@@ -16,7 +16,11 @@ const chat = {
   choices: [
     { index: 0, finish_reason: 'tool_calls', message: { content: 'x', tool_calls: [call] }, delta: {} },
   ],
-  usage: { prompt_tokens: 3, completion_tokens: 4, prompt_tokens_details: { cached_tokens: 2 } },
+  usage: {
+    ...{ prompt_tokens: 3, completion_tokens: 4, total_tokens: 9 },
+    prompt_tokens_details: { cached_tokens: 2, audio_tokens: 1 },
+    completion_tokens_details: { reasoning_tokens: 2 },
+  },
 }
 const response = {
   id: 'resp_1',
@@ -31,7 +35,13 @@ const message = {
   model: 'claude-sonnet-5',
   stop_reason: 'tool_use',
   content: [{ type: 'tool_use', id: 'toolu_1', name: 'Bash' }],
-  usage: { input_tokens: 1, cache_read_input_tokens: 2, cache_creation_input_tokens: 3, output_tokens: 4 },
+  usage: {
+    input_tokens: 1,
+    cache_read_input_tokens: 2,
+    cache_creation_input_tokens: 3,
+    output_tokens: 4,
+    cache_creation: { ephemeral_1h_input_tokens: 2 },
+  },
 }
 const anthropicEvents = [
   { type: 'message_start', message },
@@ -47,6 +57,25 @@ const generated = {
   usageMetadata: { promptTokenCount: 1, candidatesTokenCount: 2, thoughtsTokenCount: 3 },
   modelVersion: 'gemini-2.5-flash',
   responseId: 'r',
+}
+const interaction = {
+  ...{ id: 'i-1', model: 'gemini-3-pro', status: 'completed' },
+  steps: [{ type: 'function_call', id: 'c', name: 'f' }],
+  usage: {
+    ...{ total_input_tokens: 3, total_output_tokens: 4, total_thought_tokens: 1 },
+    input_tokens_by_modality: [{ modality: 'audio', tokens: 2 }],
+  },
+}
+const interactionEvents = [
+  { event_type: 'step.start', step: interaction.steps[0] },
+  { event_type: 'interaction.completed', interaction },
+]
+const picture = {
+  usage: { input_tokens: 5, output_tokens: 6, input_tokens_details: { image_tokens: 2 } },
+}
+const cohereLine = {
+  event_type: 'stream-end',
+  response: { response_id: 'r', tool_calls: [{ name: 'f' }], meta: { tokens: { input_tokens: 1 } } },
 }
 const converse = {
   output: { message: { content: [{ toolUse: { toolUseId: 't', name: 'f' } }] } },
@@ -79,6 +108,8 @@ const asked = json({
   ...{ conversation: 'conv_1', tools, toolConfig: { tools: [{ toolSpec: { name: 'f' } }] } },
   ...{ generationConfig: { maxOutputTokens: 5 }, inferenceConfig: { maxTokens: 5 }, options: { seed: 2 } },
 })
+const lines = (...values: unknown[]) =>
+  Buffer.from(values.map((value) => `${JSON.stringify(value)}\n`).join(''))
 const document = 'application/json'
 const events = 'text/event-stream'
 const eventStream = 'application/vnd.amazon.eventstream'
@@ -114,6 +145,12 @@ export const SAMPLES: readonly Sample[] = [
   sample('gemini', `${model}:streamGenerateContent?alt=sse`, events, sse(generated, generated)),
   sample('gemini', `${model}:streamGenerateContent`, document, json([generated, generated])),
   sample('gemini', '/v1internal:generateContent', document, json({ response: generated })),
+  sample('gemini', '/v1beta/interactions', document, json(interaction)),
+  sample('gemini', '/v1beta/interactions', events, sse(...interactionEvents)),
+  sample('openai-chat', '/v1/images/generations', document, json(picture)),
+  sample('openai-chat', '/v1/images/edits', events, sse({ type: 'x.partial_image' }, picture)),
+  sample('bedrock-converse', '/model/arn%3Aaws/invoke', document, json(message)),
+  sample('cohere-v2', '/v1/chat', 'application/stream+json', lines(cohereLine, cohereLine)),
   sample('bedrock-converse', '/model/m/converse', document, json(converse)),
   sample('bedrock-converse', '/model/m/converse-stream', eventStream, Buffer.concat(converseEvents)),
   sample('bedrock-converse', `${claude}/invoke`, document, json(message)),
@@ -134,7 +171,7 @@ export const SAMPLES: readonly Sample[] = [
   ),
   sample('cohere-v2', '/v2/chat', document, json({ id: 'c', message: { tool_calls: [call] }, usage: {} })),
   sample('cohere-v2', '/v2/chat', events, sse(...cohereEvents)),
-  sample('ollama', '/api/chat', 'application/x-ndjson', Buffer.concat(ollamaLines.map(json))),
+  sample('ollama', '/api/chat', 'application/x-ndjson', lines(...ollamaLines)),
   sample(
     'ollama',
     '/api/generate',

@@ -97,6 +97,24 @@ t.test('openai responses: conversation and tools', async (t) => {
   t.notOk('gen_ai.conversation.id' in chained, 'a chain of responses is no conversation')
 })
 
+t.test('calls at once, of which each delta says the same index', async (t) => {
+  const delta = (tool_calls: object[]) => ({ choices: [{ index: 0, delta: { tool_calls } }] })
+  const call = (id: string, name: string) => ({ index: 0, id, function: { name, arguments: '{' } })
+  const body = sse(
+    delta([call('c1', 'f'), call('c2', 'f')]),
+    delta([{ index: 0, id: '', function: { name: 'f', arguments: '}' } }]),
+    delta([call('c3', 'g')]),
+  )
+  t.match(derived({ ...openai, head: SSE, body }), {
+    tools: [
+      { name: 'f', id: 'c1' },
+      { name: 'f', id: 'c2' },
+      { name: 'g', id: 'c3' },
+    ],
+    toolCalls: 3,
+  })
+})
+
 t.test('gemini: the provider’s own tools', async (t) => {
   const parts = [
     { executableCode: { language: 'PYTHON', code: '1', id: 'x1' } },

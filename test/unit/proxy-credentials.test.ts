@@ -24,6 +24,13 @@ const header = (line: string) => request('/', line).head.toString('latin1').spli
 t.test('replaces what authorises a request, keeps the scheme', async (t) => {
   t.equal(header('Authorization: Bearer sk-1'), `Authorization: Bearer ${fp('sk-1')}`)
   t.equal(header('authorization:Basic dTpw'), `authorization:Basic ${fp('dTpw')}`)
+  for (const [given, key] of [
+    ['u:sk-1', 'sk-1'],
+    ['sk-2:', 'sk-2'],
+  ] as const) {
+    const line = `Authorization: Basic ${Buffer.from(given).toString('base64')}`
+    t.strictSame(request('/', line).credentials[0], { where: 'header:authorization', fingerprint: fp(key) })
+  }
   t.equal(header('Authorization: Token abc'), `Authorization: Token ${fp('abc')}`)
   t.equal(header('Authorization: bare-key'), `Authorization: ${fp('bare-key')}`)
   t.equal(header('Authorization: Odd secret'), `Authorization: ${fp('Odd secret')}`)
@@ -41,6 +48,7 @@ t.test('replaces what authorises a request, keeps the scheme', async (t) => {
   ]) {
     t.equal(header(`${name}: sk-1`), `${name}: ${fp('sk-1')}`)
   }
+  t.equal(header('x-api-key: Bearer sk-1'), `x-api-key: Bearer ${fp('sk-1')}`)
   t.equal(fp('sk-1'), fingerprint('sk-1'), 'one key has one fingerprint wherever it stands')
 })
 
@@ -98,7 +106,15 @@ t.test('a key is found under every name that providers give it', async (t) => {
   ]) {
     t.equal(header(`${name}: k-1`), `${name}: ${fp('k-1')}`)
   }
-  for (const name of ['subscription-key', 'X-Goog-Signature', 'jwt', 'code', 'client_secret', 'Signature']) {
+  for (const name of [
+    'subscription-key',
+    'a[key]',
+    'X-Goog-Signature',
+    'jwt',
+    'code',
+    'client_secret',
+    'Signature',
+  ]) {
     t.match(request(`/?${name}=k-1&z=1`).head.toString(), `GET /?${name}=${fp('k-1')}&z=1 `)
   }
   for (const line of [

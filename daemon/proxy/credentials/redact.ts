@@ -117,6 +117,7 @@ const SCHEME =
 function authorization(value: string, replace: ReplaceSecret): string {
   const scheme = SCHEME.exec(value)?.[0] ?? ''
   const rest = value.slice(scheme.length)
+  if (/^basic/i.test(scheme)) noteBasic(rest, replace)
   if (!/^aws4-/i.test(scheme)) return scheme + replace(rest)
   const parts = rest.split(/(, *)/).map((part) => {
     const [, name, secret, scope] = /^(\w+)=([^/,]*)(.*)$/.exec(part) ?? []
@@ -127,6 +128,13 @@ function authorization(value: string, replace: ReplaceSecret): string {
       : `${name}=${replace(`${secret}${scope}`)}`
   })
   return scheme + parts.join('')
+}
+
+/** Lists the password by itself, or the user where there is none: it may be a key that is known from elsewhere. */
+function noteBasic(encoded: string, replace: ReplaceSecret): void {
+  const [, user, password] =
+    /^([^:]*):([ -~]*)$/.exec(Buffer.from(encoded, 'base64').toString('latin1')) ?? []
+  if (password || user) replace((password || user) as string)
 }
 
 /** `a=1; b=2`: names stay, values go. */
@@ -186,12 +194,6 @@ type RedactValue = (value: string, replace: ReplaceSecret) => string
 
 /** Without a prototype: a field may be called `constructor`. */
 const VALUES: Readonly<Record<string, RedactValue | undefined>> = Object.assign(Object.create(null), {
-  authorization,
-  'proxy-authorization': authorization,
-  'x-api-key': whole,
-  'api-key': whole,
-  'x-goog-api-key': whole,
-  'x-amz-security-token': whole,
   cookie,
   'set-cookie': setCookie,
   // JSON with the keys of those behind the gateway in it.

@@ -38,6 +38,15 @@ function named({ input, output, cacheRead, cacheCreation, cacheHour, thinking }:
   }
 }
 
+/** Counts grow in the course of a stream; some who speak like Anthropic say 0 of the input at its beginning or at its end. */
+function larger(before: Usage, after: Usage): Usage {
+  const grown = Object.entries(after).map(([key, value]) => [
+    key,
+    Math.max(value, before[key as keyof Usage] ?? 0),
+  ])
+  return { ...before, ...Object.fromEntries(grown) }
+}
+
 function identity(message: unknown): Found {
   return present<Found>({
     'gen_ai.response.id': text(field(message, 'id')),
@@ -98,7 +107,7 @@ export const anthropicMessages: WireStyle = {
             return true
           case 'message_delta':
             reasons.note(field(data, 'delta', 'stop_reason'))
-            counts = { ...counts, ...usage(field(data, 'usage')) }
+            counts = larger(counts, usage(field(data, 'usage')))
             return false
           default:
             return false

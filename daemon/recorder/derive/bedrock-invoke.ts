@@ -10,7 +10,7 @@ import { count, field, list, present, sum, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
 import type { Head } from './http-head.ts'
 import { openaiChat } from './openai-chat.ts'
-import type { Found, WireStyle } from './wire-style.ts'
+import type { Found, Stream, WireStyle } from './wire-style.ts'
 
 /** Meta's, Amazon Titan's and older Mistral's: flat bodies, whose chunks look like the whole. */
 const flat: WireStyle = {
@@ -61,6 +61,32 @@ const nova: WireStyle = {
   },
 }
 
+/** By what is sent where the name tells nothing: an application's own inference profile has a number. */
+const byShape: WireStyle = {
+  request: (body) =>
+    (field(body, 'anthropic_version') === undefined ? flat : anthropicMessages).request(body),
+  response: (body) => shapeOf(body).response(body),
+  stream() {
+    let inner: Stream | undefined
+    return {
+      event(data) {
+        inner ??= shapeOf(data).stream()
+        return inner.event(data)
+      },
+      found: () => inner?.found() ?? {},
+    }
+  },
+}
+
+function shapeOf(data: unknown): WireStyle {
+  const type = field(data, 'type')
+  if (type === 'message' || type === 'message_start') return anthropicMessages
+  if (field(data, 'choices') !== undefined) return openaiChat
+  return field(data, 'messageStart') !== undefined || field(data, 'output', 'message') !== undefined
+    ? nova
+    : flat
+}
+
 /** By the maker's name in the model's, its profile's or its ARN. */
 const MAKERS: readonly (readonly [RegExp, WireStyle])[] = [
   [/\banthropic\./, anthropicMessages],
@@ -95,7 +121,7 @@ function fromHead(head: Head): Found {
 
 /** @param model as the path has it */
 export function bedrockInvoke(model: string | undefined): WireStyle {
-  const maker = MAKERS.find(([pattern]) => pattern.test((model ?? '').slice(0, 512)))?.[1] ?? flat
+  const maker = MAKERS.find(([pattern]) => pattern.test((model ?? '').slice(0, 512)))?.[1] ?? byShape
   return {
     request: (body) => maker.request(body),
     response: (body) => maker.response(body),

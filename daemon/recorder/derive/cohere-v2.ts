@@ -6,7 +6,7 @@ import { offered, ToolCalls } from './tool-calls.ts'
 import type { Found, WireStyle } from './wire-style.ts'
 
 /** `tokens` is what went through the model; `billed_units` leaves out what Cohere adds, and is all that embeddings have. */
-function usage(value: unknown): Found {
+export function cohereUsage(value: unknown): Found {
   const counted = field(value, 'tokens') ?? field(value, 'billed_units')
   const billed = counted === field(value, 'tokens') ? field(value, 'billed_units') : undefined
   return {
@@ -50,7 +50,7 @@ export const cohereV2: WireStyle = {
     reasons.note(field(body, 'finish_reason'))
     return {
       ...present<Found>({ 'gen_ai.response.id': text(field(body, 'id')) }),
-      ...usage(field(body, 'usage') ?? field(body, 'meta')),
+      ...cohereUsage(field(body, 'usage') ?? field(body, 'meta')),
       ...reasons.found(),
       ...calls.found(),
     }
@@ -69,7 +69,7 @@ export const cohereV2: WireStyle = {
           noteCall(calls, field(delta, 'message', 'tool_calls'))
         } else if (type === 'message-end') {
           reasons.note(field(delta, 'finish_reason'))
-          found = { ...found, ...usage(field(delta, 'usage')) }
+          found = { ...found, ...cohereUsage(field(delta, 'usage')) }
         }
         return OUTPUT.has(type)
       },

@@ -81,6 +81,7 @@ export function costOf(provider: string, found: Found, time: number): Cost | und
     cache_write_1h_tokens: parts.cacheCreationHour,
     input_audio_tokens: parts.inputAudio,
     input_image_tokens: parts.inputImage,
+    input_video_tokens: parts.inputVideo,
     cache_audio_read_tokens: parts.cacheReadAudio,
     cache_image_read_tokens: parts.cacheReadImage,
     output_audio_tokens: parts.outputAudio,

@@ -38,6 +38,7 @@ function modalities(value: unknown): Found {
   return details({
     inputAudio: both('promptTokensDetails', 'toolUsePromptTokensDetails', 'AUDIO'),
     inputImage: both('promptTokensDetails', 'toolUsePromptTokensDetails', 'IMAGE', 'DOCUMENT'),
+    inputVideo: both('promptTokensDetails', 'toolUsePromptTokensDetails', 'VIDEO'),
     cacheReadAudio: tokens('cacheTokensDetails', 'AUDIO'),
     cacheReadImage: tokens('cacheTokensDetails', 'IMAGE', 'DOCUMENT'),
     outputAudio: tokens(`${said}TokensDetails`, 'AUDIO'),

@@ -1,5 +1,5 @@
 /** OpenAI chat completions, completions and embeddings, and those who speak like them. */
-import { count, details, field, list, present, sum, text } from './fields.ts'
+import { count, cut, details, field, list, present, sum, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
 import { settings } from './request-settings.ts'
 import { offered, ToolCalls } from './tool-calls.ts'
@@ -75,12 +75,21 @@ function toolName(tool: unknown): string | undefined {
   return text(field(tool, 'function', 'name')) ?? text(field(tool, 'custom', 'name'))
 }
 
-/** What a choice's message or delta calls; a call's later deltas have its index only. */
-function noteCalls(calls: ToolCalls, choice: unknown, at: number): void {
+/** Indexes whose latest id is remembered: a hostile stream may have any number. */
+const MAX_INDEXES = 1024
+
+/**
+ * What a choice's message or delta calls. A call's later deltas have its index only; Google's have index 0 for each call,
+ * which their ids tell apart.
+ * @param latest id by choice and index
+ */
+function noteCalls(calls: ToolCalls, latest: Map<string, string>, choice: unknown, at: number): void {
   const said = field(choice, 'message') ?? field(choice, 'delta')
   for (const [i, call] of list(field(said, 'tool_calls')).entries()) {
-    const index = count(field(call, 'index')) ?? i
-    calls.note(toolName(call), text(field(call, 'id')), `${at}.${index}`)
+    const index = `${at}.${count(field(call, 'index')) ?? i}`
+    const id = text(field(call, 'id'))
+    if (id !== undefined && latest.size < MAX_INDEXES) latest.set(index, cut(id))
+    calls.note(toolName(call), id, `${index}.${latest.get(index) ?? ''}`)
   }
   // Before there were several calls at once.
   calls.note(text(field(said, 'function_call', 'name')), undefined, `${at}.`)
@@ -100,6 +109,7 @@ function hasOutput(choice: unknown): boolean {
 class Answer {
   readonly #reasons = new FinishReasons()
   readonly #calls = new ToolCalls()
+  readonly #latest = new Map<string, string>()
   #found: Found = {}
 
   /** A whole body, or a chunk of a stream: they differ in the choices only. */
@@ -109,7 +119,7 @@ class Answer {
     for (const [i, choice] of list(field(body, 'choices')).entries()) {
       const index = count(field(choice, 'index')) ?? i
       this.#reasons.note(field(choice, 'finish_reason'), index)
-      noteCalls(this.#calls, choice, index)
+      noteCalls(this.#calls, this.#latest, choice, index)
       output ||= hasOutput(choice)
     }
     return output

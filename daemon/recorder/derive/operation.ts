@@ -2,11 +2,14 @@
 import { anthropicMessages } from './anthropic-messages.ts'
 import { bedrockConverse } from './bedrock-converse.ts'
 import { bedrockInvoke } from './bedrock-invoke.ts'
+import { cohereV1 } from './cohere-v1.ts'
 import { cohereV2 } from './cohere-v2.ts'
 import { connectProto } from './connect-proto.ts'
 import { gemini } from './gemini.ts'
+import { geminiInteractions } from './gemini-interactions.ts'
 import { ollama } from './ollama.ts'
 import { openaiChat } from './openai-chat.ts'
+import { openaiMedia } from './openai-media.ts'
 import { openaiResponses } from './openai-responses.ts'
 import { pathReadings } from './path-readings.ts'
 import type { WireStyle } from './wire-style.ts'
@@ -37,22 +40,37 @@ interface Route {
  */
 const ROUTES: readonly Route[] = [
   { path: /\/messages\/count_tokens$/i },
+  // What GET lists of these was answered before.
+  { path: /\/(?:completions|messages)$/i, method: 'GET' },
   { path: /\/deployments\/(?<model>[^/]+)\/chat\/completions$/i, name: 'chat', style: openaiChat },
   { path: /\/deployments\/(?<model>[^/]+)\/completions$/i, name: 'text_completion', style: openaiChat },
   { path: /\/deployments\/(?<model>[^/]+)\/embeddings$/i, name: 'embeddings', style: openaiChat },
-  { path: /\/chat\/completions$/i, name: 'chat', style: openaiChat },
+  {
+    path: /\/(?:deployments\/(?<model>[^/]+)\/)?(?:images\/(?:generations|edits)|audio\/(?:transcriptions|translations)|moderations)$/i,
+    // OpenTelemetry has no name for these.
+    style: openaiMedia,
+    only: ['openai-chat'],
+  },
+  { path: /\/(?:chat|agents)\/completions$/i, name: 'chat', style: openaiChat },
   { path: /\/completions$/i, name: 'text_completion', style: openaiChat },
   { path: /\/embeddings$/i, name: 'embeddings', style: openaiChat },
   { path: /\/responses$/i, method: 'POST', name: 'chat', style: openaiResponses },
   { path: /\/v1\/messages$/i, name: 'chat', style: anthropicMessages },
   { path: /\/messages$/i, name: 'chat', style: anthropicMessages, only: ['anthropic-messages'] },
   {
-    path: /\/models\/(?<model>[^/:]+):(?<stream>stream)?[gG]enerateContent$/i,
+    path: /\/(?:models|tunedModels|endpoints)\/(?<model>[^/:]+):(?<stream>stream)?[gG]enerateContent$/i,
     name: 'generate_content',
     style: gemini,
   },
   { path: /\/models\/(?<model>[^/:]+):(?:batchE|e)mbedContents?$/i, name: 'embeddings', style: gemini },
   { path: /:(?<stream>stream)?[gG]enerateContent$/i, name: 'generate_content', style: gemini },
+  {
+    path: /\/interactions$/i,
+    method: 'POST',
+    name: 'generate_content',
+    style: geminiInteractions,
+    only: ['gemini'],
+  },
   // Other makers' models on Vertex
   {
     path: /\/publishers\/anthropic\/models\/(?<model>[^/:]+):(?<stream>stream)?[rR]awPredict$/i,
@@ -71,6 +89,7 @@ const ROUTES: readonly Route[] = [
     style: bedrockInvoke,
   },
   { path: /\/v2\/chat$/i, name: 'chat', style: cohereV2 },
+  { path: /\/v1\/chat$/i, name: 'chat', style: cohereV1, only: ['cohere-v2'] },
   { path: /\/v[12]\/embed$/i, name: 'embeddings', style: cohereV2, only: ['cohere-v2'] },
   { path: /\/api\/chat$/i, name: 'chat', style: ollama },
   { path: /\/api\/generate$/i, name: 'text_completion', style: ollama },

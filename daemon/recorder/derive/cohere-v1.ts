@@ -1,0 +1,56 @@
+/** Cohere's chat, version 1: lines of JSON, the last with the whole answer. Calls have no ids. */
+import { cohereUsage } from './cohere-v2.ts'
+import { field, list, present, text } from './fields.ts'
+import { FinishReasons } from './finish-reasons.ts'
+import { settings } from './request-settings.ts'
+import { offered, ToolCalls } from './tool-calls.ts'
+import type { Found, WireStyle } from './wire-style.ts'
+
+function answer(body: unknown): Found {
+  const calls = new ToolCalls()
+  const reasons = new FinishReasons()
+  for (const call of list(field(body, 'tool_calls'))) calls.note(text(field(call, 'name')))
+  reasons.note(field(body, 'finish_reason'))
+  return {
+    ...present<Found>({ 'gen_ai.response.id': text(field(body, 'response_id')) }),
+    ...cohereUsage(field(body, 'meta')),
+    ...reasons.found(),
+    ...calls.found(),
+  }
+}
+
+export const cohereV1: WireStyle = {
+  request: (body) => ({
+    ...present<Found>({ 'gen_ai.conversation.id': text(field(body, 'conversation_id')) }),
+    ...settings({
+      model: field(body, 'model'),
+      stream: field(body, 'stream'),
+      maxTokens: field(body, 'max_tokens'),
+      temperature: field(body, 'temperature'),
+      topP: field(body, 'p'),
+      topK: field(body, 'k'),
+      frequencyPenalty: field(body, 'frequency_penalty'),
+      presencePenalty: field(body, 'presence_penalty'),
+      seed: field(body, 'seed'),
+    }),
+    ...offered(list(field(body, 'tools')).map((tool) => text(field(tool, 'name')))),
+  }),
+  response: answer,
+  stream() {
+    let found: Found = {}
+    return {
+      event(data) {
+        const type = field(data, 'event_type')
+        if (type === 'stream-end') {
+          found = {
+            ...found,
+            ...answer({ finish_reason: field(data, 'finish_reason') }),
+            ...answer(field(data, 'response')),
+          }
+        }
+        return type === 'text-generation' || type === 'tool-calls-generation'
+      },
+      found: () => found,
+    }
+  },
+}
