@@ -3,7 +3,9 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { realFileSystem } from '../../daemon/base/durable.ts'
+import { bodyKeys, chunkId } from '../../daemon/recorder/bodies/keys.ts'
 import { PartWriter } from '../../daemon/recorder/bodies/part-writer.ts'
+import { split } from '../../daemon/recorder/bodies/split.ts'
 import { openBodies } from '../../daemon/recorder/body-reader.ts'
 import { blankJournal } from '../../daemon/recorder/erasure/blank-journal.ts'
 import { eraseContent } from '../../daemon/recorder/erasure/erase.ts'
@@ -92,6 +94,27 @@ t.test('what was erased is nowhere on disk, and what others share with it stays'
     ),
     [],
   )
+})
+
+t.test('nor does the index tell what was erased by the ids of its chunks', async (t) => {
+  const made = await recorded()
+  const { ids, start, finaliser } = made
+  const keys = bodyKeys(start.bodyKey)
+  const idsOf = (i: number) => split(keys.gear, bodyOf(i)).map((chunk) => chunkId(keys, chunk))
+  const others = [1, 2, 3, 4].flatMap(idsOf).map(String)
+  const lone = idsOf(0).filter((id) => !others.includes(String(id)))
+  const told = () => {
+    const files = readdirSync(start.stateDir).filter((name) => name.startsWith('index.sqlite'))
+    const bytes = Buffer.concat(files.map((name) => readFileSync(path.join(start.stateDir, name))))
+    return lone.filter((id) => bytes.includes(id)).length
+  }
+  t.ok(lone.length > 0)
+  t.equal(told(), lone.length)
+  await made.erase(finaliser, [ids[0]!])
+  t.equal(told(), 0)
+  await finaliser.close()
+  t.equal(told(), 0)
+  t.same(await damage(start), [])
 })
 
 t.test('the log says who erased what, and the index tells it, also when it is made anew', async (t) => {

@@ -5,6 +5,9 @@ import type { Committed, PackPosition, Place, PlaceIndex } from '../bodies/place
 import { INDEX_VERSION, SCHEMA, UNCLAIMED } from './database.ts'
 import { type IndexedLeaf, parseLeaf } from './row.ts'
 
+/** How long a lock of somebody who reads is waited for. */
+const BUSY_MS = 5000
+
 export class IndexWriter implements PlaceIndex {
   /** For the queries of erasure and retention. */
   readonly database: DatabaseSync
@@ -157,6 +160,16 @@ export class IndexWriter implements PlaceIndex {
     }
   }
 
+  /** Takes what was deleted out of the write-ahead log too; where somebody reads there, the next call does. */
+  truncateLog(): void {
+    this.database.exec('PRAGMA busy_timeout = 0')
+    try {
+      this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } finally {
+      this.database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
+    }
+  }
+
   transaction(write: () => void): void {
     this.database.exec('BEGIN')
     try {
@@ -185,10 +198,12 @@ export class IndexWriter implements PlaceIndex {
 }
 
 function prepare(file: string, check: boolean): DatabaseSync {
-  const database = new DatabaseSync(file, { timeout: 5000 })
+  const database = new DatabaseSync(file, { timeout: BUSY_MS })
   try {
     // Nothing here needs to be durable at once: what a crash takes is read again from the ledger and the packs.
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    // The id of a chunk that was erased would tell who has the body key whether a text he knows was in it.
+    database.exec('PRAGMA secure_delete = ON')
     const { user_version: version } = database.prepare('PRAGMA user_version').get() as {
       user_version: number
     }
