@@ -1,7 +1,7 @@
 /** Files of the machine that all users must be able to read, such as /etc/environment and a trust anchor. */
 import { randomBytes } from 'node:crypto'
 import { chmod, chown, rm, writeFile } from 'node:fs/promises'
-import { writeFileAtomic } from '../daemon/base/durable.ts'
+import { writeFileAtomic } from '../daemon/base/durable/files.ts'
 import { AnchorError, messageOf } from '../daemon/base/errors.ts'
 import { CaError } from './ca-error.ts'
 

@@ -2,7 +2,7 @@
 import { chmod, chown, lstat, mkdir, readdir, readFile, readlink, rm, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { writeFileAtomic } from '../daemon/base/durable.ts'
+import { writeFileAtomic } from '../daemon/base/durable/files.ts'
 
 type Kept =
   | 'absent'

@@ -6,7 +6,7 @@ import { readFile, rm, rmdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
-import { makeDirectory, writeFileAtomic } from '../daemon/base/durable.ts'
+import { makeDirectory, writeFileAtomic } from '../daemon/base/durable/files.ts'
 import { InstallError } from './install-error.ts'
 
 const Entry = z.discriminatedUnion('kind', [

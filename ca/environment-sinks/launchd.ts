@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { removeFile } from '../../daemon/base/durable.ts'
+import { removeFile } from '../../daemon/base/durable/files.ts'
 import type { ClientVariable } from '../client-environment.ts'
 import { writePublicFile } from '../public-file.ts'
 import type { EnvironmentSink, Tool } from './environment-sink.ts'

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, readFile, realpath, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { removeFile, syncDirectory } from '../../daemon/base/durable.ts'
+import { removeFile, syncDirectory } from '../../daemon/base/durable/files.ts'
 import { messageOf } from '../../daemon/base/errors.ts'
 import { CaError } from '../ca-error.ts'
 import type { KeptVariable } from '../client-environment.ts'

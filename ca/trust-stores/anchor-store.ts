@@ -3,7 +3,7 @@
  * the bundle (and more) that programs read. Each distribution's own file says where and with which tool.
  */
 import { join } from 'node:path'
-import { removeFile } from '../../daemon/base/durable.ts'
+import { removeFile } from '../../daemon/base/durable/files.ts'
 import { messageOf } from '../../daemon/base/errors.ts'
 import { CaError } from '../ca-error.ts'
 import { writePublicFile } from '../public-file.ts'

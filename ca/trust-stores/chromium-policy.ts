@@ -5,7 +5,7 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { removeFile } from '../../daemon/base/durable.ts'
+import { removeFile } from '../../daemon/base/durable/files.ts'
 import { CaError } from '../ca-error.ts'
 import { writePublicFile } from '../public-file.ts'
 import type { StoreOptions } from './anchor-store.ts'

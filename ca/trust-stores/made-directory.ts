@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { removeFile, syncDirectory } from '../../daemon/base/durable.ts'
+import { removeFile, syncDirectory } from '../../daemon/base/durable/files.ts'
 import { writePublicFile } from '../public-file.ts'
 import { exists } from './files.ts'
 

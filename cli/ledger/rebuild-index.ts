@@ -1,6 +1,6 @@
 /** What `ledger rebuild-index` does: the same as a start of the daemon without an index, while none runs. */
 import { join } from 'node:path'
-import { realFileSystem } from '../../daemon/base/durable.ts'
+import { realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { lockLedger } from '../../daemon/ledger/lock.ts'
 import { openReader } from '../../daemon/ledger/reader.ts'
 import { bodyKeys } from '../../daemon/recorder/bodies/keys.ts'

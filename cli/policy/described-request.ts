@@ -1,9 +1,9 @@
 /** Facts of a request that somebody describes, or that is recorded, as rules are asked about it. */
 import type { z } from 'zod'
 import { MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
+import { askedByHead } from '../../daemon/recorder/derive/asked-by-head.ts'
 import { decodeContent } from '../../daemon/recorder/derive/content-coding.ts'
 import { parseHead } from '../../daemon/recorder/derive/http-head.ts'
-import { operationOf } from '../../daemon/recorder/derive/operation.ts'
 import type { ExchangeRecord } from '../../daemon/recorder/record.ts'
 import { callShape } from '../../policies/call-shape.ts'
 import type { DescribedRequest } from '../../policies/cases-schema.ts'
@@ -37,8 +37,7 @@ export function describedRequest({ catalogue }: Rules, asked: Described): Exchan
 }
 
 function ofPath(method: string, path: string, provider: Provider | undefined) {
-  const { name, model } = operationOf(method, path, callShape(method, path) ?? provider?.style)
-  return { operation: name, pathModel: model }
+  return askedByHead(method, path, callShape(method, path) ?? provider?.style, false)
 }
 
 function describedBody({ model, tools, text, body, size }: Described): BodyFacts {

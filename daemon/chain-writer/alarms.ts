@@ -6,7 +6,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../base/durable.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { formatSummed, parseSummed } from '../base/summed-json.ts'
 
 const Document = z.object({ v: z.literal(1), title: z.string().max(1000), since: z.string().max(40) })

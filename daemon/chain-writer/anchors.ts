@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../base/durable.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { formatSummed, parseSummed } from '../base/summed-json.ts'
 import { ChainError } from './chain-error.ts'
 import { Address, Hash } from './values.ts'

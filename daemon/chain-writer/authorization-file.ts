@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { makeDirectory, writeFileAtomic } from '../base/durable.ts'
+import { makeDirectory, writeFileAtomic } from '../base/durable/files.ts'
 import { formatSummed, parseSummed } from '../base/summed-json.ts'
 import { ChainError } from './chain-error.ts'
 import { FOREVER, POLICIES } from './registry.ts'

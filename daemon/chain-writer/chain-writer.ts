@@ -1,6 +1,6 @@
 /** The lanes of all configured chains, with their state on disk: what the thread runs, and a test may without one. */
 import type { z } from 'zod'
-import { makeDirectory } from '../base/durable.ts'
+import { makeDirectory } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Health } from '../base/health.ts'
 import { openReader } from '../ledger/reader.ts'

@@ -8,7 +8,7 @@
 import { readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../base/durable.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { formatSummed, parseSummed } from '../base/summed-json.ts'
 import { Decimal, Root } from './anchors.ts'
 import { Spending, Wei } from './spending.ts'

@@ -3,7 +3,8 @@
  * witnesses take their time.
  */
 import { join } from 'node:path'
-import { type FileSystem, writeFileAtomic } from '../base/durable.ts'
+import type { FileSystem } from '../base/durable/file-system.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import { parseSignedCheckpoint, type SignedCheckpoint } from './checkpoint.ts'
 import { type Cosignature, verifyCosignatures, verifyCosigned } from './cosignature.ts'

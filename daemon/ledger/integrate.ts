@@ -7,14 +7,14 @@
  * leaves the old state with tiles that fit it (a full tile stands in for its partial ones).
  */
 import { dirname, join } from 'node:path'
+import type { FileSystem } from '../base/durable/file-system.ts'
 import {
-  type FileSystem,
   makeDirectory,
   removeDirectory,
   syncDirectory,
   syncFile,
   writeFileAtomic,
-} from '../base/durable.ts'
+} from '../base/durable/files.ts'
 import { LedgerError, RESTORE } from './errors.ts'
 import { readIfPresent, STATE_FILE, TEMPORARY_FILE } from './files.ts'
 import { edgeRoot, extendEdge, type RightEdge, type TileFile } from './right-edge.ts'

@@ -5,14 +5,10 @@
  * integration (bounded). Nothing is signed that was not proved to extend the last signed checkpoint.
  */
 import { dirname, join, resolve } from 'node:path'
-import {
-  DurableError,
-  type FileSystem,
-  makeDirectory,
-  type Release,
-  realFileSystem,
-  syncDirectory,
-} from '../base/durable.ts'
+import { DurableError } from '../base/durable/error.ts'
+import { type FileSystem, realFileSystem } from '../base/durable/file-system.ts'
+import { makeDirectory, syncDirectory } from '../base/durable/files.ts'
+import type { Release } from '../base/durable/lock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { SignedCheckpoint } from './checkpoint.ts'
 import { MAX_ENTRY } from './entry-bundle.ts'

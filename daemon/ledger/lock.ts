@@ -1,6 +1,8 @@
 /** Who writes a log holds its lock: a daemon, or who repairs it while none runs. */
 import { join } from 'node:path'
-import { DurableError, type FileSystem, lockExclusive, type Release } from '../base/durable.ts'
+import { DurableError } from '../base/durable/error.ts'
+import type { FileSystem } from '../base/durable/file-system.ts'
+import { lockExclusive, type Release } from '../base/durable/lock.ts'
 import { LedgerError } from './errors.ts'
 import { LOCK_FILE } from './files.ts'
 

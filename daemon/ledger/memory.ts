@@ -3,7 +3,8 @@
  * away, all in it fits together, and only who remembers a newer checkpoint can tell.
  */
 import { basename, join } from 'node:path'
-import { type FileSystem, writeFileAtomic } from '../base/durable.ts'
+import type { FileSystem } from '../base/durable/file-system.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import { parseSignedCheckpoint, type SignedCheckpoint, verifyCheckpoint } from './checkpoint.ts'
 import type { Damage } from './damage.ts'

@@ -4,13 +4,8 @@
  */
 import { dirname, join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import {
-  type FileSystem,
-  makeDirectory,
-  realFileSystem,
-  removeFile,
-  writeFileAtomic,
-} from '../base/durable.ts'
+import { type FileSystem, realFileSystem } from '../base/durable/file-system.ts'
+import { makeDirectory, removeFile, writeFileAtomic } from '../base/durable/files.ts'
 import type { SignedCheckpoint } from './checkpoint.ts'
 import { LedgerError, RESTORE } from './errors.ts'
 import { CHECKPOINT_FILE, readIfPresent, STATE_FILE, TEMPORARY_FILE } from './files.ts'

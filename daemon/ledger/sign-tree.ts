@@ -1,6 +1,6 @@
 /** Signs a tree: after proof that it extends what was signed last, and durable before anybody hears of it. */
 import { join } from 'node:path'
-import { writeFileAtomic } from '../base/durable.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import { formatCheckpoint, type SignedCheckpoint, verifyCheckpoint } from './checkpoint.ts'
 import { LedgerError } from './errors.ts'

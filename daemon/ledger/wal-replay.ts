@@ -1,7 +1,8 @@
 /** What a write-ahead log still holds when a ledger is opened. */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { AppendFile, type FileSystem } from '../base/durable.ts'
+import { AppendFile } from '../base/durable/append-file.ts'
+import type { FileSystem } from '../base/durable/file-system.ts'
 import { LedgerError, RESTORE } from './errors.ts'
 import { isAbsent, readIfPresent, WAL_DIRECTORY } from './files.ts'
 import { decodeSegment, encodeSegmentHeader, segmentName, segmentNumber } from './wal-frame.ts'

@@ -4,7 +4,9 @@
  */
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { AppendFile, type FileSystem, removeFile, writeFileAtomic } from '../base/durable.ts'
+import { AppendFile } from '../base/durable/append-file.ts'
+import type { FileSystem } from '../base/durable/file-system.ts'
+import { removeFile, writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import { LedgerError } from './errors.ts'
 import { TEMPORARY_FILE, WAL_DIRECTORY } from './files.ts'
@@ -67,7 +69,7 @@ export class Wal {
   /**
    * Resolves with the leaf's index when it is durable.
    * @throws LedgerError WRITE_FAILED: the leaf was not acknowledged, though it may appear after a crash. A full
-   * disk fails the appends of the moment; a failed fdatasync fails all from then on (see durable.ts).
+   * disk fails the appends of the moment; a failed fdatasync fails all from then on (see durable/file-system.ts).
    */
   append(leaf: Buffer): Promise<bigint> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)

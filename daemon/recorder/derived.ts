@@ -11,6 +11,28 @@ const Milliseconds = z.number().nonnegative()
 const ToolCall = z.strictObject({ name: z.string(), id: z.string().optional() })
 export type ToolCall = z.infer<typeof ToolCall>
 
+/**
+ * Parts of the usage that have prices of their own, under names of ours: OpenTelemetry has none. All are within the
+ * counts that it names, but for citations and what is billed.
+ */
+const UsageDetails = z.strictObject({
+  inputAudio: Count.optional(),
+  inputImage: Count.optional(),
+  /** Of what was read from a cache. */
+  cacheReadAudio: Count.optional(),
+  cacheReadImage: Count.optional(),
+  /** Of what was written to a cache: to be kept for an hour, at another price than for five minutes. */
+  cacheCreationHour: Count.optional(),
+  outputAudio: Count.optional(),
+  outputImage: Count.optional(),
+  /** Perplexity's, beside the output. */
+  citations: Count.optional(),
+  /** Cohere's: without what it adds itself. */
+  billedInput: Count.optional(),
+  billedOutput: Count.optional(),
+})
+export type UsageDetails = z.infer<typeof UsageDetails>
+
 /** At the list price of the day, as the bundled price list has it. Not what the provider bills. */
 const Cost = z.strictObject({
   currency: z.literal('USD'),
@@ -58,7 +80,10 @@ export const Derived = z.strictObject({
   'gen_ai.usage.cache_read.input_tokens': Count.optional(),
   'gen_ai.usage.cache_creation.input_tokens': Count.optional(),
   'gen_ai.usage.reasoning.output_tokens': Count.optional(),
-  /** The provider's word for what went wrong, or the status code. */
+  usageDetails: UsageDetails.optional(),
+  /** The response that this one goes on from, by which turns can be put in a line. */
+  previousResponse: z.string().optional(),
+  /** The provider's word for what went wrong, or the status code; `_OTHER` where it says neither. */
   'error.type': z.string().optional(),
   /** reported: the provider said it; none: it did not. */
   usageSource: z.enum(['reported', 'none']),

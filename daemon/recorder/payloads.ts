@@ -94,7 +94,7 @@ export const OpenPayload = z.strictObject({
     ...Verdict,
   }),
   credentials: z.array(Credential).max(256),
-  /** False where the catalogue says that bodies of this host are never kept (sign-in hosts). */
+  /** False where bodies are never kept: of sign-in hosts in the catalogue, of calls that hand out keys. */
   keepBodies: z.boolean(),
   flags: Flags.optional(),
   /** One turn of a WebSocket: its bodies are messages (web-socket-body.ts), RequestEnd comes after each that was sent. */

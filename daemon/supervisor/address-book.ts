@@ -11,7 +11,7 @@ import { BlockList, isIP, isIPv4 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
 import { NEAR4, NEAR6, networkOf } from '../../firewall/near-addresses.ts'
-import { writeFileAtomic } from '../base/durable.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { formatSummed, parseSummed } from '../base/summed-json.ts'
 
 /** Far above what the catalogue resolves to; a child gone wild can't grow the kernel's sets past it. */

@@ -5,7 +5,7 @@
  */
 import { randomUUIDv7 } from 'node:crypto'
 import { stat, utimes } from 'node:fs/promises'
-import { writeFileAtomic } from '../base/durable.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import type { IdentifiedEvidence } from './evidence-lines.ts'
 
 type Detail = Readonly<Record<string, string | number | boolean>>

@@ -1,7 +1,7 @@
 /** The directories of a running gateway, with their owners: made or mended at each start. */
 import { chmod, chown, lchown, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { makeDirectory } from '../base/durable.ts'
+import { makeDirectory } from '../base/durable/files.ts'
 import type { Config } from '../config/config.ts'
 import type { Account } from './accounts.ts'
 import type { Layout } from './layout.ts'

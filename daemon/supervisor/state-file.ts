@@ -4,7 +4,7 @@
  */
 import { readFile, stat } from 'node:fs/promises'
 import { z } from 'zod'
-import { writeFileAtomic } from '../base/durable.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import { Cosigning } from '../http/messages.ts'
 import { AuthorityState } from './authority/authority-state.ts'

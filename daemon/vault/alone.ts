@@ -2,7 +2,7 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
-import { realFileSystem } from '../base/durable.ts'
+import { realFileSystem } from '../base/durable/file-system.ts'
 import { VaultError } from './vault-error.ts'
 
 const PATIENCE_MS = 20_000

@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { writeFileAtomic } from '../base/durable.ts'
+import { writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import { KEY_NAMES } from './key-kinds.ts'
 import { VaultError } from './vault-error.ts'

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { dirname } from 'node:path'
-import { makeDirectory } from '../base/durable.ts'
+import { makeDirectory } from '../base/durable/files.ts'
 import { createKeyFile, type Ownership, readKeyFile } from './key-file.ts'
 import { keyedVault, WRAPPING_KEY_BYTES } from './keyed-vault.ts'
 import type { Vault } from './vault.ts'

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { chmod, type FileHandle, link, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { removeFile, writeFileAtomic } from '../base/durable.ts'
+import { removeFile, writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import { VaultError } from './vault-error.ts'
 

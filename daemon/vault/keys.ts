@@ -5,7 +5,7 @@
  */
 import { access, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { makeDirectory, removeFile, writeFileAtomic } from '../base/durable.ts'
+import { makeDirectory, removeFile, writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Ownership } from './key-file.ts'
 import {

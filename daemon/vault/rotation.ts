@@ -8,7 +8,7 @@
  */
 import { randomUUIDv7 } from 'node:crypto'
 import { join } from 'node:path'
-import { removeFile } from '../base/durable.ts'
+import { removeFile } from '../base/durable/files.ts'
 import { alone } from './alone.ts'
 import { type Change, readHistory, writeHistory } from './history.ts'
 import type { Ownership } from './key-file.ts'

@@ -3,7 +3,7 @@
  * opens it. Each file has exactly one valid form, so that a change anywhere is noticed, in the envelope too.
  */
 import { dirname } from 'node:path'
-import { makeDirectory, writeFileAtomic } from '../base/durable.ts'
+import { makeDirectory, writeFileAtomic } from '../base/durable/files.ts'
 import { createKeyFile, type Ownership, readKeyFile } from './key-file.ts'
 import { assertPurpose, MAX_SECRET_BYTES, type Vault } from './vault.ts'
 import { VaultError } from './vault-error.ts'

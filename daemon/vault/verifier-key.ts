@@ -1,7 +1,7 @@
 /** Public verifier keys beside the sealed keys, of the log and the witness: what auditors and the CLI verify with. */
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { makeDirectory, writeFileAtomic } from '../base/durable.ts'
+import { makeDirectory, writeFileAtomic } from '../base/durable/files.ts'
 import { messageOf } from '../base/errors.ts'
 import { createKeyFile } from './key-file.ts'
 import { VaultError } from './vault-error.ts'

@@ -5,7 +5,7 @@
  * two histories. Requests about one log are taken one after the other, and what is cosigned is durable before the
  * cosignature is made: so no kill and no race yields two roots for one size or a step back.
  */
-import type { FileSystem } from '../base/durable.ts'
+import type { FileSystem } from '../base/durable/file-system.ts'
 import type { Answer, Request } from '../http/bounded-server.ts'
 import type { Cosigner } from '../ledger/cosignature.ts'
 import { noteText, parseVerifierKey } from '../ledger/note.ts'

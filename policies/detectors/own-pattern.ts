@@ -6,6 +6,12 @@ import { createRequire } from 'node:module'
 import { messageOf } from '../../daemon/base/errors.ts'
 import type { Detector, Match } from './detector.ts'
 
+/**
+ * Each byte of a text may take each step that a pattern has: what `(a?){300}a{300}` becomes would hold a worker for
+ * minutes over one body. Words written out are cheap; what multiplies is a count.
+ */
+const stepsFor = (pattern: string): number => 128 + 2 * pattern.length
+
 const require = createRequire(import.meta.url)
 const engine = (): typeof import('re2js').RE2JS => require('re2js').RE2JS
 
@@ -15,6 +21,8 @@ export function patternProblem(pattern: string): string | undefined {
     const compiled = engine().compile(pattern)
     if (compiled.matches('') || compiled.matcher('').find())
       return 'this matches empty text: ask for one character at least'
+    if (compiled.programSize() > stepsFor(pattern))
+      return 'this counts too far for text of any length: write smaller counts, or `{20,}` for `{20,500}`'
     return undefined
   } catch (error) {
     return `this is no RE2 pattern (${messageOf(error)}); look-around and back-references don't exist there`

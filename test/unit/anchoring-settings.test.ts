@@ -1,14 +1,13 @@
 /** Presets, knobs, and the settings that can't all hold. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { contradictions, countedChains, type Surroundings } from '../../daemon/anchoring/contradictions.ts'
 import { type AnchoringConfig, anchoringOf } from '../../daemon/anchoring/settings.ts'
 import { loadConfig } from '../../daemon/config/config.ts'
+import { scratch } from './scratch.ts'
 
-const directory = mkdtempSync(join(tmpdir(), 'aa-anchoring-'))
-t.teardown(() => rmSync(directory, { recursive: true }))
+const directory = scratch()
 
 /** What is wrong with a file of these lines; empty where it is taken. */
 function refusal(yaml: string): string {

@@ -1,20 +1,11 @@
 /** The databases of a user, by the real certutil(1) as the real user: their own files, in the real places. */
 import { spawnSync } from 'node:child_process'
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, chownSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { nssDatabases, nssTrustStore } from '../../ca/trust-stores/nss.ts'
 import { type RunCommand, runCommand } from '../../ca/trust-stores/run-command.ts'
+import { scratch } from './scratch.ts'
 import { OURS, SUCCESSOR } from './trust-store-fixture.ts'
 
 /** Nobody of this machine's: what belongs to it can't be mistaken for root's. */
@@ -23,10 +14,9 @@ const CHROMIUM = '.pki/nssdb'
 const FIREFOX = '.mozilla/firefox/abcd1234.default-esr'
 
 /** A home of somebody who isn't root, with databases in these places, and a passwd that knows them. */
-function home(t: { teardown(undo: () => void): void }, databases: readonly string[]) {
+function home(databases: readonly string[]) {
   // Not in the tree of the project, which others than root may not be let into.
-  const path = mkdtempSync(join(tmpdir(), 'aa-home-'))
-  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  const path = scratch()
   chownSync(path, UID, UID)
   const calls: { command: string; uid: number | undefined }[] = []
   const run: RunCommand = (command, args, options) => {
@@ -74,7 +64,7 @@ t.test('install puts the certificate into each database, uninstall takes it out 
     '.var/app/org.chromium.Chromium/.pki/nssdb',
     '.var/app/org.mozilla.firefox/.mozilla/firefox/y.default',
   ]
-  const { path, calls, run, store } = home(t, places)
+  const { path, calls, run, store } = home(places)
   t.same(
     (await nssDatabases({ name: 'alice', uid: UID, gid: UID, home: path }, run)).sort(),
     places.map((place) => join(path, place)).sort(),
@@ -97,7 +87,7 @@ t.test('install puts the certificate into each database, uninstall takes it out 
 })
 
 t.test('while the authority is changed both are there, then the successor alone', async (t) => {
-  const { path, store } = home(t, [CHROMIUM])
+  const { path, store } = home([CHROMIUM])
   await store.install([OURS])
   t.equal(await store.check([OURS, SUCCESSOR]), 'stale')
   await store.install([OURS, SUCCESSOR])
@@ -108,7 +98,7 @@ t.test('while the authority is changed both are there, then the successor alone'
 })
 
 t.test('trust that the user took away is stale, and a database added later too', async (t) => {
-  const { path, store } = home(t, [CHROMIUM])
+  const { path, store } = home([CHROMIUM])
   await store.install([OURS])
   const [line] = listed(join(path, CHROMIUM))
   asUser(
@@ -128,7 +118,7 @@ t.test('trust that the user took away is stale, and a database added later too',
 })
 
 t.test('a database with a password is told, and does not keep the others from trusting', async (t) => {
-  const { path, store } = home(t, [CHROMIUM])
+  const { path, store } = home([CHROMIUM])
   makeDatabase(join(path, FIREFOX), 'secret')
   await t.rejects(store.install([OURS]), {
     code: 'trust-store-refresh-failed',
@@ -141,9 +131,8 @@ t.test('a database with a password is told, and does not keep the others from tr
 })
 
 t.test('a link to what the user may not write changes nothing there', async (t) => {
-  const { path, store } = home(t, [])
-  const roots = mkdtempSync(join(tmpdir(), 'aa-roots-'))
-  t.teardown(() => rmSync(roots, { recursive: true }))
+  const { path, store } = home([])
+  const roots = scratch()
   const made = spawnSync('certutil', ['-N', '--empty-password', '-d', `sql:${roots}`])
   t.equal(made.status, 0)
   chmodSync(roots, 0o755)
@@ -156,7 +145,7 @@ t.test('a link to what the user may not write changes nothing there', async (t) 
 })
 
 t.test('no database, no user, no certutil', async (t) => {
-  const { path, store, run } = home(t, [])
+  const { path, store, run } = home([])
   t.equal(await store.check([OURS]), 'unsupported')
   await t.rejects(store.install([OURS]), { code: 'trust-store-unsupported' })
   t.notOk(existsSync(join(path, '.pki')), 'none is made')

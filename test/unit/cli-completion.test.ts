@@ -1,15 +1,14 @@
 /** Completions in the shells themselves, and the manual page as groff takes it. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { flattened } from '../../cli/command-table.ts'
 import { commandTable, run } from './cli-run.ts'
+import { scratch } from './scratch.ts'
 import { onTerminal } from './terminal-fixture.ts'
 
 t.setTimeout(60_000)
-const directory = mkdtempSync(join(tmpdir(), 'aa-completion-'))
-t.teardown(() => rmSync(directory, { recursive: true }))
+const directory = scratch()
 const at = (name: string) => join(directory, name)
 for (const [shell, file] of Object.entries({ bash: 'bash', zsh: '_agent-anchor', fish: 'fish' }))
   writeFileSync(at(file), (await run(['completion', shell])).stdout)

@@ -1,21 +1,15 @@
 /** `agent-anchor logs`: what is read of the daemon's files, chosen, followed, and shown. */
-import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { followLog, storedLines } from '../../cli/logs/files.ts'
 import { isWanted, parseSince } from '../../cli/logs/selection.ts'
 import { openLog } from '../../daemon/supervisor/log.ts'
 import { formatLine, parseLine } from '../../daemon/supervisor/log-line.ts'
+import { scratch } from './scratch.ts'
 
 const TIME = '2026-11-26T09:14:02.114Z'
 const line = (message: string) => formatLine({ time: TIME, level: 'info', process: 'recorder', message })
-
-const directory = () => {
-  const made = mkdtempSync(join(tmpdir(), 'agent-anchor-logs-'))
-  t.teardown(() => rmSync(made, { recursive: true }))
-  return made
-}
 
 async function all(lines: AsyncIterable<string>): Promise<string[]> {
   const found: string[] = []
@@ -55,7 +49,7 @@ t.test('what the daemon did not write so is none of its lines', async (t) => {
 })
 
 t.test('the daemon’s own log is read back, with the process that said it', async (t) => {
-  const at = directory()
+  const at = scratch()
   const log = openLog(at)
   log.info('one')
   log.error('two', { child: 'sensor' })
@@ -69,7 +63,7 @@ t.test('the daemon’s own log is read back, with the process that said it', asy
 })
 
 t.test('rotated files come oldest first, and one that is missing is no error', async (t) => {
-  const at = directory()
+  const at = scratch()
   writeFileSync(join(at, 'agent-anchor3.log'), 'a\nb\n')
   writeFileSync(join(at, 'agent-anchor1.log'), 'c\n')
   writeFileSync(join(at, 'agent-anchor.log'), 'd\nunfinished')
@@ -79,12 +73,12 @@ t.test('rotated files come oldest first, and one that is missing is no error', a
 })
 
 t.test('without a log it says that there is none', async (t) => {
-  await t.rejects(all(storedLines(directory())), { code: 'ENOENT' })
-  await t.rejects(followLog(directory()), { code: 'ENOENT' })
+  await t.rejects(all(storedLines(scratch())), { code: 'ENOENT' })
+  await t.rejects(followLog(scratch()), { code: 'ENOENT' })
 })
 
 t.test('followed, it gives what is written, once it is a line, and goes on in the next file', async (t) => {
-  const at = directory()
+  const at = scratch()
   const file = join(at, 'agent-anchor.log')
   writeFileSync(file, 'before\n')
   const enough = new AbortController()

@@ -1,14 +1,14 @@
 /** `status` beside gateways that are gone, hang, are of another version, or may not be looked at: what it says, and that it ends. */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { absenceHealth } from '../../cli/health/absent.ts'
 import { processStart, type SupervisorState, writeState } from '../../daemon/supervisor/state-file.ts'
 import { compiledCode } from '../lab/compiled.ts'
+import { scratch } from './scratch.ts'
 import { healthyRecorder, healthySupervisor } from './status-fixture.ts'
 import { onTerminal } from './terminal-fixture.ts'
 
@@ -27,8 +27,7 @@ interface Place {
 
 function place(t: Test): Place {
   // A socket's path is short.
-  const dir = mkdtempSync(join(tmpdir(), 'aa-status-'))
-  t.teardown(() => rmSync(dir, { recursive: true }))
+  const dir = scratch()
   const runtimeDir = join(dir, 'run')
   mkdirSync(join(runtimeDir, 'status'), { recursive: true })
   const config = join(dir, 'gateway.yaml')

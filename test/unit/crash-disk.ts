@@ -22,7 +22,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable.ts'
+import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable/file-system.ts'
 
 /** A call that changes something, or makes a change durable. */
 export interface Call {

@@ -282,6 +282,7 @@ t.test('cohere', async (t) => {
     'gen_ai.usage.input_tokens': 120,
     'gen_ai.usage.output_tokens': 40,
     'gen_ai.usage.cache_read.input_tokens': 64,
+    usageDetails: { billedInput: 17, billedOutput: 12 },
     usageSource: 'reported',
     tools: [{ name: 'q', id: 'q_1' }],
     toolCalls: 1,
@@ -386,12 +387,31 @@ t.test('errors are named by the provider, else by the status', async (t) => {
   t.equal(failed('503 x', { error: { code: 'an essay with spaces in it' } }), '503')
   t.equal(failed('500 x', { error: 'x' }), '500')
   t.equal(failed('200 x', {}), undefined)
+  for (const none of [null, '', {}, false]) t.equal(failed('200 x', { error: none }), undefined)
+  t.equal(failed('200 x', { error: { code: 502, message: 'x' } }), '502', 'OpenRouter')
+  t.equal(failed('200 x', { error: { code: 400, type: 'BadRequestError' } }), 'BadRequestError')
+  t.equal(failed('400 x', { object: 'error', type: 'invalid_model', code: '1500' }), 'invalid_model')
+  t.equal(failed('200 x', { error: 'model is not loaded' }), '_OTHER', 'Ollama: no word to name it by')
+  t.equal(failed('200 x', { error: 'too many requests', error_type: 'overloaded' }), 'overloaded')
+  t.equal(failed('200 x', { base_resp: { status_code: 1004 } }), '1004', 'MiniMax')
+  t.equal(failed('200 x', { base_resp: { status_code: 0 } }), undefined)
+  const broke = sse({ id: 'g', choices: [] }, { error: { code: 504, message: 'x' } }, { error: 'again' })
+  t.match(derived({ ...openai, head: SSE, body: broke }), { 'error.type': '504' })
   const overloaded = sse({ type: 'error', error: { type: 'overloaded_error' } })
   t.match(
     derived({ provider: 'anthropic', line: 'POST /v1/messages', head: SSE, body: overloaded }),
     { 'error.type': 'overloaded_error' },
     'within a stream, too',
   )
+})
+
+t.test('on Azure’s hosts the path tells whose interface it is', async (t) => {
+  const azure = (line: string) => derived({ provider: 'azure', line, body: json({}) })['gen_ai.provider.name']
+  t.equal(azure('POST /openai/deployments/d/chat/completions?api-version=1'), 'azure.ai.openai')
+  t.equal(azure('POST /openai/v1/responses'), 'azure.ai.openai')
+  t.equal(azure('POST /my-api/deployments/d/chat/completions'), 'azure.ai.openai')
+  t.equal(azure('POST /models/chat/completions?api-version=1'), 'azure.ai.inference')
+  t.equal(azure('POST /anthropic/v1/messages'), 'azure.ai.inference')
 })
 
 t.test('the cost names its price list, and there is none where that has no such model', async (t) => {

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { derived, json, responseHead, sse } from './derive-fixture.ts'
+import { derive } from '../../daemon/recorder/derive/derive.ts'
+import { derived, json, requestHead, responseHead, sse, TIME } from './derive-fixture.ts'
 
 const SSE = responseHead('text/event-stream')
 const openai = { provider: 'openai', line: 'POST /v1/chat/completions' }
@@ -92,7 +93,37 @@ t.test('openai responses: conversation and tools', async (t) => {
     toolsOffered: { count: 1, names: ['f'] },
   })
   const chained = derived({ ...responses, request: { previous_response_id: 'resp_0' }, body: json({}) })
+  t.equal(chained.previousResponse, 'resp_0')
   t.notOk('gen_ai.conversation.id' in chained, 'a chain of responses is no conversation')
+})
+
+t.test('gemini: the provider’s own tools', async (t) => {
+  const parts = [
+    { executableCode: { language: 'PYTHON', code: '1', id: 'x1' } },
+    { codeExecutionResult: { outcome: 'OUTCOME_OK' } },
+    { toolCall: { toolType: 'GOOGLE_SEARCH_WEB', id: 't1' } },
+    { functionCall: { name: 'f', id: 'c1', args: {} } },
+  ]
+  const line = 'POST /v1beta/models/gemini-3-pro:generateContent'
+  const body = json({ candidates: [{ content: { parts } }] })
+  t.strictSame(derived({ provider: 'gemini', style: 'gemini', line, body }).tools, [
+    { name: 'codeExecution', id: 'x1' },
+    { name: 'GOOGLE_SEARCH_WEB', id: 't1' },
+    { name: 'f', id: 'c1' },
+  ])
+})
+
+t.test('the session that a client names, where the wire has no conversation', async (t) => {
+  const of = (fields: string[], request: object, line = 'POST /v1/messages') =>
+    derive({
+      ...{ provider: 'p', time: TIME, requestHead: requestHead(line, ...fields) },
+      requestBody: json(request),
+    })['gen_ai.conversation.id']
+  t.equal(of(['X-Claude-Code-Session-Id: s1'], {}), 's1')
+  t.equal(of(['session_id: s2', 'conversation_id: c2'], {}, 'POST /backend-api/codex/responses'), 'c2')
+  t.equal(of(['session-id: s3'], { conversation: 'conv_3' }, 'POST /v1/responses'), 'conv_3')
+  t.equal(of([], { request: { session_id: 's4' } }, 'POST /v1internal:generateContent'), 's4')
+  t.equal(of(['x-session: s5'], {}), undefined)
 })
 
 t.test('of many tools the first are named and all are counted', async (t) => {

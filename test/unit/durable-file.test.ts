@@ -1,39 +1,22 @@
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  linkSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import { AppendFile } from '../../daemon/base/durable/append-file.ts'
+import { type FileSystem, realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import {
-  AppendFile,
-  type FileSystem,
-  lockExclusive,
   makeDirectory,
   moveFile,
   overwriteFile,
-  realFileSystem,
   removeDirectory,
   removeFile,
   shredFile,
   syncDirectory,
   syncFile,
   writeFileAtomic,
-} from '../../daemon/base/durable.ts'
-
-function temporaryDirectory(t: Test): string {
-  const dir = mkdtempSync(join(tmpdir(), 'durable-'))
-  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
+} from '../../daemon/base/durable/files.ts'
+import { lockExclusive } from '../../daemon/base/durable/lock.ts'
+import { scratch } from './scratch.ts'
 
 /** The real file system, with a list of its calls, each of which `before` may make fail. */
 function watched(before: (call: string, count: number) => void = () => {}): {
@@ -95,7 +78,7 @@ function watched(before: (call: string, count: number) => void = () => {}): {
 }
 
 t.test('writes a file: bytes synced before it gets its name, the name after', async (t) => {
-  const dir = temporaryDirectory(t)
+  const dir = scratch()
   const { fs, calls } = watched()
   await writeFileAtomic(join(dir, 'a'), Buffer.from('12345'), { fs, mode: 0o640 })
   t.same(calls, ['open', 'writev', 'writev', 'sync', 'rename', 'open', 'sync-directory'])
@@ -111,11 +94,11 @@ t.test(
   async (t) => {
     const { calls } = await (async () => {
       const run = watched()
-      await writeFileAtomic(join(temporaryDirectory(t), 'a'), Buffer.from('newer'), { fs: run.fs })
+      await writeFileAtomic(join(scratch(), 'a'), Buffer.from('newer'), { fs: run.fs })
       return run
     })()
     for (const [i, call] of calls.entries()) {
-      const dir = temporaryDirectory(t)
+      const dir = scratch()
       writeFileSync(join(dir, 'a'), 'old')
       const { fs } = watched((_, count) => {
         if (count === i + 1) throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
@@ -129,7 +112,7 @@ t.test(
 )
 
 t.test('says what to do about a directory that is not ours or not there', async (t) => {
-  const dir = temporaryDirectory(t)
+  const dir = scratch()
   await t.rejects(writeFileAtomic(join(dir, 'x', 'a'), Buffer.of(1)), { code: 'IO', message: /ENOENT/ })
   const { fs } = watched(() => {
     throw Object.assign(new Error('no'), { code: 'EROFS' })
@@ -143,7 +126,7 @@ t.test('says what to do about a directory that is not ours or not there', async 
 })
 
 t.test('makes directories and syncs each parent that changed', async (t) => {
-  const dir = temporaryDirectory(t)
+  const dir = scratch()
   const { fs, calls } = watched()
   await makeDirectory(join(dir, 'a', 'b', 'c'), { mode: 0o750, fs })
   t.equal(calls.filter((call) => call === 'sync-directory').length, 3, 'those that hold a, b and c')
@@ -155,7 +138,7 @@ t.test('makes directories and syncs each parent that changed', async (t) => {
 })
 
 t.test('removes files and directories, and again without complaint', async (t) => {
-  const dir = temporaryDirectory(t)
+  const dir = scratch()
   mkdirSync(join(dir, 'd'))
   for (const name of ['d/1', 'd/2', 'f']) writeFileSync(join(dir, name), name)
   const { fs, calls } = watched()
@@ -170,7 +153,7 @@ t.test('removes files and directories, and again without complaint', async (t) =
 })
 
 t.test('appends everything although writes are short, and goes on where it ended', async (t) => {
-  const path = join(temporaryDirectory(t), 'log')
+  const path = join(scratch(), 'log')
   const { fs, calls } = watched()
   const file = await AppendFile.open(path, { fs, mode: 0o640 })
   t.ok(calls.includes('sync-directory'), 'a new name is durable')
@@ -188,7 +171,7 @@ t.test('appends everything although writes are short, and goes on where it ended
 })
 
 t.test('what a failed append left behind does not stay before the next', async (t) => {
-  const path = join(temporaryDirectory(t), 'log')
+  const path = join(scratch(), 'log')
   let writes = 0
   const { fs } = watched((call) => {
     if (call === 'writev' && ++writes === 3) throw Object.assign(new Error('full'), { code: 'ENOSPC' })
@@ -204,7 +187,7 @@ t.test('what a failed append left behind does not stay before the next', async (
 })
 
 t.test('a file is shredded: its head overwritten and synced before its name goes', async (t) => {
-  const dir = temporaryDirectory(t)
+  const dir = scratch()
   const path = join(dir, 'a')
   writeFileSync(path, 'salt and the rest')
   linkSync(path, join(dir, 'b'))
@@ -221,7 +204,7 @@ t.test('a file is shredded: its head overwritten and synced before its name goes
 })
 
 t.test('bytes are overwritten where they stand, and a file moves with both directories synced', async (t) => {
-  const dir = temporaryDirectory(t)
+  const dir = scratch()
   mkdirSync(join(dir, 'sub'))
   writeFileSync(join(dir, 'a'), 'abcdef')
   const { fs, calls } = watched()
@@ -234,12 +217,12 @@ t.test('bytes are overwritten where they stand, and a file moves with both direc
 })
 
 t.test('one holder has a lock: in this process, in another, and until it ends', async (t) => {
-  const path = join(temporaryDirectory(t), 'lock')
+  const path = join(scratch(), 'lock')
   const release = await lockExclusive(path)
   await t.rejects(lockExclusive(path), { name: 'DurableError', code: 'LOCKED', remedy: /Stop/ })
-  const durable = new URL('../../daemon/base/durable.ts', import.meta.url).href
+  const lock = new URL('../../daemon/base/durable/lock.ts', import.meta.url).href
   const script = `
-    import { lockExclusive } from ${JSON.stringify(durable)}
+    import { lockExclusive } from ${JSON.stringify(lock)}
     await lockExclusive(${JSON.stringify(path)}).then(() => console.log('taken'), (error) => console.log(error.code))
     process.kill(process.pid, 'SIGKILL')`
   const other = (): string =>

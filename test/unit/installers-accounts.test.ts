@@ -1,9 +1,8 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { type AccountTools, makeAccounts, removeAccount } from '../../installers/accounts.ts'
 import { openManifest } from '../../installers/manifest.ts'
+import { scratch } from './scratch.ts'
 
 const NAMES = ['agent-anchor', 'agent-anchor-proxy', 'agent-anchor-sensor']
 
@@ -32,7 +31,7 @@ function system(programs: readonly string[], { keepsGroup = false } = {}) {
   return { users, groups, ran, tools }
 }
 
-const manifest = () => openManifest(join(mkdtempSync(join(tmpdir(), 'installers-accounts-')), 'manifest'))
+const manifest = () => openManifest(join(scratch(), 'manifest'))
 
 t.test("shadow's tools make accounts without home and shell, and take them back", async (t) => {
   const { tools, users, groups, ran } = system(['useradd', 'userdel', 'groupdel'])

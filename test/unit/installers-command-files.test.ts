@@ -2,14 +2,12 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { type CommandFile, installCommandFiles } from '../../installers/command-files.ts'
@@ -17,12 +15,13 @@ import { fateOf } from '../../installers/fate.ts'
 import { openManifest } from '../../installers/manifest.ts'
 import { undo } from '../../installers/undo.ts'
 import { commandTable } from './cli-run.ts'
+import { scratch } from './scratch.ts'
 
 const table = await commandTable()
 
 /** A machine's `share`, with a file of somebody else's beside what an install makes. */
 async function rig() {
-  const root = mkdtempSync(join(tmpdir(), 'installers-command-files-'))
+  const root = scratch()
   const at = (name: string) => join(root, name)
   mkdirSync(at('share/man'), { recursive: true })
   const manifest = await openManifest(at('etc/manifest.json'))

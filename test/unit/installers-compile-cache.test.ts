@@ -1,13 +1,14 @@
-import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { shareCompileCache } from '../../installers/compile-cache.ts'
+import { scratch } from './scratch.ts'
 
 const users = [{ uid: 995 }, { uid: 10 }]
 
 t.test('each account has a link to what root compiled; a second time none is made', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'aa-compiled-'))
+  const directory = scratch()
   mkdirSync(join(directory, 'v24-x64-abc-0'))
   writeFileSync(join(directory, 'v24-x64-abc-0', 'file'), 'code')
   const made = await shareCompileCache(users, directory)

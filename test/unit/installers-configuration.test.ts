@@ -1,16 +1,16 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { type WantedSettings, writeConfiguration } from '../../installers/configuration.ts'
 import { openManifest } from '../../installers/manifest.ts'
 import { withSetting } from '../../installers/settings.ts'
+import { scratch } from './scratch.ts'
 
 const SHIPPED = resolve(import.meta.dirname, '../../installers/gateway.yaml')
 
 /** The shipped configuration with a policiesDir of the test's own. */
 async function rig() {
-  const root = mkdtempSync(join(tmpdir(), 'installers-configuration-'))
+  const root = scratch()
   const file = join(root, 'etc/gateway.yaml')
   const shipped = join(root, 'shipped.yaml')
   mkdirSync(join(root, 'etc'))

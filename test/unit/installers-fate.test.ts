@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { fateOf } from '../../installers/fate.ts'
+import { scratch } from './scratch.ts'
 
-const root = mkdtempSync(join(tmpdir(), 'installers-fate-'))
+const root = scratch()
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
 t.test('a configuration that nobody edited goes, an edited one only with a purge', async (t) => {

@@ -2,7 +2,6 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -10,12 +9,12 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { keptFiles } from '../../installers/kept-files.ts'
+import { scratch } from './scratch.ts'
 
-const root = mkdtempSync(join(tmpdir(), 'installers-kept-'))
+const root = scratch()
 const at = (name: string) => join(root, name)
 
 t.test('files come back with content and mode, links as links, and what was not there goes', async (t) => {

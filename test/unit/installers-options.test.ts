@@ -1,10 +1,10 @@
 /** installers/install.sh's command line, and the archive that --offline takes: what is wrong ends before anything is done. */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
+import { scratch } from './scratch.ts'
 
 const installers = resolve(import.meta.dirname, '../../installers')
 const shell = (script: string) =>
@@ -63,7 +63,7 @@ function bundle(
   change: (tree: string) => void = () => {},
   facts = `machine: ${process.arch === 'x64' ? 'x86_64' : 'aarch64'}\n`,
 ) {
-  const root = mkdtempSync(join(tmpdir(), 'installers-offline-'))
+  const root = scratch()
   const tree = join(root, 'agent-anchor')
   mkdirSync(tree)
   writeFileSync(join(tree, 'BUNDLE'), facts)

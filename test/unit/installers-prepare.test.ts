@@ -1,9 +1,9 @@
 /** The shell half of an install on distributions other than this one: fake roots' tools, recorded. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
+import { scratch } from './scratch.ts'
 
 const installers = resolve(import.meta.dirname, '../../installers')
 /** What the scripts themselves use. */
@@ -24,7 +24,7 @@ const COREUTILS = [
 
 /** A PATH with these programs, each of which writes its own call into a log. */
 function system(programs: Readonly<Record<string, string>>) {
-  const root = mkdtempSync(join(tmpdir(), 'installers-prepare-'))
+  const root = scratch()
   const bin = join(root, 'bin')
   mkdirSync(bin)
   for (const name of COREUTILS) if (!(name in programs)) symlinkSync(join('/bin', name), join(bin, name))
@@ -106,7 +106,7 @@ t.test('without a package manager it names what is missing', async (t) => {
 
 t.test('sudo gets the script, its arguments, and how the networks are reached', async (t) => {
   const { run, calls } = system({ sudo: '', id: 'echo 1000' })
-  const home = mkdtempSync(join(tmpdir(), 'installers-home-'))
+  const home = scratch()
   writeFileSync(join(home, '.npmrc'), '')
   const { status } = run('need_root /clone/install.sh --policy strict', {
     HOME: home,

@@ -1,12 +1,12 @@
 /** What starts the gateway: units and init scripts as they are written into a layout, and what is called for them. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { removeUnit, serviceManager } from '../../installers/services/find.ts'
 import type { ServiceHost } from '../../installers/services/service-manager.ts'
 import { renderUnit } from '../../installers/services/unit-file.ts'
+import { scratch } from './scratch.ts'
 
 const CONFIG = {
   stateDir: '/var/lib/agent-anchor',
@@ -16,9 +16,8 @@ const CONFIG = {
 }
 
 /** A machine that is a directory, and notes what is called. @param files that are there, by their paths */
-function machine(t: Test, files: readonly string[], fails: (call: string) => boolean = () => false) {
-  const root = mkdtempSync(join(tmpdir(), 'agent-anchor-services-'))
-  t.teardown(() => rmSync(root, { recursive: true }))
+function machine(files: readonly string[], fails: (call: string) => boolean = () => false) {
+  const root = scratch()
   for (const file of files) {
     mkdirSync(join(root, dirname(file)), { recursive: true })
     writeFileSync(join(root, file), '')
@@ -46,14 +45,14 @@ const SYSTEMD = '/run/systemd/system/x'
 const OPENRC = '/run/openrc/softlevel'
 
 t.test('the service manager is told by what it leaves in /run', async (t) => {
-  const named = (files: string[]) => serviceManager(CONFIG, machine(t, files).host).name
+  const named = (files: string[]) => serviceManager(CONFIG, machine(files).host).name
   t.equal(named([SYSTEMD]), 'systemd')
   t.equal(named([OPENRC]), 'openrc')
   t.equal(named([]), 'none')
 })
 
 t.test('systemd: units from their templates, started at boot; written again they are the same', async (t) => {
-  const { host, read, taken } = machine(t, [SYSTEMD])
+  const { host, read, taken } = machine([SYSTEMD])
   const manager = serviceManager(CONFIG, host)
   t.equal(await manager.install(CONFIG), true)
   t.same(taken(), [
@@ -80,7 +79,7 @@ t.test('systemd: units from their templates, started at boot; written again they
 
 t.test('systemd: the unit names the credential once it is there', async (t) => {
   const credential = '/var/lib/agent-anchor/keys/wrapping.systemd-creds'
-  const { host, read, root, taken } = machine(t, [SYSTEMD])
+  const { host, read, root, taken } = machine([SYSTEMD])
   const manager = serviceManager(CONFIG, host)
   t.equal(await manager.renew(CONFIG), false, 'nothing is installed')
   await manager.install(CONFIG)
@@ -93,7 +92,7 @@ t.test('systemd: the unit names the credential once it is there', async (t) => {
 })
 
 t.test('systemd: a start that fails gives the daemon’s own words', async (t) => {
-  const { host } = machine(t, [SYSTEMD], (call) => call.startsWith('systemctl restart'))
+  const { host } = machine([SYSTEMD], (call) => call.startsWith('systemctl restart'))
   await t.rejects(serviceManager(CONFIG, host).start('restart'), {
     code: 'DAEMON_DID_NOT_START',
     message: /unknown key/,
@@ -101,7 +100,7 @@ t.test('systemd: a start that fails gives the daemon’s own words', async (t) =
 })
 
 t.test('OpenRC: init scripts, the fence in the runlevel before the network’s', async (t) => {
-  const { host, root, read, taken } = machine(t, [OPENRC])
+  const { host, root, read, taken } = machine([OPENRC])
   const manager = serviceManager(CONFIG, host)
   t.equal(await manager.install(CONFIG), true)
   t.same(taken(), [
@@ -120,7 +119,7 @@ t.test('OpenRC: init scripts, the fence in the runlevel before the network’s',
 })
 
 t.test('OpenRC: a start that fails says where to look', async (t) => {
-  const { host } = machine(t, [OPENRC], (call) => call === 'rc-service agent-anchor start')
+  const { host } = machine([OPENRC], (call) => call === 'rc-service agent-anchor start')
   await t.rejects(serviceManager(CONFIG, host).start('start'), { code: 'DAEMON_DID_NOT_START' })
 })
 
@@ -129,7 +128,7 @@ for (const [there, first] of [
   [OPENRC, 'rc-service agent-anchor stop'],
 ] as const) {
   t.test(`what was installed where ${there} is, is taken away by its path; twice is no error`, async (t) => {
-    const { host, root, taken } = machine(t, [there])
+    const { host, root, taken } = machine([there])
     const { units, install } = serviceManager(CONFIG, host)
     await install(CONFIG)
     taken()
@@ -150,7 +149,7 @@ t.test(
   async (t) => {
     const others = '/etc/systemd/system/nftables.service.d/own.conf'
     for (const files of [[SYSTEMD], [SYSTEMD, others]]) {
-      const { host, root, taken } = machine(t, files)
+      const { host, root, taken } = machine(files)
       const { units, install } = serviceManager(CONFIG, host)
       await install(CONFIG)
       taken()
@@ -163,12 +162,11 @@ t.test(
 )
 
 /** What the units ask before they load the fence, with an nft that lists this. */
-function asks(t: Test, list: string): Promise<{ lives: boolean; stands: boolean }> {
-  const directory = mkdtempSync(join(tmpdir(), 'agent-anchor-nft-'))
-  t.teardown(() => rmSync(directory, { recursive: true }))
+function asks(list: string): Promise<{ lives: boolean; stands: boolean }> {
+  const directory = scratch()
   const nft = join(directory, 'nft')
   writeFileSync(nft, `#!/bin/sh\n${list}\n`, { mode: 0o755 })
-  const { host } = machine(t, [SYSTEMD])
+  const { host } = machine([SYSTEMD])
   const here: ServiceHost = { ...host, run: async () => `${nft}\n` }
   return renderUnit(here, CONFIG, 'systemd/agent-anchor-fence.service').then((unit) => {
     const conditions = /^ExecStart=\+\/bin\/sh -c '(.*) \|\| (.*) \|\| exec/m.exec(unit)
@@ -182,20 +180,19 @@ function asks(t: Test, list: string): Promise<{ lives: boolean; stands: boolean 
 t.test('the fence is loaded unless the kernel says that a daemon lives', async (t) => {
   const table = (body: string) =>
     `case "$*" in *aa_redirect) printf 'table inet aa_redirect {${body}\\n}\\n';; *) exit 1;; esac`
-  t.same(await asks(t, table(' # progname nft\\n\\tflags owner')), { lives: true, stands: false })
-  t.same(await asks(t, table('')), { lives: false, stands: false }, 'a table that nobody owns is nobody’s')
-  t.same(await asks(t, 'exit 1'), { lives: false, stands: false })
-  t.same(await asks(t, 'case "$*" in *aa_fence) echo table;; *) exit 1;; esac'), {
+  t.same(await asks(table(' # progname nft\\n\\tflags owner')), { lives: true, stands: false })
+  t.same(await asks(table('')), { lives: false, stands: false }, 'a table that nobody owns is nobody’s')
+  t.same(await asks('exit 1'), { lives: false, stands: false })
+  t.same(await asks('case "$*" in *aa_fence) echo table;; *) exit 1;; esac'), {
     lives: false,
     stands: true,
   })
-  t.same(await asks(t, 'kill -9 $$'), { lives: false, stands: false }, 'an nft that breaks')
+  t.same(await asks('kill -9 $$'), { lives: false, stands: false }, 'an nft that breaks')
 })
 
 /** Runs a function of an init script as OpenRC would, with `nft` and `agent-anchor` that say how they are called. */
-function initScript(t: Test, script: string, what: string, { exits = 0, fence = true, lives = false } = {}) {
-  const directory = mkdtempSync(join(tmpdir(), 'agent-anchor-openrc-'))
-  t.teardown(() => rmSync(directory, { recursive: true }))
+function initScript(script: string, what: string, { exits = 0, fence = true, lives = false } = {}) {
+  const directory = scratch()
   mkdirSync(join(directory, 'firewall'))
   if (fence) writeFileSync(join(directory, 'firewall/fence.nft'), '')
   const program = join(directory, 'program')
@@ -219,21 +216,17 @@ t.test(
   'OpenRC: the fence is loaded, and an error of it is the script’s; that of the raw frames isn’t',
   async (t) => {
     const loaded = 'called -f /firewall/fence.nft\ncalled -f /firewall/egress.nft\n'
-    t.equal(initScript(t, 'agent-anchor-fence', 'start'), `${loaded}exit 0\n`)
-    t.equal(initScript(t, 'agent-anchor-fence', 'start', { exits: 1 }), `${loaded}exit 1\n`)
-    t.equal(
-      initScript(t, 'agent-anchor-fence', 'start', { fence: false }),
-      'exit 0\n',
-      'before the first start',
-    )
-    t.equal(initScript(t, 'agent-anchor-fence', 'start', { lives: true }), 'exit 0\n', 'beside a daemon')
-    t.equal(initScript(t, 'agent-anchor-fence', 'stop'), 'exit 0\n', 'it stays')
-    t.match(initScript(t, 'agent-anchor-fence', 'depend'), /^before net$/m)
+    t.equal(initScript('agent-anchor-fence', 'start'), `${loaded}exit 0\n`)
+    t.equal(initScript('agent-anchor-fence', 'start', { exits: 1 }), `${loaded}exit 1\n`)
+    t.equal(initScript('agent-anchor-fence', 'start', { fence: false }), 'exit 0\n', 'before the first start')
+    t.equal(initScript('agent-anchor-fence', 'start', { lives: true }), 'exit 0\n', 'beside a daemon')
+    t.equal(initScript('agent-anchor-fence', 'stop'), 'exit 0\n', 'it stays')
+    t.match(initScript('agent-anchor-fence', 'depend'), /^before net$/m)
   },
 )
 
 t.test('OpenRC: a reload fails where the policy is bad', async (t) => {
-  t.equal(initScript(t, 'agent-anchor', 'reload'), 'called policy reload\nexit 0\n')
-  t.equal(initScript(t, 'agent-anchor', 'reload', { exits: 1 }), 'called policy reload\nexit 1\n')
-  t.match(initScript(t, 'agent-anchor', 'depend'), /^after agent-anchor-fence net$/m)
+  t.equal(initScript('agent-anchor', 'reload'), 'called policy reload\nexit 0\n')
+  t.equal(initScript('agent-anchor', 'reload', { exits: 1 }), 'called policy reload\nexit 1\n')
+  t.match(initScript('agent-anchor', 'depend'), /^after agent-anchor-fence net$/m)
 })

@@ -1,15 +1,14 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { type ManifestEntry, openManifest } from '../../installers/manifest.ts'
 import { type Step, takeSteps } from '../../installers/step.ts'
+import { scratch } from './scratch.ts'
 
 const account = (name: string): ManifestEntry => ({ kind: 'account', name })
 
 /** Steps a, b, c that each add one entry; `failing` throws after it, `broken` can't be put back. */
 async function rig(options: { failing?: string; broken?: string; earlier?: ManifestEntry[] } = {}) {
-  const file = join(mkdtempSync(join(tmpdir(), 'installers-step-')), 'etc/manifest.json')
+  const file = join(scratch(), 'etc/manifest.json')
   const manifest = await openManifest(file)
   for (const entry of options.earlier ?? []) await manifest.add(entry)
   const events: string[] = []

@@ -5,7 +5,7 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { FileSystem } from '../../daemon/base/durable.ts'
+import type { FileSystem } from '../../daemon/base/durable/file-system.ts'
 import { verifyCheckpoint } from '../../daemon/ledger/checkpoint.ts'
 import type { Ledger } from '../../daemon/ledger/ledger.ts'
 import { treeRoot } from '../../daemon/ledger/merkle-path.ts'

@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { realFileSystem } from '../../daemon/base/durable.ts'
+import { realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { repairLedger } from '../../daemon/ledger/repair.ts'
 import {
   appendLeaves,

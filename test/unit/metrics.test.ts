@@ -1,6 +1,4 @@
 /** Metrics as Prometheus reads them: from a gateway's state, by its command, and on its port. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { residentMemory } from '../../daemon/admin/memory.ts'
@@ -8,6 +6,7 @@ import { type Measured, metricsText } from '../../daemon/admin/metrics.ts'
 import { startMetricsServer } from '../../daemon/admin/metrics-server.ts'
 import { processStart, type SupervisorState, writeState } from '../../daemon/supervisor/state-file.ts'
 import { NOTHING, Traffic } from '../../daemon/supervisor/traffic.ts'
+import { scratch } from './scratch.ts'
 import { healthySupervisor } from './status-fixture.ts'
 
 const supervisor = {
@@ -81,8 +80,7 @@ t.test('counters of a worker that died are kept, what it had open is not', async
 })
 
 t.test('is served on a port of this machine, and nothing else is', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'aa-metrics-'))
-  t.teardown(() => rmSync(directory, { recursive: true }))
+  const directory = scratch()
   const supervisorState = join(directory, 'supervisor.json')
   await writeState(supervisorState, supervisor)
   const settings = { address: '127.0.0.1', port: 0, supervisorState }

@@ -3,6 +3,7 @@ import { createHmac } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { fingerprintWith } from '../../daemon/proxy/credentials/fingerprint.ts'
+import { handsOutKeys } from '../../daemon/proxy/credentials/hands-out-keys.ts'
 import { redactRequest, redactResponse, redactTrailers } from '../../daemon/proxy/credentials/redact.ts'
 import { parseRequestHead, parseResponseHead, parseTrailers } from '../../daemon/proxy/http/head.ts'
 import { cpuMsOf } from './cpu-time.ts'
@@ -13,7 +14,9 @@ const fp = (secret: string) => `fp_${createHmac('sha256', key).update(secret).di
 
 const request = (target: string, ...lines: string[]) =>
   redactRequest(
-    parseRequestHead(Buffer.from(`GET ${target} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`, 'latin1')),
+    parseRequestHead(
+      Buffer.from(`GET ${target} HTTP/1.1\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`, 'latin1'),
+    ),
     fingerprint,
   )
 const header = (line: string) => request('/', line).head.toString('latin1').split('\r\n')[1]
@@ -79,6 +82,81 @@ t.test('replaces cookies, subprotocol keys and keys in queries', async (t) => {
   t.equal(line('/?key=%zz'), `/?key=${fp('%zz')}`)
 })
 
+t.test('a key is found under every name that providers give it', async (t) => {
+  for (const name of [
+    'Ocp-Apim-Subscription-Key',
+    'x-key',
+    'x-gladia-key',
+    'xi-api-key',
+    'x-functions-key',
+    'x-portkey-virtual-key',
+    'x-portkey-config',
+    'x-rapidapi-key',
+    'cf-aig-authorization',
+    'Helicone-Auth',
+    'x-signature',
+  ]) {
+    t.equal(header(`${name}: k-1`), `${name}: ${fp('k-1')}`)
+  }
+  for (const name of ['subscription-key', 'X-Goog-Signature', 'jwt', 'code', 'client_secret', 'Signature']) {
+    t.match(request(`/?${name}=k-1&z=1`).head.toString(), `GET /?${name}=${fp('k-1')}&z=1 `)
+  }
+  for (const line of [
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    'Idempotency-Key: 1',
+    'Signature-Input: a=()',
+  ]) {
+    t.equal(header(line), line)
+  }
+})
+
+t.test('the access key of a presigned request has the fingerprint that it has in a header', async (t) => {
+  const { head, credentials } = request(
+    '/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIDX%2F20250101%2Fus-east-1%2Fbedrock%2Faws4_request&X-Amz-Date=20250101T000000Z&X-Amz-Expires=60&X-Amz-Security-Token=t&X-Amz-Signature=s&X-Amz-SignedHeaders=host',
+  )
+  t.match(head.toString(), `X-Amz-Credential=${fp('AKIDX')}%2F20250101%2Fus-east-1%2Fbedrock%2Faws4_request&`)
+  t.strictSame(
+    credentials.map(({ where }) => where),
+    ['query:x-amz-credential', 'query:x-amz-security-token', 'query:x-amz-signature'],
+  )
+})
+
+t.test('a key is found wherever it stands, by its form or in a URL', async (t) => {
+  const key = `sk-proj-${'aB3x'.repeat(10)}`
+  t.match(request(`/v1/${key}/chat?x=${key}&y`).head.toString(), `GET /v1/${fp(key)}/chat?x=${fp(key)}&y `)
+  t.strictSame(request(`/v1/${key}/chat`).credentials, [{ where: 'target', fingerprint: fp(key) }])
+  t.equal(header(`X-Odd: {"k":"${key}"}`), `X-Odd: {"k":"${fp(key)}"}`)
+  t.equal(
+    header('X-Goog-Upload-Url: https://g/upload?key=k1&upload_id=7'),
+    `X-Goog-Upload-Url: https://g/upload?key=${fp('k1')}&upload_id=7`,
+  )
+  t.equal(header('Location: https://x/cb#access_token=t'), `Location: https://x/cb#access_token=${fp('t')}`)
+  t.equal(header('Referer: https://u:p@x/y'), `Referer: https://${fp('u')}:${fp('p')}@x/y`)
+  t.equal(header('X-Odd: a; token=t'), `X-Odd: a; token=${fp('t')}`)
+  t.equal(header('Content-Type: text/plain; charset=utf-8'), 'Content-Type: text/plain; charset=utf-8')
+  t.match(
+    request('/?to=https%3A%2F%2Fx%2F%3Fkey%3Dk1').head.toString(),
+    `?to=${encodeURIComponent(`https://x/?key=${fp('k1')}`)} `,
+  )
+  t.match(
+    request('/a;token=t/b?c=d?key=k1').head.toString(),
+    `GET /a;token=${fp('t/b')}?c=d?key=${fp('k1')} `,
+  )
+  t.equal(
+    header(
+      `Sec-WebSocket-Protocol: realtime, xai-client-secret.k1, ${'a1'.repeat(20)}, graphql-transport-ws`,
+    ),
+    `Sec-WebSocket-Protocol: realtime, xai-client-secret.${fp('k1')}, ${fp('a1'.repeat(20))}, graphql-transport-ws`,
+  )
+})
+
+t.test('a key that stands behind a browser’s cookies is listed all the same', async (t) => {
+  const cookies = Array.from({ length: 40 }, (_, i) => `c${i}=v${i}`).join('; ')
+  const { credentials } = request('/', `Cookie: ${cookies}`, 'Authorization: Bearer k')
+  t.strictSame(credentials[0], { where: 'header:authorization', fingerprint: fp('k') })
+  t.equal(credentials.length, 16)
+})
+
 t.test('leaves alone what tells requests apart and is no secret', async (t) => {
   for (const line of [
     'openai-organization: org-1',
@@ -140,6 +218,9 @@ t.test('no secret survives in any place that carries one', async () => {
     (s: string) => ['/', `Sec-WebSocket-Protocol: openai-insecure-api-key.${s}`],
     (s: string) => [`/?key=${s}`, 'X: y'],
     (s: string) => [`/?a=1&access_token=${s}`, 'X: y'],
+    (s: string) => [`/?a=b?sig=${s}`, 'X: y'],
+    (s: string) => ['/', `X-Gladia-Key: ${s}`],
+    (s: string) => ['/', `Location: https://a:${s}@b/#id_token=${s}`],
   ]
   fc.assert(
     fc.property(
@@ -154,11 +235,49 @@ t.test('no secret survives in any place that carries one', async () => {
   )
 })
 
+t.test('calls that exchange tokens or make keys are told by their paths', async (t) => {
+  for (const path of [
+    '/api/oauth/claude_cli/create_api_key',
+    '/v1/oauth/token',
+    '/oauth/token?x=1',
+    '/auth/poll?uuid=1',
+    '/api/auth/session',
+    '/api/v1/auth/keys',
+    '/v1/auth/grant',
+    '/v1/realtime/client_secrets',
+    '/openai/v1/realtime/sessions',
+    '/v1alpha/auth_tokens',
+    '/v1/single-use-token/realtime_scribe',
+    '/sts/v1.0/issueToken',
+    '/v1/organization/admin_api_keys',
+    '/v1/organization/projects/p/service_accounts',
+    '/exa.seat_management_pb.SeatManagementService/RegisterUser',
+  ]) {
+    t.ok(handsOutKeys('POST', path), path)
+  }
+  for (const path of [
+    '/v1/messages/count_tokens',
+    '/v1beta/models/m:countTokens',
+    '/v1/responses/input_tokens',
+    '/v1/realtime',
+    '/openai/deployments/auth/chat/completions',
+    '/oauth/v1/messages',
+    '/oauth/../api/organizations/o/completion',
+    '/oauth/%2e%2e/api/organizations/o/completion',
+    '/oauth//x',
+    '/v1/authors',
+    '/%zz/oauth/token',
+  ]) {
+    t.notOk(handsOutKeys('POST', path), path)
+  }
+})
+
 t.test('takes no time over hostile names and values', async (t) => {
   const spent = cpuMsOf(() => {
-    for (const filler of [' ', ', ', '; ', 'max', '=', 'token_', 'a/']) {
+    for (const filler of [' ', ', ', '; ', 'max', '=', 'token_', 'a/', '?a', '%253D', '://', '@', 'eyJ.']) {
       request(
-        '/',
+        `/?x=${filler.trim().repeat(6000)}`,
+        `X-Odd: https://${filler.repeat(9000)}x`,
         `Authorization: AWS4-HMAC-SHA256 ${filler.repeat(9000)}x`,
         `Cookie: ${filler.repeat(9000)}x`,
         `Sec-WebSocket-Protocol: ${filler.repeat(9000)}x`,

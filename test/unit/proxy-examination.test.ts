@@ -1,5 +1,5 @@
 /** Requests under rules that ask about them: what is held back, blocked, changed on the wire, and recorded. */
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { Examination, MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
 import type { Judged } from '../../daemon/proxy/examination/judged.ts'
@@ -20,6 +20,13 @@ const post = (body: string | Buffer, fields = '', path = '/v1/chat/completions')
     Buffer.from(`POST ${path} HTTP/1.1\r\nHost: ${NAME}\r\n${fields}${framing}\r\n`),
     bytes,
   ])
+}
+
+/** A message of gRPC or Connect. */
+const framed = (flags: number, message: Buffer) => {
+  const head = Buffer.of(flags, 0, 0, 0, 0)
+  head.writeUInt32BE(message.length, 1)
+  return Buffer.concat([head, message])
 }
 
 async function under(t: Test, rules: Omit<Rule, 'name'>[], more: Partial<Policy> = {}) {
@@ -163,6 +170,28 @@ t.test(
       ],
       ['a bomb', post(gzipSync(big), 'Content-Encoding: gzip\r\n')],
       ['cut short', post(gzipSync('{"a":"b"}').subarray(0, 15), 'Content-Encoding: gzip\r\n')],
+      [
+        'behind a gzip body',
+        post(
+          Buffer.concat([gzipSync('{"a":"'), Buffer.of(0), gzipSync(`${KEY}"}`)]),
+          'Content-Encoding: gzip\r\n',
+        ),
+      ],
+      [
+        'behind a Brotli body',
+        post(Buffer.concat([brotliCompressSync('{"a":"b"}'), Buffer.from(KEY)]), 'Content-Encoding: br\r\n'),
+      ],
+      [
+        'a compressed message of gRPC',
+        post(framed(1, gzipSync(KEY)), 'Content-Type: application/grpc+proto\r\nGrpc-Encoding: gzip\r\n'),
+      ],
+      [
+        'one behind another of Connect',
+        post(
+          Buffer.concat([framed(0, Buffer.from('a')), framed(1, gzipSync(KEY))]),
+          'Content-Type: application/connect+json\r\n',
+        ),
+      ],
       ['an unknown coding', post('{}', 'Content-Encoding: lzma\r\n')],
       [
         'an upgrade to something else than a WebSocket',
@@ -178,6 +207,14 @@ t.test(
     }
   },
 )
+
+t.test('all frames of a zstd body are looked into', async (t) => {
+  const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
+  const body = Buffer.concat(['{"a":"', `${KEY}"}`].map((part) => zstdCompressSync(part)))
+  agent.write(post(body, 'Content-Encoding: zstd\r\n'))
+  t.match(await read.until('end'), /403 .*it holds openai-key/s)
+  t.equal(seen(), '')
+})
 
 t.test('an agent that waits to be asked for its body is asked', async (t) => {
   const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])

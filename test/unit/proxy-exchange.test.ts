@@ -336,4 +336,19 @@ t.test(
   },
 )
 
+t.test(
+  'a call that hands out a key is recorded without its bodies, on a host that serves models too',
+  async (t) => {
+    const rig = await startRig({
+      provider: answering(() => 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret'),
+    })
+    t.teardown(() => rig.stop())
+    const agent = await rig.agent()
+    const read = reading(agent)
+    agent.write(`POST /v1/oauth/token HTTP/1.1\r\nHost: ${NAME}\r\nContent-Length: 5\r\n\r\nhello`)
+    await read.until('secret')
+    t.same((await rig.recorder.ended()).types, [1, 2, 4, 5, 7])
+  },
+)
+
 const tick = (ms = 2) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -360,19 +360,6 @@ t.test(
   },
 )
 
-t.test('an answer before the end of the request ends both, without waiting for the rest', async (t) => {
-  const rig = await startRig({
-    provider: (socket) =>
-      socket.once('data', () => socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig')),
-  })
-  t.teardown(() => rig.stop())
-  const agent = await rig.agent()
-  const read = reading(agent)
-  agent.write(`POST /v1/x HTTP/1.1\r\nHost: ${NAME}\r\nContent-Length: 1000000\r\n\r\nsome`)
-  t.match(await read.until('end'), /^HTTP\/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig$/)
-  t.match((await rig.recorder.ended()).end, { outcome: 'complete' })
-})
-
 t.test(
   '20 MB each way arrive whole, chunked and not, with bounded memory though the reader is slow',
   async (t) => {
@@ -450,3 +437,30 @@ t.test(
     t.ok(peak < 16 << 20, `at most ${peak >> 20} MiB of buffers, this test's own included`)
   },
 )
+
+for (const [how, tls] of [
+  ['over TLS', true],
+  ['without', false],
+] as const) {
+  t.test(
+    `an answer that ends with the connection and was broken off is broken off here, ${how}`,
+    async (t) => {
+      const rig = await startRig({
+        ...(tls ? {} : { tls: false as const }),
+        provider: (socket) => socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\n\r\nhalf of it')),
+      })
+      t.teardown(() => rig.stop())
+      const agent = tls ? await rig.agent() : await rig.plain()
+      const errors: string[] = []
+      agent.on('error', ({ code }: NodeJS.ErrnoException) => errors.push(`${code}`))
+      const read = reading(agent)
+      agent.write(GET)
+      await read.until('half of it')
+      const [provider] = rig.provided as [Socket & { _parent?: Socket }]
+      ;(provider._parent ?? provider).resetAndDestroy()
+      await read.until('end')
+      t.same(errors, ['ECONNRESET'], 'no end that could pass for that of the answer')
+      t.match((await rig.recorder.ended()).end, { outcome: 'upstream-aborted' })
+    },
+  )
+}

@@ -6,6 +6,7 @@ import { AgentWindow } from '../../daemon/proxy/h2/agent-window.ts'
 import { CODE, FLAG, frame, TYPE } from '../../daemon/proxy/h2/frame.ts'
 import { FrameReader } from '../../daemon/proxy/h2/frame-reader.ts'
 import { deadlineOf } from '../../daemon/proxy/h2/patience.ts'
+import { FrameType } from '../../daemon/recorder/protocol.ts'
 import { ask, ByHand, h2Agent, type Serve, startH2Rig } from './h2-rig.ts'
 import { NAME, type Rig, rulesOf, startRig } from './proxy-rig.ts'
 
@@ -225,6 +226,23 @@ t.test('what HTTP/2 no longer has, or never had, is tolerated', async (t) => {
   t.equal(statusOf(agent, await agent.frame(TYPE.headers, 17)), '200')
   const recorded = await rig.recorder.ended(2)
   t.equal(recorded.requestBody.toString(), 'padded!')
+})
+
+t.test('empty DATA is told to nobody, however much of it comes', async (t) => {
+  const rig = await startH2Rig(ok)
+  t.teardown(() => rig.stop())
+  const agent = await agentByHand(rig)
+  agent.headers(1, POST, false)
+  for (let i = 0; i < 100; i++) {
+    agent.send(TYPE.data, 0, 1)
+    agent.send(TYPE.data, FLAG.padded, 1, Buffer.alloc(3, 2))
+  }
+  agent.send(TYPE.data, FLAG.endStream, 1)
+  const { types } = await rig.recorder.ended()
+  t.same(
+    types.filter((type) => type === FrameType.RequestBody || type === FrameType.ResponseBody),
+    [],
+  )
 })
 
 t.test(

@@ -148,7 +148,7 @@ t.test(
 )
 
 t.test('a last message gets to a provider that ended first, also where it waits for the disk', async (t) => {
-  const { rig, agent, got } = await start(t)
+  const { rig, agent, turns, got } = await start(t)
   const stream = agent.request(opening({ 'x-ends': 'first' }), { endStream: false })
   const whole = answered(stream)
   stream.resume()
@@ -163,6 +163,11 @@ t.test('a last message gets to a provider that ended first, also where it waits 
   t.equal((await whole).code, CODE.noError)
   while (got().length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
   t.same(got(), said(CREATE, true))
+  t.match(
+    (await turns(1))[0]?.end,
+    { outcome: 'upstream-aborted' },
+    'it was the one that ended without a close',
+  )
 })
 
 t.test('passes many messages beyond every window, in order', async (t) => {

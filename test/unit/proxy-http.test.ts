@@ -136,6 +136,12 @@ t.test('a chunked body is the same wherever it is cut, and its entity is what wa
   )
 })
 
+t.test('chunk sizes may begin with zeros, and blanks may stand before an extension', async (t) => {
+  const body = `${'0'.repeat(20)}5\r\nhello\r\n1 \t; a = "b;c"\r\n!\r\n000\r\n\r\n`
+  const [entity, raw, rest, done] = JSON.parse(readBody({ kind: 'chunked' }, [Buffer.from(body)]))
+  t.same([entity, raw, rest, done], ['hello!', body, '', true])
+})
+
 t.test('a body of known length takes its bytes and no more', async (t) => {
   const bytes = Buffer.from('hello world')
   for (let length = 0; length <= bytes.length; length++) {
@@ -155,6 +161,7 @@ t.test('a body of known length takes its bytes and no more', async (t) => {
 t.test('refuses chunks that another parser could read differently', async (t) => {
   const bad = [
     '5 \r\nhello\r\n',
+    `${'0'.repeat(300)}5\r\nhello\r\n`,
     ' 5\r\nhello\r\n',
     '0x5\r\nhello\r\n',
     '+5\r\nhello\r\n',
@@ -197,6 +204,7 @@ t.test('parses a head without changing it', async (t) => {
   )
   t.equal(head.fields[2]?.line.slice(head.fields[2].valueAt), 'a:b \xff\t ')
   t.match(response('HTTP/1.0 204'), { status: 204, version: '1.0' })
+  t.match(response('HTTP/1.1 999 Odd'), { status: 999 })
   t.match(response('HTTP/1.1 404 Not Found Here'), { status: 404, startLine: 'HTTP/1.1 404 Not Found Here' })
 })
 

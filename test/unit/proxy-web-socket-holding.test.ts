@@ -123,15 +123,18 @@ t.test('time runs out: the connection is closed with the reason, and the answer 
   t.match(rig.recorder.refusals(), [{ rule: 'anchoring/held' }])
 })
 
-t.test('no turn begins while anchoring is behind', async (t) => {
-  const rig = await rigOf(t, realtime, { hold: undefined })
-  const { ws } = await rig.open()
-  await message(ws)
-  rig.recorder.admit({ refused: 'the oldest record is too old' })
-  await settle()
-  ws.send(json({ type: 'response.create' }))
-  const [code, reason] = await once(ws, 'close')
-  t.same([code, String(reason)], [1013, 'anchoring_behind'])
-  await rig.recorder.until(() => rig.recorder.refusals().length > 0)
-  t.match(rig.recorder.refusals(), [{ rule: 'anchoring/blocked' }])
-})
+for (const perMessageDeflate of [false, { threshold: 0 }]) {
+  const how = perMessageDeflate ? 'compressed' : 'plain'
+  t.test(`no turn begins while anchoring is behind (${how})`, async (t) => {
+    const rig = await rigOf(t, realtime, { hold: undefined, server: { perMessageDeflate } })
+    const { ws } = await rig.open({ perMessageDeflate })
+    await message(ws)
+    rig.recorder.admit({ refused: 'the oldest record is too old' })
+    await settle()
+    ws.send(json({ type: 'response.create' }))
+    const [code, reason] = await once(ws, 'close')
+    t.same([code, String(reason)], [1013, 'anchoring_behind'])
+    await rig.recorder.until(() => rig.recorder.refusals().length > 0)
+    t.match(rig.recorder.refusals(), [{ rule: 'anchoring/blocked' }])
+  })
+}

@@ -1,9 +1,11 @@
 /** A WebSocket's messages under rules that ask about requests: judged one by one, held for no longer than that takes. */
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { ClientOptions, WebSocket } from 'ws'
 import { MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
+import { FrameType } from '../../daemon/recorder/protocol.ts'
 import type { Policy } from '../../policies/policy.ts'
 import { rulesOf } from './proxy-rig.ts'
 import { message, startWebSocketRig } from './web-socket-rig.ts'
@@ -17,7 +19,7 @@ const create = (more: object = {}) => json({ type: 'response.create', ...more })
 const COMPRESSED = { perMessageDeflate: { threshold: 0 } }
 
 /** A rig whose provider answers `response.create`, and says of all else that it has it. */
-async function under(t: Test, rules: Omit<Rule, 'name'>[], more: Partial<Policy> = {}) {
+async function under(t: Test, rules: Omit<Rule, 'name'>[], options: { tls?: false } = {}) {
   const got: string[] = []
   const rig = await startWebSocketRig(
     (ws: WebSocket) => {
@@ -29,8 +31,8 @@ async function under(t: Test, rules: Omit<Rule, 'name'>[], more: Partial<Policy>
     },
     {
       server: COMPRESSED,
+      ...options,
       rules: rulesOf('standard', {
-        ...more,
         traffic: { rules: rules.map((rule, i) => ({ ...rule, name: `r${i}` })) },
       }),
     },
@@ -208,7 +210,7 @@ t.test('pings without end within a message cut the connection: they wait for its
   const { ws } = await open(t, made)
   const closing = once(ws, 'close')
   ws.send('half of it', { fin: false })
-  for (let n = 0; n < 70_000 && ws.readyState === ws.OPEN; n++) {
+  for (let n = 0; n < 110_000 && ws.readyState === ws.OPEN; n++) {
     ws.ping()
     if (n % 1000 === 0) await setImmediate()
   }
@@ -217,4 +219,67 @@ t.test('pings without end within a message cut the connection: they wait for its
   t.match(turn?.end, { outcome: 'protocol-error', error: { code: 'message_too_big' } })
   t.match(turn?.client, ['half of it'])
   t.strictSame(made.got, [])
+})
+
+t.test('a turn says that one of its messages was redacted, whatever follows it', async (t) => {
+  const made = await under(t, [{ action: 'redact', content: ['secrets'] }])
+  const { ws } = await open(t, made, COMPRESSED)
+  ws.send(json({ type: 'conversation.item.create', x: KEY }))
+  ws.send(create({ x: 'goes out decompressed' }))
+  while (!(await message(ws)).includes('response.done'));
+  const [turn] = await made.rig.turns(1)
+  t.equal(turn?.client.length, 2)
+  t.match(turn?.end?.policy, { verdict: 'redact', found: ['openai-key'] })
+})
+
+t.test('a ping within a message that waits for no verdict goes on at once', async (t) => {
+  const made = await under(t, [{ action: 'block', content: ['secrets'], paths: ['/v1/responses'] }])
+  const { ws } = await open(t, made)
+  const said = create({ x: 'in parts' })
+  ws.send(said.slice(0, 9), { fin: false })
+  const pong = once(ws, 'pong')
+  ws.ping('between')
+  t.equal(String((await pong)[0]), 'between')
+  ws.send(said.slice(9), { fin: true })
+  t.match(await message(ws), 'response.done')
+  t.strictSame(made.got, [said])
+})
+
+t.test('what is blocked is recorded and told also where the agent ended behind it', async (t) => {
+  const made = await under(t, [{ action: 'block', content: ['secrets'] }], { tls: false })
+  const { ws, socket } = await open(t, made)
+  const { recorder } = made.rig
+  recorder.mode = 'silent'
+  const asked = () => recorder.frames.filter(({ type }) => type === FrameType.RequestEnd)
+  ws.send(json({ type: 'waits for the disk' }))
+  ws.send(create({ x: KEY }))
+  const closing = once(ws, 'close')
+  const ended = once(made.rig.accepted[0] as Socket, 'end')
+  socket.end()
+  await ended
+  await recorder.until(() => asked().length === 2)
+  recorder.answer(asked()[1]?.exchange as number, true)
+  t.equal((await closing)[0], 1008)
+  const [turn] = await made.rig.turns(1)
+  t.match(turn?.end, { outcome: 'blocked', policy: { verdict: 'block', found: ['openai-key'] } })
+  t.match(turn?.client, [/waits for the disk/, KEY])
+})
+
+t.test('a verdict stands in the turn of its message where the client’s next word ends a turn', async (t) => {
+  const traffic = { rules: [{ name: 'r', action: 'redact' as const, content: ['secrets'] }] }
+  const rig = await startWebSocketRig((ws) => ws.on('message', () => ws.send('no known interface')), {
+    rules: rulesOf('standard', { traffic }),
+  })
+  t.teardown(() => rig.stop())
+  const { ws } = await rig.open({ path: '/v1/other' })
+  for (const x of ['one', KEY, 'three']) {
+    ws.send(json({ x }))
+    await message(ws)
+  }
+  ws.close()
+  const turns = await rig.turns(4)
+  t.strictSame(
+    turns.map(({ end }) => (end?.policy as { verdict?: string } | undefined)?.verdict),
+    [undefined, 'redact', undefined, undefined],
+  )
 })

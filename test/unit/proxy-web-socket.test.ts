@@ -252,6 +252,61 @@ t.test(
   },
 )
 
+t.test('is recorded as no WebSocket also where that is the first that is said', async (t) => {
+  const rig = await startWebSocketRig(() => {})
+  t.teardown(() => rig.stop())
+  const { ws, socket } = await rig.open({ perMessageDeflate: false })
+  socket.write(Buffer.from([0x88, 0x81, 0, 0, 0, 0, 3]))
+  t.equal((await once(ws, 'close'))[0], 1002)
+  const [turn] = await rig.turns(1)
+  t.match(turn?.end, {
+    outcome: 'protocol-error',
+    error: { code: 'malformed_web_socket' },
+    webSocket: { messages: { client: 0, server: 0 } },
+  })
+})
+
+t.test('pings, pongs and closes may follow a close, messages don’t', async (t) => {
+  const close = [0x88, 0x82, 0, 0, 0, 0, 3, 0xe8]
+  const frames: [string, number[], number][] = [
+    ['a pong', [0x8a, 0x80, 0, 0, 0, 0], 1000],
+    ['a close', close, 1000],
+    ['a message', [0x81, 0x81, 0, 0, 0, 0, 0x41], 1002],
+  ]
+  for (const [what, bytes, expected] of frames) {
+    const closes: number[] = []
+    const rig = await startWebSocketRig((ws) => ws.on('close', (code) => closes.push(code)))
+    const { ws, socket } = await rig.open({ perMessageDeflate: false })
+    socket.write(Buffer.from([...close, ...bytes]))
+    t.equal((await once(ws, 'close'))[0], expected, what)
+    await rig.turns(1)
+    while (closes.length === 0) await delay(2)
+    t.strictSame(closes, [expected === 1000 ? 1000 : 1006], what)
+    await rig.stop()
+  }
+})
+
+t.test('last words get to a provider that ended first, also where they wait for the disk', async (t) => {
+  const rig = await startWebSocketRig(() => {})
+  t.teardown(() => rig.stop())
+  const { ws, socket } = await rig.open({ perMessageDeflate: false })
+  const provider = rig.provided[0] as (typeof rig.provided)[0]
+  const got = reading(provider)
+  rig.recorder.mode = 'silent'
+  const asked = () => rig.recorder.frames.filter((frame) => frame.type === FrameType.RequestEnd)
+  const gone = once(socket, 'close')
+  provider.end()
+  ws.send('last words')
+  await rig.recorder.until(() => asked().length === 2)
+  await gone
+  t.equal(got.bytes.length, 0)
+  rig.recorder.answer(asked()[1]?.exchange as number, true)
+  await got.until('end')
+  t.equal(got.bytes.length, 2 + 4 + 'last words'.length)
+  const [turn] = await rig.turns(1)
+  t.match(turn, { client: ['last words'], end: { outcome: 'upstream-aborted' } })
+})
+
 t.test('records messages under an unknown extension as they are, and says so', async (t) => {
   const rig = await startWebSocketRig(() => {}, {
     provider: (socket) => {

@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync 
 import path from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { realFileSystem } from '../../daemon/base/durable.ts'
+import { realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { bodyKeys } from '../../daemon/recorder/bodies/keys.ts'
 import { PackStore, scanPlaces } from '../../daemon/recorder/bodies/pack-store.ts'
 import { PartWriter } from '../../daemon/recorder/bodies/part-writer.ts'

@@ -257,11 +257,37 @@ t.test('every content coding is undone, and streams cut within one give what cam
     deflate: deflateSync(body),
     'deflate ': deflateRawSync(body),
     'gzip, br': brotliCompressSync(gzipSync(body)),
+    'zstd ': Buffer.concat([chunk({}), STOP, USAGE].map((part) => zstdCompressSync(sse(part)))),
   }
   for (const [coding, bytes] of Object.entries(codings)) {
     const head = responseHead('text/event-stream', `Content-Encoding: ${coding}`)
     t.equal(chat({ head, body: bytes })['gen_ai.usage.output_tokens'], 40, coding)
   }
+})
+
+t.test('what stands behind the end of compressed content is not passed over', async (t) => {
+  const compressors = { gzip: gzipSync, br: brotliCompressSync, zstd: zstdCompressSync, deflate: deflateSync }
+  for (const [coding, compress] of Object.entries(compressors)) {
+    const head = responseHead('application/json', `Content-Encoding: ${coding}`)
+    const body = Buffer.concat([compress(json({ id: 'a' })), Buffer.from('more')])
+    // What begins another frame or member is read as one, and found to be none.
+    t.match(
+      chat({ head, body }).unparsed,
+      new RegExp(`^response: (damaged|something stands behind the) ${coding} content`),
+    )
+  }
+})
+
+t.test('a body is read by what it is where its type says something else', async (t) => {
+  const type = (name: string, body: Buffer) => chat({ head: responseHead(name), body })
+  const usage = { model: 'm', usage: { prompt_tokens: 1, completion_tokens: 2 } }
+  const lines = Buffer.from(`${JSON.stringify(chunk({}))}\n${JSON.stringify(usage)}\n`)
+  t.equal(type('application/json', sse(chunk({}), USAGE))['gen_ai.usage.output_tokens'], 40)
+  t.equal(type('application/json', lines)['gen_ai.usage.output_tokens'], 2)
+  t.equal(type('text/event-stream', json(usage))['gen_ai.usage.output_tokens'], 2)
+  t.equal(type('text/event-stream', json({ error: { code: 'busy' } }))['error.type'], 'busy')
+  t.equal(type('text/plain', Buffer.from(JSON.stringify(usage, null, 2)))['gen_ai.usage.output_tokens'], 2)
+  t.equal(type('text/event-stream', Buffer.from('<html>no</html>')).unparsed, 'response: no events')
 })
 
 t.test('compressed content that was broken off gives what can be decoded', async (t) => {
@@ -308,7 +334,7 @@ t.test('what has no parser says so, with what the path tells', async (t) => {
   })
   t.match(chat({ line: 'GET /v1/models', body: json({}) }).unparsed, 'no parser for GET /v1/models')
   t.match(chat({}).unparsed, 'no response')
-  t.match(chat({ body: { unparsed: 'bodies of this host are not kept' } }).unparsed, /not kept/)
+  t.match(chat({ body: { unparsed: 'bodies with tokens or keys are not kept' } }).unparsed, /not kept/)
   t.match(chat({ body: Buffer.from('<html>') }).unparsed, /not JSON/)
   const upgraded = Buffer.from('HTTP/1.1 101 Switching Protocols\r\n\r\n')
   t.match(chat({ head: upgraded, body: Buffer.from('x') }).unparsed, /upgraded/)

@@ -1,7 +1,7 @@
 /** A finaliser on real files: a journal with exchanges, a disk that fails when told to, and what fsck says. */
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
-import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable.ts'
+import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { checkLedger } from '../../daemon/ledger/fsck.ts'
 import { checkRecorder } from '../../daemon/recorder/fsck.ts'
 import { type Batch, Journal } from '../../daemon/recorder/intake/journal.ts'

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, renameSync, truncateSync, writeFileSync } from
 import path from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { realFileSystem } from '../../daemon/base/durable.ts'
+import { realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { settledScan } from '../../daemon/recorder/check/settled-scan.ts'
 import { sealedName } from '../../daemon/recorder/sealed/files.ts'
 import { ENTRY_HEADER, FILE_HEADER } from '../../daemon/recorder/sealed/format.ts'

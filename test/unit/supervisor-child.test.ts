@@ -1,17 +1,17 @@
 import { fork } from 'node:child_process'
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import winston from 'winston'
 import { backOff } from '../../daemon/supervisor/back-off.ts'
 import { type ChildState, supervise } from '../../daemon/supervisor/child.ts'
 import type { ChildName } from '../../daemon/supervisor/child-name.ts'
+import { scratch } from './scratch.ts'
 
 const log = winston.createLogger({ silent: true })
 
 const script = (text: string) => {
-  const file = join(mkdtempSync(join(tmpdir(), 'child-')), 'child.mjs')
+  const file = join(scratch(), 'child.mjs')
   writeFileSync(file, text)
   return file
 }

@@ -1,10 +1,10 @@
 /** The log's lines in systemd's journal, by its native protocol. */
-import { fstatSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { fstatSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { journalEntry, journalStream, stderrIsJournal } from '../../daemon/supervisor/journal.ts'
 import { AF_UNIX, libc, SOCK_CLOEXEC, SOCK_DGRAM } from '../../firewall/libc.ts'
+import { scratch } from './scratch.ts'
 
 const MSG_DONTWAIT = 0x40
 const LINE = {
@@ -15,8 +15,7 @@ const LINE = {
 } as const
 
 t.test('a line arrives as one entry, with its priority and its process', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'agent-anchor-journal-'))
-  t.teardown(() => rmSync(directory, { recursive: true }))
+  const directory = scratch()
   const socket = join(directory, 'socket')
   const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)
   t.teardown(() => libc.close(fd))

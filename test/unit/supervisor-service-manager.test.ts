@@ -1,14 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { keepAlive, notify } from '../../daemon/supervisor/service-manager.ts'
 import { AF_UNIX, libc, SOCK_CLOEXEC, SOCK_DGRAM } from '../../firewall/libc.ts'
+import { scratch } from './scratch.ts'
 
 const MSG_DONTWAIT = 0x40
-const directory = mkdtempSync(join(tmpdir(), 'agent-anchor-notify-'))
-t.teardown(() => rmSync(directory, { recursive: true }))
+const directory = scratch()
 
 /** A socket as systemd holds it; `name` as it stands in sockaddr_un. Gives the next message, '' where there is none. */
 function serviceManager(name: string): { next(): string; close(): void } {

@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { isRemoteAddress } from '../../daemon/supervisor/address-book.ts'
@@ -10,9 +9,10 @@ import {
   type SupervisorState,
   writeState,
 } from '../../daemon/supervisor/state-file.ts'
+import { scratch } from './scratch.ts'
 import { healthySupervisor } from './status-fixture.ts'
 
-const directory = mkdtempSync(join(tmpdir(), 'supervisor-'))
+const directory = scratch()
 
 t.test("only addresses that a remote host can have are taken into the kernel's sets", async (t) => {
   for (const address of ['203.0.113.10', '10.1.2.3', '2001:db8::1', 'fd00::1'])

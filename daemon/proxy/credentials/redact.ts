@@ -8,8 +8,9 @@
 import type { Credential } from '../../recorder/protocol.ts'
 import type { Field, RequestHead } from '../http/head.ts'
 import type { Fingerprint } from './fingerprint.ts'
-import { redactQuery } from './query.ts'
+import { withoutKnownKeys } from './known-keys.ts'
 import { looksSecret } from './secret-names.ts'
+import { redactUrl, USERINFO } from './url.ts'
 
 /** The record is a leaf of at most 4 KiB: of one request, no more credentials than this are listed in it. */
 const MAX_LISTED = 16
@@ -44,11 +45,20 @@ export function redactRequest(head: AnyRequestHead, fingerprint: Fingerprint): R
     const found = hash(secret)
     const place = where.slice(0, MAX_WHERE)
     const known = credentials.some((one) => one.where === place && one.fingerprint === found)
-    if (!known && credentials.length < MAX_LISTED) credentials.push({ where: place, fingerprint: found })
+    if (!known) credentials.push({ where: place, fingerprint: found })
     return found
   }
   const startLine = head.startLine === undefined ? undefined : redactStartLine(head, replace)
-  return { head: rebuild(startLine, head.fields, replace), credentials }
+  return { head: rebuild(startLine, head.fields, replace), credentials: listed(credentials) }
+}
+
+/** Cookies last: a browser sends dozens, and they tell less than the key behind them. */
+function listed(credentials: readonly Credential[]): Credential[] {
+  const isCookie = ({ where }: Credential) => where === 'header:cookie'
+  return [...credentials.filter((one) => !isCookie(one)), ...credentials.filter(isCookie)].slice(
+    0,
+    MAX_LISTED,
+  )
 }
 
 function redactStartLine(head: RequestHead, replace: Replace): string {
@@ -56,8 +66,12 @@ function redactStartLine(head: RequestHead, replace: Replace): string {
   return target === head.target ? head.startLine : `${head.method} ${target} HTTP/${head.version}`
 }
 
-const redactTarget = (target: string, replace: Replace) =>
-  redactQuery(target, (name, value) => replace(`query:${name}`, value))
+function redactTarget(target: string, replace: Replace): string {
+  const redacted = redactUrl(target, (name, secret) =>
+    replace(name === USERINFO ? name : `query:${name}`, secret),
+  )
+  return withoutKnownKeys(redacted, (secret) => replace('target', secret))
+}
 
 export function redactResponse(head: AnyHead, fingerprint: Fingerprint): Buffer {
   const hash = bounded(fingerprint)
@@ -83,11 +97,13 @@ function rebuild(startLine: string | undefined, fields: readonly Field[], replac
 
 function redactLine(field: Field, replace: Replace): string {
   if (field.value === '') return field.line
-  if (field.name === ':path') return field.line.slice(0, field.valueAt) + redactTarget(field.value, replace)
-  const redact = VALUES[field.name] ?? (looksSecret(field.name) ? authorization : undefined)
-  if (!redact) return field.line
-  const value = redact(field.value, (secret) => replace(`header:${field.name}`, secret))
-  return field.line.slice(0, field.valueAt) + value
+  const redact = VALUES[field.name] ?? (looksSecret(field.name) ? authorization : otherwise)
+  const value =
+    field.name === ':path'
+      ? redactTarget(field.value, replace)
+      : redact(field.value, (secret) => replace(`header:${field.name}`, secret))
+  const end = field.valueAt + field.value.length
+  return field.line.slice(0, field.valueAt) + value + field.line.slice(end)
 }
 
 type ReplaceSecret = (secret: string) => string
@@ -95,7 +111,7 @@ type ReplaceSecret = (secret: string) => string
 const whole = (value: string, replace: ReplaceSecret) => replace(value)
 
 const SCHEME =
-  /^(basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|key|bot|dpop|hawk|oauth|hoba|mac|googlelogin|sharedkey|aws4-hmac-sha256|aws4-ecdsa-p256-sha256) +(?=\S)/i
+  /^(basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|key|bot|dpop|hawk|oauth|hoba|mac|googlelogin|sharedkey|aws4-hmac-sha256|aws4-ecdsa-p256-sha256)[ \t]+(?=\S)/i
 
 /** Keeps a known scheme word; of SigV4 also the scope and the names of the signed headers, which are no secrets. */
 function authorization(value: string, replace: ReplaceSecret): string {
@@ -132,7 +148,10 @@ function replacePair(pair: string, replace: ReplaceSecret): string {
   return equals < 0 ? replace(pair) : pair.slice(0, equals + 1) + replace(pair.slice(equals + 1))
 }
 
-/** OpenAI's realtime API takes a browser's key as a subprotocol; Deepgram's as the one after `token`. */
+/**
+ * Realtime APIs take a browser's key as a subprotocol: OpenAI and xAI behind a name and a dot, Deepgram as the one after
+ * `token`. A server may choose the key itself as the protocol: then it is only long.
+ */
 function subprotocols(value: string, replace: ReplaceSecret): string {
   let secretNext = false
   return value
@@ -144,14 +163,23 @@ function subprotocols(value: string, replace: ReplaceSecret): string {
         return replace(item)
       }
       secretNext = /^(token|bearer)$/i.test(item)
-      const named = /^(openai-insecure-api-key\.|openai-ephemeral-[\w-]*\.)(.+)$/i.exec(item)
-      return named ? `${named[1]}${replace(named[2] as string)}` : item
+      const dot = item.indexOf('.')
+      const name = item.slice(0, Math.max(0, dot)).toLowerCase()
+      if (dot > 0 && (looksSecret(name) || name.startsWith('openai-ephemeral-'))) {
+        return item.slice(0, dot + 1) + replace(item.slice(dot + 1))
+      }
+      return LONG_PROTOCOL.test(item) ? replace(item) : otherwise(item, replace)
     })
     .join('')
 }
 
-function url(value: string, replace: ReplaceSecret): string {
-  return redactQuery(value, (_name, secret) => replace(secret))
+/** No protocol's name is that long, with digits in it; keys are. */
+const LONG_PROTOCOL = /^(?=.*[0-9])[A-Za-z0-9_+/=~-]{32,}$/
+
+/** A field of any name: `X-Goog-Upload-Url` repeats the key in the query, and a key is one wherever it stands. */
+function otherwise(value: string, replace: ReplaceSecret): string {
+  const url = /[?;#]|:\/\//.test(value) ? redactUrl(value, (_name, secret) => replace(secret)) : value
+  return withoutKnownKeys(url, replace)
 }
 
 type RedactValue = (value: string, replace: ReplaceSecret) => string
@@ -166,7 +194,7 @@ const VALUES: Readonly<Record<string, RedactValue | undefined>> = Object.assign(
   'x-amz-security-token': whole,
   cookie,
   'set-cookie': setCookie,
+  // JSON with the keys of those behind the gateway in it.
+  'x-portkey-config': whole,
   'sec-websocket-protocol': subprotocols,
-  referer: url,
-  location: url,
 } satisfies Record<string, RedactValue>)

@@ -9,18 +9,18 @@ import type { BodyFacts, ExchangeFacts } from '../../../policies/exchange-facts.
 import { asksOfRequests, judgeRequest, type Verdict } from '../../../policies/exchange-rules.ts'
 import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
-import { messageStyleOf, modelInQuery } from '../../recorder/derive/message-style.ts'
-import { type Operation, operationOf } from '../../recorder/derive/operation.ts'
+import { type AskedByHead, askedByHead } from '../../recorder/derive/asked-by-head.ts'
 import type { Governed } from '../relay/facts.ts'
 import { codingsOf, decoded } from './decoded.ts'
 import { type Holding, type Judged, weightOf } from './judged.ts'
+import { unreadMessages } from './message-frames.ts'
 
 /** Longest body that is judged, as sent and decoded; SDKs and providers stop at 32 MB at most. */
 export const MAX_EXAMINED = 16 << 20
 /** What one request may take, where it comes in small pieces; a piece of 512 bytes takes twice that. */
 const MAX_WEIGHT = 2 * MAX_EXAMINED
 /** What all requests of a worker that wait for their verdict may keep together. */
-const MAX_HELD = 128 << 20
+export const MAX_HELD = 128 << 20
 
 /** A request's head, whatever protocol it came by. */
 export interface RequestFacts {
@@ -49,13 +49,13 @@ export class Examination {
   readonly #request: RequestFacts
   readonly #holding: Holding
   readonly #decided: (judged: Judged) => void
-  readonly #operation: Pick<Operation, 'name' | 'model'>
+  readonly #asked: AskedByHead
   #parts: Buffer[] = []
   #size = 0
   #weight = 0
   #body: BodyFacts
   #over = false
-  #asked = false
+  #asksAgain = false
 
   /** @param decided called once, perhaps within `start`, `more` or `end`; never after `stop` */
   constructor(
@@ -70,7 +70,9 @@ export class Examination {
     this.#request = request
     this.#holding = holding
     this.#decided = decided
-    this.#operation = operationAsked(request, governed.provider.style)
+    const { method, target, kind, model } = request
+    const isWebSocket = kind === 'handshake' || kind === 'message'
+    this.#asked = askedByHead(method, target, governed.provider.style, isWebSocket, model)
     this.#body =
       request.kind === 'upgrade'
         ? { state: 'unreadable', why: 'what follows an upgrade', size: 0, whole: false }
@@ -121,9 +123,12 @@ export class Examination {
 
   #read(plain: Buffer | { readonly unreadable: string }): void {
     if (this.#over) return
-    this.#body = Buffer.isBuffer(plain)
-      ? { state: 'read', size: this.#size, content: new BodyContent(plain) }
-      : { state: 'unreadable', why: plain.unreadable, size: this.#size, whole: true }
+    const [type = ''] = this.#request.field('content-type')
+    const why = Buffer.isBuffer(plain) ? unreadMessages(type, plain) : plain.unreadable
+    this.#body =
+      Buffer.isBuffer(plain) && why === undefined
+        ? { state: 'read', size: this.#size, content: new BodyContent(plain) }
+        : { state: 'unreadable', why: why ?? '', size: this.#size, whole: true }
     this.#judge()
   }
 
@@ -141,8 +146,8 @@ export class Examination {
       return
     }
     const pending = this.#governed.owner?.pending
-    if (this.#asked || !pending) return
-    this.#asked = true
+    if (this.#asksAgain || !pending) return
+    this.#asksAgain = true
     pending.then(() => this.#judge())
   }
 
@@ -156,8 +161,7 @@ export class Examination {
       agentPending: owner?.pending !== undefined,
       method: this.#request.method,
       target: this.#request.target,
-      operation: this.#operation.name,
-      pathModel: this.#operation.model,
+      ...this.#asked,
       body: this.#body,
       fixed: isSigned(this.#request) ? 'it is signed' : undefined,
     }
@@ -187,19 +191,6 @@ export class Examination {
     const { text } = this.#body.content.redacted(this.#policy.detectors, content)
     return { action, hash, ...named, ...facts, body: Buffer.from(text) }
   }
-}
-
-/** Of a WebSocket: a chat where its messages are known, with the model that its query names, or a message did. */
-function operationAsked(
-  { kind, method, target, model }: RequestFacts,
-  style: string | undefined,
-): Pick<Operation, 'name' | 'model'> {
-  const asked = operationOf(method, target, style)
-  if (kind !== 'handshake' && kind !== 'message') return asked
-  return {
-    name: asked.name ?? (messageStyleOf(target) && 'chat'),
-    model: asked.model ?? model ?? modelInQuery(target),
-  } as Pick<Operation, 'name' | 'model'>
 }
 
 /** AWS's signature covers the body, in a header or the query (SigV4); digests of it are as good as signed. */

@@ -168,6 +168,7 @@ export class H2Exchange
   }
 
   content(bytes: Buffer): void {
+    if (bytes.length === 0) return
     this.#recording?.requestBody([bytes])
     this.#checkRecorder()
   }
@@ -224,6 +225,7 @@ export class H2Exchange
       this.fail('protocol-error', unreadableAnswer(this.#host.governed.name, error))
       return false
     }
+    if (this.#answer.done) this.#webSocket?.providerEnded()
     this.lookComplete()
     this.#checkRecorder()
     return true
@@ -277,6 +279,7 @@ export class H2Exchange
   }
 
   body(content: Buffer): void {
+    if (content.length === 0) return
     if (this.#webSocket) this.#webSocket.fromProvider(content)
     else this.#recording?.responseBody([content])
   }

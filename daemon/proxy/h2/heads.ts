@@ -48,7 +48,7 @@ const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const PATH = /^\/[\x21-\x7e\x80-\xff]*$/
 /** Not gRPC-Web, whose errors stand in a body. */
 const GRPC = /^application\/grpc(?:[+;]|$)/i
-const STATUS = /^[1-5]\d\d$/
+const STATUS = /^[1-9]\d\d$/
 
 /**
  * @param tunnels the provider takes extended CONNECT

@@ -138,6 +138,10 @@ export class WebSocketStream {
     this.#relay?.fromProvider(bytes)
   }
 
+  providerEnded(): void {
+    this.#relay?.providerEnded(() => {})
+  }
+
   goOn(): void {
     this.#relay?.goOn()
   }

@@ -1,7 +1,7 @@
 /**
  * Finds the end of a message body in the bytes as they come, and the entity's bytes in it, without copying.
  *
- * Threat model: chunked framing is where smuggling lives. Sizes are plain hex of at most 12 digits, lines end in
+ * Threat model: chunked framing is where smuggling lives. Sizes are plain hex of at most 12 digits that count, lines end in
  * CRLF and are bounded, trailers are fields and may not frame or route (RFC 9110 §6.5.1).
  */
 import { ProxyError } from '../proxy-error.ts'
@@ -50,8 +50,8 @@ class LengthBody implements BodyReader {
 
 const CR = 0x0d
 const LF = 0x0a
-/** 2^48 bytes in one chunk are more than anything sends and fit a double. */
-const SIZE_LINE = /^([0-9a-fA-F]{1,12})(?:;[\t\x20-\x7e\x80-\xff]*)?$/
+/** 2^48 bytes in one chunk are more than anything sends and fit a double; zeros before them, and blanks before an extension, are legal. */
+const SIZE_LINE = /^(0*[0-9a-fA-F]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?$/
 const MAX_SIZE_LINE = 256
 const MAX_TRAILERS = 16 * 1024
 /** Fields that would change how the message is read or where it goes. */

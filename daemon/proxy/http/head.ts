@@ -93,7 +93,8 @@ const malformed = (what: string, code: ProxyErrorCode = 'malformed_field') =>
   new ProxyError(code, `malformed HTTP: ${what}`, 'Send HTTP/1.1 as RFC 9112 asks; this was not forwarded.')
 
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP\/1\.([01])$/
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/
+/** A client takes a status beyond 599 for one of 5xx (RFC 9110 section 15): it is no reason to withhold the answer. */
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/
 export const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 export const FORBIDDEN_IN_LINE = /[\0-\x08\x0a-\x1f\x7f]/
 

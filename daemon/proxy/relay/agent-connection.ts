@@ -40,6 +40,7 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
   deadline: number
   readonly #shared: Shared
   readonly #socket: Socket
+  readonly #under: Socket
   readonly #target: Target
   readonly #closed: (connection: Intercepted) => void
   readonly #reader = new HeadReader()
@@ -55,17 +56,20 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
 
   /**
    * @param socket TLS already on it, if any; may still be shaking hands
+   * @param under the same without TLS
    * @param opening the connection for its first exchange, opened to see what the provider speaks
    */
   constructor(
     shared: Shared,
     socket: Socket,
+    under: Socket,
     governed: Governed,
     closed: (connection: Intercepted) => void,
     opening?: Promise<Opened>,
   ) {
     this.#shared = shared
     this.#socket = socket
+    this.#under = under
     this.#pauses = new Pauses(socket)
     this.governed = governed
     this.#closed = closed
@@ -160,6 +164,8 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
     if (!this.#exchange.requestDone) this.deadline = this.#shared.deadlines.now + STALL_MS
     else this.#waitForProvider()
     if (at < bytes.length) this.#putBack(bytes.subarray(at))
+    // It may have been answered before it was whole.
+    this.#exchange.lookComplete()
   }
 
   #putBack(bytes: Buffer): void {
@@ -243,10 +249,18 @@ export class AgentConnection implements AgentSide, Bounded, Intercepted {
 
   /** Cuts the connection, after what was already written: without close_notify, so that it can't pass for an end. */
   destroy(): void {
+    this.#cut(() => this.#socket.destroy())
+  }
+
+  reset(): void {
+    this.#cut(() => this.#under.resetAndDestroy())
+  }
+
+  #cut(close: () => void): void {
     this.#lingering = true
     this.deadline = this.#shared.deadlines.now + LINGER_MS
-    if (this.#socket.writableLength === 0) this.#socket.destroy()
-    else this.#socket.write(NOTHING, () => this.#socket.destroy())
+    if (this.#socket.writableLength === 0) close()
+    else this.#socket.write(NOTHING, close)
   }
 
   expire(): void {

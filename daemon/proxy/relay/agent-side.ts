@@ -34,6 +34,8 @@ export interface AgentSide {
   /** Half-closes after what was written. */
   end(): void
   destroy(): void
+  /** The same where an end would pass for that of the answer, also to who doesn't look for close_notify. */
+  reset(): void
 }
 
 /** An agent's connection that is intercepted, whichever HTTP is spoken on it. */

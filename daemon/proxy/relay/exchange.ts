@@ -46,6 +46,10 @@ export class Exchange
   /** A byte of an answer came from the provider; one went to the agent. */
   #heard = false
   #answered = false
+  /** All of the answer came; the provider may take the rest of the request still. */
+  #answerDone = false
+  /** The provider sent bytes after its answer: that connection can't be trusted any more. */
+  #surplus = false
   #over = false
   /** The connection may be used again once the answer is handed out. */
   #persistent = false
@@ -153,7 +157,13 @@ export class Exchange
     this.#heard = true
     try {
       const read = this.#answer.read(bytes)
-      if (read !== 'more') this.#complete(read === 'surplus')
+      if (read !== 'more') {
+        this.#answerDone = true
+        this.#surplus ||= read === 'surplus'
+        // An agent may wait for its answer before it goes on: one that is held begins to count down.
+        if (this.#held) this.#complete()
+        else this.lookComplete()
+      }
       this.checkRecorder()
     } catch (error) {
       this.#fail('protocol-error', unreadableAnswer(this.#agent.governed.name, error))
@@ -213,14 +223,19 @@ export class Exchange
     this.#fail(outcomeOfCut(known), known)
   }
 
-  /** @param surplus the provider sent bytes after its answer: that connection can't be trusted any more */
-  #complete(surplus: boolean): void {
+  /** Both came to their end: a provider that answers early takes what still comes of the request, or closes. */
+  lookComplete(): void {
+    if (!this.#over && this.#answerDone && this.maySwitch) this.#complete()
+  }
+
+  #complete(): void {
     const answer = this.#answer
     const response = answer.head as ResponseHead
     const sent = this.maySwitch
-    const persistent = persists(response) && persists(this.request) && !answer.untilClose && !this.#agentEnded
+    const ended = answer.untilClose || this.#agentEnded || this.#upstreamEnded
+    const persistent = persists(response) && persists(this.request) && !ended
     const upstream = this.#end('complete')
-    if (sent && persistent && !surplus && upstream) {
+    if (sent && persistent && !this.#surplus && upstream) {
       this.#supply.release(upstream, keepAliveSeconds(response))
     } else if (sent) {
       upstream?.close()
@@ -246,14 +261,18 @@ export class Exchange
 
   upstreamEnded(): void {
     if (this.#over) return
-    this.#upstreamEnded = true
     if (this.#answer.isTunnel) {
+      this.#upstreamEnded = true
       this.#upgrade?.providerEnded(() => {
         this.#agent.end()
-        if (this.#agentEnded) this.#tunnelClosed()
+        if (this.#agentEnded) this.#bothEnded()
       })
-    } else if (this.#answer.untilClose) {
-      this.#complete(false)
+    } else if (this.#answerDone || this.#answer.untilClose) {
+      this.#upstreamEnded = true
+      this.#answerDone = true
+      // It may read on what is still to come.
+      if (this.#held || this.maySwitch) this.#complete()
+      else this.#agent.end()
     } else {
       this.#gone(undefined)
     }
@@ -266,6 +285,8 @@ export class Exchange
         this.#agent.end()
         this.#tunnelClosed()
       })
+    } else if (this.#answerDone) {
+      this.#complete()
     } else {
       this.#gone(error)
     }
@@ -283,6 +304,11 @@ export class Exchange
       if (asked) this.#fail('upstream-aborted', certificateWanted(name, error))
       else this.#fail('upstream-aborted', closed(`${name} closed the connection without an answer${why}`))
     }
+  }
+
+  /** What the agent said last may wait for the disk, and the provider read on although it says no more. */
+  #bothEnded(): void {
+    this.#upgrade?.agentEnded(() => this.#tunnelClosed())
   }
 
   /** An upgraded connection is over, both ways. */
@@ -304,8 +330,8 @@ export class Exchange
   agentEnded(): void {
     if (this.#over) return
     this.#agentEnded = true
-    if (this.#answer.isTunnel && this.#upstreamEnded) {
-      this.#tunnelClosed()
+    if (this.#upgrade && this.#upstreamEnded) {
+      this.#bothEnded()
       return
     }
     if (!this.requestDone) {
@@ -321,13 +347,17 @@ export class Exchange
   /** The agent is gone. */
   agentClosed(): void {
     this.#held?.abandon()
-    if (this.#over) return
-    const outcome = this.#answer.isTunnel && this.#upstreamEnded ? 'complete' : 'client-aborted'
+    // Where both have ended what it said last is on its way.
+    if (this.#over || (this.#upgrade && this.#agentEnded && this.#upstreamEnded)) return
+    const whole = this.#answerDone || (this.#answer.isTunnel && this.#upstreamEnded)
+    const outcome = whole ? 'complete' : 'client-aborted'
     this.#supply.giveBack(this.#end(outcome), this.#heard)
   }
 
   durable(): void {
-    if (!this.#over) this.#request.release()
+    if (this.#over) return
+    this.#request.release()
+    this.lookComplete()
   }
 
   unrecorded(reason: string): void {
@@ -348,6 +378,7 @@ export class Exchange
     this.recorderDrained()
     this.#upgrade?.goOn()
     if (this.requestDone) this.#request.release()
+    this.lookComplete()
   }
 
   checkRecorder(): void {
@@ -370,6 +401,10 @@ export class Exchange
 
   /** Nothing went on for too long. */
   expire(agent: Pick<Stalled, 'mayBeGone' | 'waitsFor'>): void {
+    if (this.#answerDone) {
+      this.#complete()
+      return
+    }
     const { name } = this.#agent.governed
     const { outcome, error } = endOfPatience({ name, answering: this.requestDone, ...agent })
     this.#fail(outcome, error)
@@ -384,8 +419,9 @@ export class Exchange
     if (last) this.#agent.write(last)
     this.#supply.giveBack(this.#end(outcome, error), this.#heard)
     this.#held?.drop()
-    if (this.#answered) this.#agent.destroy()
-    else this.#agent.answer(error)
+    if (!this.#answered) this.#agent.answer(error)
+    else if (this.#answer.untilClose) this.#agent.reset()
+    else this.#agent.destroy()
   }
 
   get facts(): Pick<EndPayload, 'upstream' | 'destinationMismatch' | 'flags'> {

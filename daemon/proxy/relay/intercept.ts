@@ -70,7 +70,7 @@ export async function intercept(
       left: () => distrusted(shared, governed, LEFT_AT_ONCE),
     })
     if (choice.protocol === 'h2') return new H2Pair(shared, tls, governed, choice.opening, closed)
-    return new AgentConnection(shared, tls, governed, closed, choice.opening)
+    return new AgentConnection(shared, tls, socket, governed, closed, choice.opening)
   } catch (error) {
     recordRefusal(shared, governed, governed.rule, messageOf(error))
     socket.destroy()
@@ -103,7 +103,7 @@ async function whyNot(
 }
 
 function plain(shared: Shared, socket: Socket, governed: Governed, closed: Closed): AgentConnection {
-  const connection = new AgentConnection(shared, socket, governed, closed)
+  const connection = new AgentConnection(shared, socket, socket, governed, closed)
   socket.resume()
   return connection
 }

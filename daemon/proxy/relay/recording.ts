@@ -10,6 +10,7 @@ import {
   type RequestEndPayload,
 } from '../../recorder/protocol.ts'
 import { now } from '../clock.ts'
+import { handsOutKeys } from '../credentials/hands-out-keys.ts'
 import {
   type AnyHead,
   type AnyRequestHead,
@@ -35,12 +36,17 @@ export class Recording {
   /** As Open said it. */
   readonly #agent: string
 
-  private constructor(shared: Shared, governed: Governed, exchange: number, id: string) {
+  private constructor(
+    shared: Shared,
+    governed: Governed,
+    exchange: number,
+    { id, keepBodies }: Pick<OpenPayload, 'id' | 'keepBodies'>,
+  ) {
     this.id = id
     this.#shared = shared
     this.#governed = governed
     this.#exchange = exchange
-    this.#keepBodies = governed.provider.keepBodies
+    this.#keepBodies = keepBodies
     this.#agent = JSON.stringify(governed.agent)
   }
 
@@ -76,13 +82,13 @@ export class Recording {
         ...verdictOf(governed),
       },
       credentials: [...redacted.credentials],
-      keepBodies: provider.keepBodies,
+      keepBodies: provider.keepBodies && !isKeyExchange(head),
       ...(governed.flags === undefined ? {} : { flags: [...governed.flags] }),
       ...(webSocket === undefined ? {} : { webSocket }),
     }
     shared.recorder.send(FrameType.Open, exchange, [json(payload)])
     shared.recorder.send(FrameType.RequestHead, exchange, [redacted.head])
-    return new Recording(shared, governed, exchange, id)
+    return new Recording(shared, governed, exchange, payload)
   }
 
   requestBody(parts: readonly Buffer[]): void {
@@ -130,6 +136,12 @@ export class Recording {
   #redacted(trailers: string): string {
     return redactTrailers(parseTrailers(trailers), this.#shared.fingerprint)
   }
+}
+
+function isKeyExchange(head: AnyRequestHead): boolean {
+  if (head.startLine !== undefined) return handsOutKeys(head.method, head.target)
+  const field = (wanted: string) => head.fields.find(({ name }) => name === wanted)?.value ?? ''
+  return handsOutKeys(field(':method'), field(':path'))
 }
 
 /** What comes from a socket fits one frame; a request that was held back may not. */

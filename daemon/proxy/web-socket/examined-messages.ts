@@ -7,8 +7,8 @@
  * decompressed or not, and what can't be read is judged as what can't be told.
  */
 import type { Policy } from '../../../policies/policy.ts'
-import { Examination, MAX_EXAMINED, type RequestFacts } from '../examination/examination.ts'
-import type { Holding, Judged } from '../examination/judged.ts'
+import { Examination, MAX_EXAMINED, MAX_HELD, type RequestFacts } from '../examination/examination.ts'
+import { type Holding, type Judged, weightOf } from '../examination/judged.ts'
 import { ProxyError } from '../proxy-error.ts'
 import type { Governed } from '../relay/facts.ts'
 import type { Extensions } from './extensions.ts'
@@ -25,8 +25,8 @@ export interface Message {
 export interface ExaminedHost {
   /** Goes on. */
   pass(bytes: Buffer): void
-  /** What goes on next is another than was sent. @param fewer bytes than there were */
-  redacted(judged: Judged, fewer: number): void
+  /** What goes on next is another than was sent. @param fewer bytes than there were  @param redacted by which verdict */
+  rewritten(fewer: number, redacted: Judged | undefined): void
   /** Nothing goes on any more. */
   blocked(judged: Judged, message: Message): void
   failed(error: unknown): void
@@ -48,9 +48,8 @@ interface Judging {
 
 /** Bytes waiting to be looked into above which the agent is not read any more. */
 const HIGH_WATER = 1 << 20
-/** What one message may take as it was sent, with the pings within it and empty fragments, which nobody else counts. */
-const MAX_RAW = 2 * MAX_EXAMINED
-const MAX_PIECES = 65_536
+/** What one message may take as it was sent, with pings and empty fragments: more than an examination, which decides. */
+const MAX_RAW = 3 * MAX_EXAMINED
 /** A digest or a coding of the handshake says nothing of a message. */
 const NO_FIELDS: readonly string[] = []
 
@@ -75,6 +74,8 @@ export class ExaminedMessages {
   /** What was sent of the message that is being judged, and of the frame that has begun. */
   #raw: Buffer[] = []
   #rawSize = 0
+  /** What is held counts with all that the worker holds; what the examination keeps counts there. */
+  #weight = 0
   #message: Judging | undefined
   /** One was redacted: the provider can't decompress what refers to it. */
   #plainFromHere = false
@@ -115,9 +116,11 @@ export class ExaminedMessages {
     this.#order.run(bytes.length, () => this.#take(bytes, parts))
   }
 
-  /** Calls once all that came is judged. */
+  /** Calls once all that came is judged, and may go on. */
   whenDone(done: () => void): void {
-    this.#order.run(0, done)
+    this.#order.run(0, () => {
+      if (!this.#over) done()
+    })
   }
 
   /** Nothing goes on any more. @returns the message that was not judged, where there is one */
@@ -126,6 +129,7 @@ export class ExaminedMessages {
     const message = this.#message
     this.#message = undefined
     message?.examination.stop()
+    this.#letGo()
     this.#inflater?.close()
     return message
   }
@@ -137,17 +141,45 @@ export class ExaminedMessages {
       this.#keep(bytes.subarray(from, part.at))
       from = part.at
       if (part.kind === 'text' || part.kind === 'binary') await this.#data(part.kind, part)
-      else if (this.#message) this.#message.controls.push(clientFrame(part.kind, part.payload))
+      else if (this.#message && this.#waits(this.#message))
+        this.#message.controls.push(clientFrame(part.kind, part.payload))
       else this.#passRaw()
     }
-    if (!this.#over && from < bytes.length) this.#keep(bytes.subarray(from))
+    if (this.#over) return
+    if (from < bytes.length) this.#keep(bytes.subarray(from))
+    this.#judgeWhereFull()
   }
 
   /** @throws ProxyError message_too_big */
   #keep(bytes: Buffer): void {
     this.#raw.push(bytes)
     this.#rawSize += bytes.length
-    if (this.#rawSize > MAX_RAW || this.#raw.length > MAX_PIECES) throw tooBig()
+    this.#hold(bytes)
+    if (this.#weight > MAX_RAW) throw tooBig()
+  }
+
+  #hold(bytes: Buffer): void {
+    this.#weight += weightOf(bytes)
+    this.#holding.bytes += weightOf(bytes)
+  }
+
+  /** @returns what was sent and went nowhere yet */
+  #letGo(): Buffer[] {
+    const raw = this.#raw
+    this.#raw = []
+    this.#rawSize = 0
+    this.#holding.bytes -= this.#weight
+    this.#weight = 0
+    return raw
+  }
+
+  /** What is no content (pings, empty fragments) fills the room for all as well. @throws ProxyError message_too_big */
+  #judgeWhereFull(): void {
+    const message = this.#message
+    if (!message || !this.#waits(message) || this.#holding.bytes <= MAX_HELD) return
+    if (message.judged) throw tooBig()
+    message.examination.more([])
+    if (message.judged) this.#judged(message, message.judged, false)
   }
 
   async #data(kind: 'text' | 'binary', { rsv, payload, ends }: FramePart): Promise<void> {
@@ -191,9 +223,10 @@ export class ExaminedMessages {
     const message = this.#message
     if (!message || this.#over) return true
     // What goes on as it was sent needs to be kept no longer.
-    if (message.judged && !this.#rewrites(message)) return true
+    if (!this.#waits(message)) return true
     message.parts.push(bytes)
-    message.examination.more([bytes])
+    if (message.judged) this.#hold(bytes)
+    else message.examination.more([bytes])
     return true
   }
 
@@ -202,6 +235,7 @@ export class ExaminedMessages {
     if (judged.action === 'block') {
       this.#over = true
       this.#message = undefined
+      this.#letGo()
       this.#host.blocked(judged, message)
     } else if (judged.body) {
       this.#plainFromHere ||= this.#takeover
@@ -214,24 +248,25 @@ export class ExaminedMessages {
     }
   }
 
+  /** Nothing of it has gone on. */
+  #waits(message: Judging): boolean {
+    return message.judged === undefined || this.#rewrites(message)
+  }
+
   #rewrites({ rsv }: Judging): boolean {
     return this.#plainFromHere && rsv === DEFLATED
   }
 
-  #replace(message: Judging, content: Buffer, judged?: Judged): void {
+  #replace(message: Judging, content: Buffer, redacted?: Judged): void {
     const made = Buffer.concat([...message.controls, clientFrame(message.kind, content)])
     const sent = this.#rawSize
-    this.#raw = []
-    this.#rawSize = 0
-    this.#host.redacted(judged ?? (message.judged as Judged), sent - made.length)
+    this.#letGo()
+    this.#host.rewritten(sent - made.length, redacted)
     this.#host.pass(made)
   }
 
   #passRaw(): void {
-    const raw = this.#raw
-    this.#raw = []
-    this.#rawSize = 0
-    for (const bytes of raw) if (bytes.length > 0) this.#host.pass(bytes)
+    for (const bytes of this.#letGo()) if (bytes.length > 0) this.#host.pass(bytes)
   }
 
   #failed(error: unknown): void {

@@ -127,7 +127,6 @@ export class FrameReader {
     const before = this.#head.length
     const fresh = bytes.subarray(offset, offset + MAX_FRAME_HEAD - before)
     if (fresh.length === 0) return offset
-    if (this.#closed) throw malformed('a frame after the close')
     const head = before === 0 ? fresh : Buffer.concat([this.#head, fresh])
     const second = head[1] ?? 0
     const short = second & 0x7f
@@ -154,6 +153,8 @@ export class FrameReader {
     const kind = opcode === 0 ? this.#message?.kind : KINDS[opcode]
     if (kind === undefined) throw malformed(opcode === 0 ? 'a continuation of nothing' : 'a reserved opcode')
     const control = opcode >= 8
+    // A pong may cross the close that it comes behind, and some close twice: peers ignore that (§5.5.1 forbids data).
+    if (this.#closed && !control) throw malformed('a message after the close')
     if (control && (!final || length > MAX_CONTROL)) throw malformed('a control frame in parts, or too long')
     if (kind === 'close' && length === 1) throw malformed('a close code of one byte')
     if (opcode !== 0 && !control && this.#message) throw malformed('a message within a message')

@@ -31,11 +31,12 @@ export class Inflater {
   /** Bytes given to the stream, and the last of them that was the sender's. */
   #fed = 0
   #last: number | undefined
-  #failure: ProxyError | undefined
+  #failure: Error | undefined
 
   /**
    * @param takeover a message may refer to those before it
-   * @param take gets what comes out; where it says false nothing more comes until {@link resume}
+   * @param take gets what comes out; where it says false nothing more comes until {@link resume}, and what it throws
+   *   is what {@link write} throws
    */
   constructor(takeover: boolean, take: (bytes: Buffer) => boolean) {
     this.#takeover = takeover
@@ -93,13 +94,15 @@ export class Inflater {
     return stream
   }
 
+  /** In an event of zlib's, where what is thrown would end the process. */
   #output(bytes: Buffer): void {
     this.#size += bytes.length
-    if (this.#size > MAX_INFLATED) {
-      this.#failure ??= tooBig()
+    try {
+      if (this.#size > MAX_INFLATED) throw tooBig()
+      if (!this.#take(bytes)) this.#stream?.pause()
+    } catch (error) {
+      this.#failure ??= error as Error
       this.#stream?.destroy(this.#failure)
-    } else if (!this.#take(bytes)) {
-      this.#stream?.pause()
     }
   }
 }

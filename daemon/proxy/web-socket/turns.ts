@@ -41,6 +41,8 @@ interface Turn {
   readonly messages: { client: number; server: number }
   bytes: number
   asked: boolean
+  /** What a rule did to a message of it. */
+  verdict: Judged | undefined
 }
 
 export class Turns implements Bounded {
@@ -54,8 +56,8 @@ export class Turns implements Bounded {
   #count = 0
   /** Pings and pongs since the last turn's end. */
   #controls = 0
-  /** What a rule did to a message of the turn. */
-  #verdict: Judged | undefined
+  /** What rules did to messages that are to come, perhaps in another turn. */
+  #noted: Judged[] = []
   #close: { readonly by: Side; readonly code?: number } | undefined
   /** The interface is one whose events are known; responses under way. */
   #known = false
@@ -93,6 +95,9 @@ export class Turns implements Bounded {
     if (this.#over) return
     if (side === 'client' && !this.#mid.client) this.#clientBegins(kind)
     const turn = this.#open()
+    if (side === 'client') {
+      for (const judged of this.#noted.splice(0)) turn.verdict = together(turn.verdict, judged)
+    }
     this.#mid[side] = !ends
     turn.bytes += bytes.length
     if (ends && kind !== 'close') turn.messages[side] += 1
@@ -111,8 +116,7 @@ export class Turns implements Bounded {
 
   /** A rule redacted what the client says next, or blocks it. */
   note(judged: Judged): void {
-    const found = [...new Set([...(this.#verdict?.found ?? []), ...(judged.found ?? [])])]
-    this.#verdict = { ...judged, ...(found.length > 0 && { found }) }
+    this.#noted.push(judged)
   }
 
   control(): void {
@@ -159,9 +163,10 @@ export class Turns implements Bounded {
     if (this.#turn && this.#ending && between) this.#end('complete')
   }
 
-  /** The connection is over. */
+  /** The connection is over. What was no WebSocket is told also where it stands between turns. */
   finish(outcome: Outcome, error: EndPayload['error']): void {
     if (this.#over) return
+    if (outcome === 'protocol-error') this.#open()
     if (this.#turn) this.#end(outcome, error)
     this.#over = true
     this.#shared.deadlines.delete(this)
@@ -213,6 +218,7 @@ export class Turns implements Bounded {
       messages: { client: 0, server: 0 },
       bytes: 0,
       asked: false,
+      verdict: undefined,
     }
     this.#turn = turn
     this.#within(MAX_TURN_MS)
@@ -230,7 +236,7 @@ export class Turns implements Bounded {
     this.#turn = undefined
     this.#ending = false
     this.deadline = Number.POSITIVE_INFINITY
-    const verdict = this.#verdict
+    const { verdict } = turn
     const payload: EndPayload = {
       outcome,
       ...this.#connection.facts,
@@ -242,7 +248,6 @@ export class Turns implements Bounded {
         ...(this.#close ? { close: this.#close } : {}),
       },
     }
-    this.#verdict = undefined
     turn.recording?.end(payload, this.#held?.gate(turn.recording.id))
     this.#controls = 0
     this.#held?.release()
@@ -263,4 +268,10 @@ export class Turns implements Bounded {
     if (event === 'ends') this.#responses = Math.max(0, this.#responses - 1)
     if ((event === 'ends' || event === 'error') && this.#responses === 0) this.#ending = true
   }
+}
+
+/** The last one, with what all of them found. */
+function together(before: Judged | undefined, judged: Judged): Judged {
+  const found = [...new Set([...(before?.found ?? []), ...(judged.found ?? [])])]
+  return { ...judged, ...(found.length > 0 && { found }) }
 }

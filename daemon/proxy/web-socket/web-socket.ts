@@ -30,7 +30,7 @@ export interface WebSocketHost {
   toAgent(bytes: Buffer): void
   toProvider(bytes: Buffer): void
   pauseAgent(paused: boolean): void
-  /** A message was redacted: so many bytes fewer go to the provider than came, or more. */
+  /** A message was redacted, or decompressed: so many bytes fewer go to the provider than came, or more. */
   fewer(count: number): void
   pauseProvider(paused: boolean): void
   /** The connection must be cut. */
@@ -68,7 +68,7 @@ export class WebSocketRelay implements ExchangeListener {
   /** Who wants the agent not to be read for now. */
   readonly #pausedFor = new Set<'disk' | 'rules'>()
   readonly #verdicts = new VerdictsUnderWay()
-  #agentEnded = false
+  #endedFirst: Side | undefined
   #over = false
 
   constructor(shared: Shared, governed: Governed, connection: Connection, host: WebSocketHost) {
@@ -111,7 +111,10 @@ export class WebSocketRelay implements ExchangeListener {
     this.#style = callShape(method, target) ?? this.#style
     this.#examined = new ExaminedMessages(shared, governed, { method, target }, extensions, {
       pass: (bytes) => this.#pass(bytes),
-      redacted: (judged, fewer) => this.#redacts(judged, fewer),
+      rewritten: (fewer, redacted) => {
+        if (redacted) this.#verdicts.add(redacted)
+        host.fewer(fewer)
+      },
       blocked: (judged, message) => this.#held.whenEmpty(() => this.#blocked(judged, message)),
       failed: (error) => this.#failed(error),
       pause: (paused) => this.#pauseAgent('rules', paused),
@@ -132,11 +135,6 @@ export class WebSocketRelay implements ExchangeListener {
   #pass(bytes: Buffer): void {
     this.#verdicts.passed(bytes)
     this.#held.push(bytes)
-  }
-
-  #redacts(judged: Judged, fewer: number): void {
-    this.#verdicts.add(judged)
-    this.#host.fewer(fewer)
   }
 
   /** Its message is evidence, and goes nowhere. */
@@ -168,6 +166,7 @@ export class WebSocketRelay implements ExchangeListener {
 
   /** The provider says no more. Calls `done` when the agent has got all that it said. */
   providerEnded(done: () => void): void {
+    this.#endedFirst ??= 'server'
     const answers = this.#answers
     if (!answers) {
       done()
@@ -181,7 +180,7 @@ export class WebSocketRelay implements ExchangeListener {
 
   /** Calls `done` when the provider has got all that the agent said. */
   agentEnded(done: () => void): void {
-    this.#agentEnded = true
+    this.#endedFirst ??= 'client'
     if (this.#examined) this.#examined.whenDone(() => this.#held.whenEmpty(done))
     else this.#held.whenEmpty(done)
   }
@@ -205,7 +204,8 @@ export class WebSocketRelay implements ExchangeListener {
   /** A socket's end says little: what counts is whether one of them said that it closes. */
   #outcome(outcome: Outcome): Outcome {
     const { closed } = this.#turns
-    if (outcome === 'complete' && !closed) return this.#agentEnded ? 'client-aborted' : 'upstream-aborted'
+    if (outcome === 'complete' && !closed)
+      return this.#endedFirst === 'client' ? 'client-aborted' : 'upstream-aborted'
     return closed && (outcome === 'client-aborted' || outcome === 'upstream-aborted') ? 'complete' : outcome
   }
 

@@ -5,7 +5,8 @@
  */
 import { statSync } from 'node:fs'
 import path from 'node:path'
-import { type FileSystem, removeFile } from '../../base/durable.ts'
+import type { FileSystem } from '../../base/durable/file-system.ts'
+import { removeFile } from '../../base/durable/files.ts'
 import { RecorderError } from '../errors.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { ENTRY_OVERHEAD, FILE_HEADER, inForce } from '../sealed/format.ts'

@@ -1,5 +1,5 @@
 /** Anthropic messages. `input_tokens` there excludes the cache; OpenTelemetry's includes it. */
-import { count, field, list, present, sum, text } from './fields.ts'
+import { count, details, field, list, present, sum, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
 import { settings } from './request-settings.ts'
 import { offered, ToolCalls } from './tool-calls.ts'
@@ -10,6 +10,8 @@ interface Usage {
   output?: number
   cacheRead?: number
   cacheCreation?: number
+  cacheHour?: number
+  thinking?: number
 }
 
 function usage(value: unknown): Usage {
@@ -18,16 +20,22 @@ function usage(value: unknown): Usage {
     output: count(field(value, 'output_tokens')),
     cacheRead: count(field(value, 'cache_read_input_tokens')),
     cacheCreation: count(field(value, 'cache_creation_input_tokens')),
+    cacheHour: count(field(value, 'cache_creation', 'ephemeral_1h_input_tokens')),
+    thinking: count(field(value, 'output_tokens_details', 'thinking_tokens')),
   })
 }
 
-function named({ input, output, cacheRead, cacheCreation }: Usage): Found {
-  return present<Found>({
-    'gen_ai.usage.input_tokens': sum(input, cacheRead, cacheCreation),
-    'gen_ai.usage.output_tokens': output,
-    'gen_ai.usage.cache_read.input_tokens': cacheRead,
-    'gen_ai.usage.cache_creation.input_tokens': cacheCreation,
-  })
+function named({ input, output, cacheRead, cacheCreation, cacheHour, thinking }: Usage): Found {
+  return {
+    ...present<Found>({
+      'gen_ai.usage.input_tokens': sum(input, cacheRead, cacheCreation),
+      'gen_ai.usage.output_tokens': output,
+      'gen_ai.usage.cache_read.input_tokens': cacheRead,
+      'gen_ai.usage.cache_creation.input_tokens': cacheCreation,
+      'gen_ai.usage.reasoning.output_tokens': thinking,
+    }),
+    ...details({ cacheCreationHour: cacheHour }),
+  }
 }
 
 function identity(message: unknown): Found {

@@ -1,5 +1,5 @@
 /** Amazon Bedrock's Converse. `inputTokens` excludes the cache, as with Anthropic. The model stands in the path. */
-import { count, field, list, present, sum, text } from './fields.ts'
+import { count, details, field, list, present, sum, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
 import { settings } from './request-settings.ts'
 import { offered, ToolCalls } from './tool-calls.ts'
@@ -10,12 +10,16 @@ export function converseUsage(value: unknown): Found {
     count(field(value, 'cacheReadInputTokens')) ?? count(field(value, 'cacheReadInputTokenCount'))
   const cacheCreation =
     count(field(value, 'cacheWriteInputTokens')) ?? count(field(value, 'cacheWriteInputTokenCount'))
-  return present<Found>({
-    'gen_ai.usage.input_tokens': sum(count(field(value, 'inputTokens')), cacheRead, cacheCreation),
-    'gen_ai.usage.output_tokens': count(field(value, 'outputTokens')),
-    'gen_ai.usage.cache_read.input_tokens': cacheRead,
-    'gen_ai.usage.cache_creation.input_tokens': cacheCreation,
-  })
+  const hour = list(field(value, 'cacheDetails')).filter((each) => field(each, 'ttl') === '1h')
+  return {
+    ...present<Found>({
+      'gen_ai.usage.input_tokens': sum(count(field(value, 'inputTokens')), cacheRead, cacheCreation),
+      'gen_ai.usage.output_tokens': count(field(value, 'outputTokens')),
+      'gen_ai.usage.cache_read.input_tokens': cacheRead,
+      'gen_ai.usage.cache_creation.input_tokens': cacheCreation,
+    }),
+    ...details({ cacheCreationHour: sum(...hour.map((each) => count(field(each, 'inputTokens')))) }),
+  }
 }
 
 function noteToolUse(calls: ToolCalls, use: unknown): void {

@@ -1,5 +1,5 @@
 /** Cohere's chat and embeddings, version 2. Responses don't name the model. */
-import { count, field, list, present, text } from './fields.ts'
+import { count, details, field, list, present, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
 import { settings } from './request-settings.ts'
 import { offered, ToolCalls } from './tool-calls.ts'
@@ -8,11 +8,18 @@ import type { Found, WireStyle } from './wire-style.ts'
 /** `tokens` is what went through the model; `billed_units` leaves out what Cohere adds, and is all that embeddings have. */
 function usage(value: unknown): Found {
   const counted = field(value, 'tokens') ?? field(value, 'billed_units')
-  return present<Found>({
-    'gen_ai.usage.input_tokens': count(field(counted, 'input_tokens')),
-    'gen_ai.usage.output_tokens': count(field(counted, 'output_tokens')),
-    'gen_ai.usage.cache_read.input_tokens': count(field(value, 'cached_tokens')),
-  })
+  const billed = counted === field(value, 'tokens') ? field(value, 'billed_units') : undefined
+  return {
+    ...present<Found>({
+      'gen_ai.usage.input_tokens': count(field(counted, 'input_tokens')),
+      'gen_ai.usage.output_tokens': count(field(counted, 'output_tokens')),
+      'gen_ai.usage.cache_read.input_tokens': count(field(value, 'cached_tokens')),
+    }),
+    ...details({
+      billedInput: count(field(billed, 'input_tokens')),
+      billedOutput: count(field(billed, 'output_tokens')),
+    }),
+  }
 }
 
 function noteCall(calls: ToolCalls, call: unknown): void {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import type { Cost } from '../derived.ts'
+import type { Cost, UsageDetails } from '../derived.ts'
 import type { Found } from './wire-style.ts'
 
 /** Providers in the price list, by their OpenTelemetry name. Its own search would take `openai_compatible` for OpenAI. */
@@ -66,12 +66,25 @@ export function costOf(provider: string, found: Found, time: number): Cost | und
   const input = found['gen_ai.usage.input_tokens']
   const output = found['gen_ai.usage.output_tokens']
   if (listed === undefined || model === undefined || model.length > MAX_MODEL) return undefined
-  if (input === undefined && output === undefined) return undefined
+  // Of a stream that broke off, a part of the usage: a price of it would pass for the price of all.
+  if (input === undefined || (output === undefined && !hasNoOutput(found))) return undefined
+  const parts = found.usageDetails ?? {}
   const usage = {
-    input_tokens: input ?? 0,
-    output_tokens: output ?? 0,
-    cache_read_tokens: found['gen_ai.usage.cache_read.input_tokens'] ?? 0,
+    input_tokens: parts.billedInput ?? input,
+    output_tokens: (parts.billedOutput ?? output ?? 0) + (parts.citations ?? 0),
+    output_citation_tokens: parts.citations,
+    output_reasoning_tokens: found['gen_ai.usage.reasoning.output_tokens'],
+    // What is billed has what the cache saved taken off.
+    cache_read_tokens:
+      parts.billedInput === undefined ? (found['gen_ai.usage.cache_read.input_tokens'] ?? 0) : 0,
     cache_write_tokens: found['gen_ai.usage.cache_creation.input_tokens'] ?? 0,
+    cache_write_1h_tokens: parts.cacheCreationHour,
+    input_audio_tokens: parts.inputAudio,
+    input_image_tokens: parts.inputImage,
+    cache_audio_read_tokens: parts.cacheReadAudio,
+    cache_image_read_tokens: parts.cacheReadImage,
+    output_audio_tokens: parts.outputAudio,
+    output_image_tokens: parts.outputImage,
   }
   try {
     const { calcPrice, source } = priceList()
@@ -79,7 +92,7 @@ export function costOf(provider: string, found: Found, time: number): Cost | und
       providerId: listed,
       timestamp: new Date(Number.isFinite(time) ? time : 0),
     })
-    if (price === null) return undefined
+    if (price === null || lacksPrice(price.model_price, listed, parts)) return undefined
     const { input_price, output_price, total_price } = price
     if (![input_price, output_price, total_price].every((price) => price >= 0)) return undefined
     return {
@@ -94,6 +107,22 @@ export function costOf(provider: string, found: Found, time: number): Cost | und
     // (an upgrade took it away) are a reason to lose what else is derived.
     return undefined
   }
+}
+
+function hasNoOutput(found: Found): boolean {
+  const operation = found['gen_ai.operation.name']
+  return operation === 'embeddings' || (operation === undefined && found['gen_ai.request.stream'] !== true)
+}
+
+/** Where the list has no price of a part's own, it would count it at the common one: to a third of what it costs. */
+function lacksPrice(prices: Readonly<Record<string, unknown>>, listed: string, parts: UsageDetails): boolean {
+  const lacks = (tokens: number | undefined, key: string) => (tokens ?? 0) > 0 && prices[key] === undefined
+  const audioIsApart = listed === 'openai' || listed === 'azure'
+  return (
+    lacks(parts.cacheCreationHour, 'cache_write_1h_mtok') ||
+    (audioIsApart &&
+      (lacks(parts.inputAudio, 'input_audio_mtok') || lacks(parts.outputAudio, 'output_audio_mtok')))
+  )
 }
 
 /** To a billionth: sums of floating-point numbers have tails that no price list knows. */

@@ -10,12 +10,14 @@ import { parseBounded } from './bounded-json.ts'
 import { combined, type Origin, type Part } from './combined.ts'
 import { connectProto } from './connect-proto.ts'
 import { type Decoded, decodeContent, isEncoded } from './content-coding.ts'
-import { errorTypeOf, errorTypeOfStatus } from './error-type.ts'
+import { betterErrorType, errorTypeOf, errorTypeOfStatus } from './error-type.ts'
 import { present } from './fields.ts'
 import { eventReader } from './framing.ts'
 import { type Head, parseHead, requestLine, statusOf } from './http-head.ts'
 import { type Operation, operationOf } from './operation.ts'
 import { readStream } from './read-stream.ts'
+import { sessionOf } from './session.ts'
+import { telemetryNameAt } from './telemetry-name.ts'
 import type { Found, WireStyle } from './wire-style.ts'
 
 /** Bytes of a body, or why they can't be looked at. */
@@ -39,7 +41,7 @@ export function derive(seen: Seen): Derived {
     const operation = operationOf(method, target, seen.style)
     const request = fromRequest(operation, head, seen.requestBody)
     const response = fromResponse(operation, seen.response, `${method ?? '?'} ${target ?? ''}`)
-    return combined(seen, request, response)
+    return combined({ ...seen, telemetryName: telemetryNameAt(seen, target) }, request, response)
   } catch (error) {
     return combined(seen, {}, { unparsed: `the parser failed: ${messageOf(error)}` })
   }
@@ -47,11 +49,12 @@ export function derive(seen: Seen): Derived {
 
 function fromRequest(operation: Operation, head: Head, content: Content): Part {
   const { style } = operation
-  const known = present<Found>({
+  const fromPath = present<Found>({
     'gen_ai.operation.name': operation.name,
     'gen_ai.request.model': operation.model,
     'gen_ai.request.stream': operation.stream,
   })
+  const known = { ...present<Found>({ 'gen_ai.conversation.id': sessionOf(head) }), ...fromPath }
   if (style === undefined) return known
   if (style === connectProto) return { ...known, unparsed: "the vendor's own protobuf" }
   const body = decoded(head, content)
@@ -60,7 +63,7 @@ function fromRequest(operation: Operation, head: Head, content: Content): Part {
   const parsed = parseBounded(body.bytes)
   if ('unparsed' in parsed) return { ...known, unparsed: `request: ${parsed.unparsed}` }
   // The path decides at the provider, whatever the body says beside it.
-  return { ...style.request(parsed.value), ...known }
+  return { ...known, ...style.request(parsed.value), ...fromPath }
 }
 
 function fromResponse({ style }: Operation, response: Seen['response'], request: string): Part {
@@ -69,22 +72,25 @@ function fromResponse({ style }: Operation, response: Seen['response'], request:
   const head = parseHead(response.head)
   const status = statusOf(head)
   if (status === 101) return { unparsed: 'an upgraded connection' }
-  const known: Part = {
-    ...style.head?.(head),
-    ...present<Part>({ 'error.type': errorTypeOfStatus(status, head) }),
-  }
+  const failed = errorTypeOfStatus(status, head)
+  const known: Part = { ...style.head?.(head), ...present<Part>({ 'error.type': failed }) }
+  const withError = (part: Part): Part => ({
+    ...known,
+    ...part,
+    ...present<Part>({ 'error.type': betterErrorType(part['error.type'], failed) }),
+  })
   const content = response.body
   const body = decoded(head, content)
   if ('unparsed' in body) return { ...known, unparsed: `response: ${body.unparsed}` }
   if (body.bytes.length === 0) return known
   const reader = eventReader(head, body.bytes)
-  if (reader === undefined) return { ...known, ...fromBody(style, body.bytes) }
+  if (reader === undefined) return withError(fromBody(style, body.bytes))
   const { part, times } = readStream(style, reader, {
     bytes: body.bytes,
     arrivals: response.arrivals,
     prefix: Buffer.isBuffer(content) && isEncoded(head) ? (size) => prefixOf(head, content, size) : undefined,
   })
-  return { ...known, ...part, ...times }
+  return { ...withError(part), ...times }
 }
 
 function fromBody(style: WireStyle, bytes: Buffer): Part {

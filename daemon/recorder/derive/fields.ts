@@ -1,4 +1,6 @@
 /** Looks into JSON of unknown shape: what isn't as expected is absent, never an error. */
+import type { UsageDetails } from '../derived.ts'
+
 export type Json = unknown
 
 export function field(value: Json, ...path: (string | number)[]): Json {
@@ -33,6 +35,14 @@ const MAX_NAME = 128
 
 export function cut(name: string): string {
   return name.length <= MAX_NAME ? name : `${name.slice(0, MAX_NAME - 1)}…`
+}
+
+/** The parts of a usage; nothing where none of them counts anything, as most often. */
+export function details(parts: { [K in keyof UsageDetails]: number | undefined }): {
+  usageDetails?: UsageDetails
+} {
+  const counted = Object.values(parts).some((tokens) => tokens !== undefined && tokens > 0)
+  return counted ? { usageDetails: present<UsageDetails>(parts) } : {}
 }
 
 /** The sum of the counts there are; undefined where there is none. */

@@ -1,5 +1,6 @@
 /** How a body is cut into events: told by its head, and where that says nothing by its first bytes. */
 import { awsEvents } from './aws-event-stream.ts'
+import { parseBounded } from './bounded-json.ts'
 import { connectFrames } from './connect-frames.ts'
 import type { EventReader } from './event-reader.ts'
 import { type Head, mediaType } from './http-head.ts'
@@ -20,16 +21,27 @@ const READERS: Readonly<Record<Framing, EventReader>> = {
 /** @returns undefined where the body is one document. */
 export function framingOf(head: Head, bytes: Buffer): Framing | undefined {
   const type = mediaType(head)
-  if (type === 'text/event-stream') return 'sse'
+  const start = bytes.subarray(0, 8).toString('latin1')
+  // An error is sent as a document under the stream's type, too; no line of a stream that says anything begins so.
+  if (type === 'text/event-stream') return /^\s*\{/.test(start) ? undefined : 'sse'
   if (type === 'application/vnd.amazon.eventstream') return 'aws'
   if (type === 'application/x-ndjson' || type === 'application/jsonl') return 'lines'
   if (type.startsWith('application/connect+')) return 'connect'
-  const start = bytes.subarray(0, 8).toString('latin1')
   // Gemini streams an array where `alt=sse` isn't asked for.
   if (/^\s*\[/.test(start)) return 'array'
-  // Some gateways send streams without their type.
-  if (type !== 'application/json' && /^(?:data|event|id|retry|:)/.test(start)) return 'sse'
-  return undefined
+  // Some gateways send streams without their type, or as JSON, which begins with none of these.
+  if (/^(?:data|event|id|retry|:)/.test(start)) return 'sse'
+  return areLines(bytes) ? 'lines' : undefined
+}
+
+/** A first line that is longer is a document's. */
+const MAX_FIRST_LINE = 1 << 20
+
+/** Whether the first line is a whole object and another follows. */
+function areLines(bytes: Buffer): boolean {
+  if (bytes[0] !== 0x7b) return false
+  const newline = bytes.subarray(0, MAX_FIRST_LINE).indexOf(0x0a)
+  return newline > 0 && bytes[newline + 1] === 0x7b && 'value' in parseBounded(bytes.subarray(0, newline))
 }
 
 /** @returns undefined where the body is one JSON document. */

@@ -1,5 +1,5 @@
 /** Gemini's generateContent, on generativelanguage.googleapis.com, on Vertex, and wrapped for Gemini CLI. */
-import { count, field, list, present, sum, text } from './fields.ts'
+import { count, details, field, list, present, sum, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
 import { settings } from './request-settings.ts'
 import { offered, ToolCalls } from './tool-calls.ts'
@@ -13,11 +13,35 @@ export function geminiUsage(value: unknown): Found {
   const prompt = count(field(value, 'promptTokenCount'))
   const said = count(field(value, 'candidatesTokenCount')) ?? count(field(value, 'responseTokenCount'))
   const thought = count(field(value, 'thoughtsTokenCount'))
-  return present<Found>({
-    'gen_ai.usage.input_tokens': sum(prompt, count(field(value, 'toolUsePromptTokenCount'))),
-    'gen_ai.usage.output_tokens': sum(said, thought),
-    'gen_ai.usage.cache_read.input_tokens': count(field(value, 'cachedContentTokenCount')),
-    'gen_ai.usage.reasoning.output_tokens': thought,
+  return {
+    ...present<Found>({
+      'gen_ai.usage.input_tokens': sum(prompt, count(field(value, 'toolUsePromptTokenCount'))),
+      'gen_ai.usage.output_tokens': sum(said, thought),
+      'gen_ai.usage.cache_read.input_tokens': count(field(value, 'cachedContentTokenCount')),
+      'gen_ai.usage.reasoning.output_tokens': thought,
+    }),
+    ...modalities(value),
+  }
+}
+
+/** What is not text. A modality that a list doesn't have counts nothing. */
+function modalities(value: unknown): Found {
+  const tokens = (key: string, ...wanted: string[]) => {
+    const counted = list(field(value, key))
+    const matching = counted.filter((each) => wanted.includes(text(field(each, 'modality')) ?? ''))
+    if (counted.length === 0) return undefined
+    return sum(0, ...matching.map((each) => count(field(each, 'tokenCount'))))
+  }
+  const both = (key: string, tool: string, ...wanted: string[]) =>
+    sum(tokens(key, ...wanted), tokens(tool, ...wanted))
+  const said = list(field(value, 'candidatesTokensDetails')).length > 0 ? 'candidates' : 'response'
+  return details({
+    inputAudio: both('promptTokensDetails', 'toolUsePromptTokensDetails', 'AUDIO'),
+    inputImage: both('promptTokensDetails', 'toolUsePromptTokensDetails', 'IMAGE', 'DOCUMENT'),
+    cacheReadAudio: tokens('cacheTokensDetails', 'AUDIO'),
+    cacheReadImage: tokens('cacheTokensDetails', 'IMAGE', 'DOCUMENT'),
+    outputAudio: tokens(`${said}TokensDetails`, 'AUDIO'),
+    outputImage: tokens(`${said}TokensDetails`, 'IMAGE'),
   })
 }
 
@@ -68,6 +92,11 @@ class Answer {
         output = true
         const call = field(part, 'functionCall')
         this.#calls.note(text(field(call, 'name')), text(field(call, 'id')))
+        // The provider's own
+        const code = field(part, 'executableCode')
+        if (code !== undefined) this.#calls.note('codeExecution', text(field(code, 'id')))
+        const tool = field(part, 'toolCall')
+        this.#calls.note(text(field(tool, 'toolType')), text(field(tool, 'id')))
       }
     }
     const blocked = text(field(body, 'promptFeedback', 'blockReason'))
@@ -84,6 +113,8 @@ export const gemini: WireStyle = {
   request(data) {
     const body = field(data, 'request') ?? data
     return {
+      // Gemini CLI's service
+      ...present<Found>({ 'gen_ai.conversation.id': text(field(body, 'session_id')) }),
       ...settings({ model: field(data, 'model') }),
       ...geminiSettings(field(body, 'generationConfig')),
       ...geminiTools(field(body, 'tools')),

@@ -1,23 +1,61 @@
 /** OpenAI chat completions, completions and embeddings, and those who speak like them. */
-import { count, field, list, present, text } from './fields.ts'
+import { count, details, field, list, present, sum, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
 import { settings } from './request-settings.ts'
 import { offered, ToolCalls } from './tool-calls.ts'
 import type { Found, WireStyle } from './wire-style.ts'
 
-/** `prompt_tokens` includes what was read from the cache. */
+/** `prompt_tokens` includes what was read from the cache or written to it. */
 function usage(value: unknown): Found {
-  return present<Found>({
-    'gen_ai.usage.input_tokens': count(field(value, 'prompt_tokens')),
-    'gen_ai.usage.output_tokens': count(field(value, 'completion_tokens')),
-    'gen_ai.usage.cache_read.input_tokens':
-      count(field(value, 'prompt_tokens_details', 'cached_tokens')) ??
-      // DeepSeek
-      count(field(value, 'prompt_cache_hit_tokens')),
-    'gen_ai.usage.reasoning.output_tokens': count(
-      field(value, 'completion_tokens_details', 'reasoning_tokens'),
-    ),
-  })
+  const prompt = count(field(value, 'prompt_tokens'))
+  const reasoning =
+    count(field(value, 'completion_tokens_details', 'reasoning_tokens')) ??
+    // Perplexity
+    count(field(value, 'reasoning_tokens'))
+  return {
+    ...present<Found>({
+      'gen_ai.usage.input_tokens': prompt,
+      'gen_ai.usage.output_tokens': output(value, prompt, reasoning),
+      'gen_ai.usage.cache_read.input_tokens':
+        count(field(value, 'prompt_tokens_details', 'cached_tokens')) ??
+        // DeepSeek
+        count(field(value, 'prompt_cache_hit_tokens')) ??
+        // Moonshot
+        count(field(value, 'cached_tokens')),
+      'gen_ai.usage.cache_creation.input_tokens': count(
+        field(value, 'prompt_tokens_details', 'cache_write_tokens'),
+      ),
+      'gen_ai.usage.reasoning.output_tokens': reasoning,
+    }),
+    ...details({
+      inputAudio: count(field(value, 'prompt_tokens_details', 'audio_tokens')),
+      inputImage: count(field(value, 'prompt_tokens_details', 'image_tokens')),
+      outputAudio: count(field(value, 'completion_tokens_details', 'audio_tokens')),
+      citations: count(field(value, 'citation_tokens')),
+    }),
+  }
+}
+
+/** With the reasoning, which xAI and Perplexity count beside `completion_tokens`: the one's total says so. */
+function output(
+  value: unknown,
+  prompt: number | undefined,
+  reasoning: number | undefined,
+): number | undefined {
+  const completion = count(field(value, 'completion_tokens'))
+  const withReasoning = sum(completion, reasoning)
+  const total = count(field(value, 'total_tokens'))
+  const isApart =
+    field(value, 'citation_tokens') !== undefined ||
+    (total !== undefined && total === sum(prompt, withReasoning))
+  return completion !== undefined && isApart ? withReasoning : completion
+}
+
+/** Voyage says a total only, which of embeddings is the input. */
+function embedded(body: unknown): Found {
+  const usage = field(body, 'usage')
+  if (field(body, 'object') !== 'list' || field(usage, 'prompt_tokens') !== undefined) return {}
+  return present<Found>({ 'gen_ai.usage.input_tokens': count(field(usage, 'total_tokens')) })
 }
 
 function common(body: unknown): Found {
@@ -29,6 +67,7 @@ function common(body: unknown): Found {
     // Groq puts a stream's usage here.
     ...usage(field(body, 'x_groq', 'usage')),
     ...usage(field(body, 'usage')),
+    ...embedded(body),
   }
 }
 
@@ -51,7 +90,9 @@ function hasOutput(choice: unknown): boolean {
   const delta = field(choice, 'delta')
   return (
     ['content', 'reasoning_content', 'reasoning', 'refusal'].some((key) => text(field(delta, key))) ||
-    list(field(delta, 'tool_calls')).length > 0 ||
+    // Mistral's content is a list where the model thinks.
+    ['content', 'tool_calls'].some((key) => list(field(delta, key)).length > 0) ||
+    typeof field(delta, 'audio', 'data') === 'string' ||
     text(field(choice, 'text')) !== undefined
   )
 }

@@ -1,5 +1,5 @@
 /** OpenAI's Realtime events. A client's `session.update` or `response.create` asks, `response.done` has the counts. */
-import { count, field, list, present, text } from './fields.ts'
+import { count, details, field, list, present, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
 import { noteItem, offeredTools } from './openai-responses.ts'
 import { settings } from './request-settings.ts'
@@ -7,11 +7,22 @@ import { ToolCalls } from './tool-calls.ts'
 import type { Found, WireStyle } from './wire-style.ts'
 
 function usage(value: unknown): Found {
-  return present<Found>({
-    'gen_ai.usage.input_tokens': count(field(value, 'input_tokens')),
-    'gen_ai.usage.output_tokens': count(field(value, 'output_tokens')),
-    'gen_ai.usage.cache_read.input_tokens': count(field(value, 'input_token_details', 'cached_tokens')),
-  })
+  const input = field(value, 'input_token_details')
+  const cached = field(input, 'cached_tokens_details')
+  return {
+    ...present<Found>({
+      'gen_ai.usage.input_tokens': count(field(value, 'input_tokens')),
+      'gen_ai.usage.output_tokens': count(field(value, 'output_tokens')),
+      'gen_ai.usage.cache_read.input_tokens': count(field(input, 'cached_tokens')),
+    }),
+    ...details({
+      inputAudio: count(field(input, 'audio_tokens')),
+      inputImage: count(field(input, 'image_tokens')),
+      cacheReadAudio: count(field(cached, 'audio_tokens')),
+      cacheReadImage: count(field(cached, 'image_tokens')),
+      outputAudio: count(field(value, 'output_token_details', 'audio_tokens')),
+    }),
+  }
 }
 
 export const openaiRealtime: WireStyle = {

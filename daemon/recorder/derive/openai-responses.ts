@@ -23,6 +23,9 @@ function response(body: unknown): Found {
     'gen_ai.usage.input_tokens': count(field(usage, 'input_tokens')),
     'gen_ai.usage.output_tokens': count(field(usage, 'output_tokens')),
     'gen_ai.usage.cache_read.input_tokens': count(field(usage, 'input_tokens_details', 'cached_tokens')),
+    'gen_ai.usage.cache_creation.input_tokens': count(
+      field(usage, 'input_tokens_details', 'cache_write_tokens'),
+    ),
     'gen_ai.usage.reasoning.output_tokens': count(field(usage, 'output_tokens_details', 'reasoning_tokens')),
   })
 }
@@ -43,7 +46,10 @@ export function offeredTools(body: unknown): Found {
 
 export const openaiResponses: WireStyle = {
   request: (body) => ({
-    ...present<Found>({ 'gen_ai.conversation.id': conversation(body) }),
+    ...present<Found>({
+      'gen_ai.conversation.id': conversation(body),
+      previousResponse: text(field(body, 'previous_response_id')),
+    }),
     ...settings({
       model: field(body, 'model'),
       stream: field(body, 'stream'),

@@ -2,7 +2,7 @@
 import type { Derived } from '../derived.ts'
 import type { Arrivals } from './arrivals.ts'
 import type { Part } from './combined.ts'
-import { errorTypeOf } from './error-type.ts'
+import { betterErrorType, errorTypeOf } from './error-type.ts'
 import type { EventReader } from './event-reader.ts'
 import type { WireStyle } from './wire-style.ts'
 
@@ -53,14 +53,17 @@ function events(
   const stream = style.stream()
   let output: number | undefined
   let failure: string | undefined
-  const unread = reader(
+  let read = 0
+  const broken = reader(
     bytes,
     (event, end) => {
+      read++
       if (stream.event(event)) output ??= end
-      failure = errorTypeOf(event) ?? failure
+      failure = betterErrorType(errorTypeOf(event), failure)
     },
     cuts,
   )
+  const unread = broken ?? (read === 0 ? 'no events' : undefined)
   return {
     part: {
       ...stream.found(),

@@ -2,8 +2,8 @@
 import type { Derived } from '../derived.ts'
 import { parseBounded } from './bounded-json.ts'
 import { combined, type Origin, type Part } from './combined.ts'
-import { errorTypeOf } from './error-type.ts'
-import { field } from './fields.ts'
+import { betterErrorType, errorTypeOf } from './error-type.ts'
+import { field, present } from './fields.ts'
 import { geminiLive } from './gemini-live.ts'
 import { openaiRealtime } from './openai-realtime.ts'
 import { openaiResponses } from './openai-responses.ts'
@@ -27,17 +27,20 @@ const STYLES: Readonly<Record<string, WireStyle>> = {
 /**
  * Never throws.
  * @param style see messageStyleOf
- * @param origin whose session it is; `model` where the path has one (`?model=`)
+ * @param origin whose session it is; `model` where the path has one (`?model=`), `session` see sessionOf
  */
 export function deriveMessages(
   style: string | undefined,
   { client, server }: Messages,
-  origin: Origin & { readonly model?: string | undefined },
+  origin: Origin & { readonly model?: string | undefined; readonly session?: string | undefined },
 ): Derived {
   const parser = style !== undefined && Object.hasOwn(STYLES, style) ? STYLES[style] : undefined
   const known: Found = {
     ...(parser !== undefined && { 'gen_ai.operation.name': 'chat', 'gen_ai.request.stream': true }),
-    ...(origin.model !== undefined && { 'gen_ai.request.model': origin.model }),
+    ...present<Found>({
+      'gen_ai.request.model': origin.model,
+      'gen_ai.conversation.id': origin.session,
+    }),
   }
   if (parser === undefined) {
     return combined(origin, known, { unparsed: 'no parser for the messages of this WebSocket' })
@@ -50,7 +53,7 @@ export function deriveMessages(
   for (const message of values(server)) {
     read++
     stream.event(message)
-    const failure = errorTypeOf(message)
+    const failure = betterErrorType(errorTypeOf(message), response['error.type'])
     if (failure !== undefined) response = { 'error.type': failure }
   }
   const unparsed = read === 0 && server.length > 0 ? { unparsed: 'response: no JSON messages' } : {}

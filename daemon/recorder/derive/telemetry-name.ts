@@ -22,3 +22,15 @@ const NAMES: Readonly<Record<string, string>> = {
 export function telemetryNameOf(provider: string): string {
   return Object.hasOwn(NAMES, provider) ? NAMES[provider]! : provider
 }
+
+/** Azure AI inference and other makers' own interfaces, on the hosts that serve OpenAI's below `/openai`. */
+const INFERENCE = /^\/(?:models|anthropic|providers|v1|chat|embeddings)(?:\/|$)/
+
+/** The name of a provider at that path: on Azure's hosts the path tells which one it is. */
+export function telemetryNameAt(
+  { provider, telemetryName }: { readonly provider: string; readonly telemetryName?: string | undefined },
+  target = '',
+): string {
+  const name = telemetryName ?? telemetryNameOf(provider)
+  return name === 'azure.ai.openai' && INFERENCE.test(target) ? 'azure.ai.inference' : name
+}

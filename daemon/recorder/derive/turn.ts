@@ -10,18 +10,20 @@ import type { Content, Seen } from './derive.ts'
 import { parseHead, requestLine } from './http-head.ts'
 import { messageStyleOf, modelInQuery } from './message-style.ts'
 import { deriveMessages } from './realtime.ts'
+import { sessionOf } from './session.ts'
 
 /** Never throws. */
 export function deriveTurn(seen: Seen): Derived {
   try {
-    const { target = '' } = requestLine(parseHead(seen.requestHead))
+    const head = parseHead(seen.requestHead)
+    const { target = '' } = requestLine(head)
     const client = textsOf(seen.requestBody)
     const server = textsOf(seen.response?.body ?? Buffer.alloc(0))
     const style = messageStyleOf(target) ?? seen.style
     const derived = deriveMessages(
       style,
       { client: client.texts, server: server.texts },
-      { ...seen, model: modelInQuery(target) },
+      { ...seen, model: modelInQuery(target), session: sessionOf(head) },
     )
     const unparsed = server.unparsed ?? client.unparsed
     return unparsed === undefined ? derived : { ...derived, unparsed }

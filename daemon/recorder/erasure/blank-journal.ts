@@ -4,7 +4,8 @@
  * doesn't open, which the next start tells as a damaged span of the journal; nothing of what it was for is lost by it.
  */
 import path from 'node:path'
-import { type FileSystem, overwriteFile } from '../../base/durable.ts'
+import type { FileSystem } from '../../base/durable/file-system.ts'
+import { overwriteFile } from '../../base/durable/files.ts'
 import { BLANK_ID, blankEntry, entryId } from '../intake/journal-entry.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { SealedReader } from '../sealed/sealed-reader.ts'

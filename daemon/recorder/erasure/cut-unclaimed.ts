@@ -4,7 +4,7 @@
  * stands here then, and no erasure. To be run when the index is up to packs and log.
  */
 import path from 'node:path'
-import { AppendFile } from '../../base/durable.ts'
+import { AppendFile } from '../../base/durable/append-file.ts'
 import { steadOf } from '../bodies/pack-store.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { FILE_HEADER } from '../sealed/format.ts'

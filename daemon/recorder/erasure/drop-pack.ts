@@ -3,7 +3,7 @@
  * can be done again, which is how a start finishes what a crash cut short.
  */
 import { setImmediate as otherWork } from 'node:timers/promises'
-import type { FileSystem } from '../../base/durable.ts'
+import type { FileSystem } from '../../base/durable/file-system.ts'
 import { expiredBefore } from '../index/erased.ts'
 import type { IndexWriter } from '../index/index-writer.ts'
 import { sealedNumbers } from '../sealed/files.ts'

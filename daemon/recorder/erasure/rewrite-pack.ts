@@ -5,7 +5,7 @@
  */
 import path from 'node:path'
 import { setImmediate as otherWork } from 'node:timers/promises'
-import { makeDirectory, moveFile, removeDirectory } from '../../base/durable.ts'
+import { makeDirectory, moveFile, removeDirectory } from '../../base/durable/files.ts'
 import type { BodyKeys } from '../bodies/keys.ts'
 import { FORM, ID, packEntryKey, parsePackEntry, steadEntry } from '../bodies/pack-entry.ts'
 import { scanPlaces, steadOf } from '../bodies/pack-store.ts'

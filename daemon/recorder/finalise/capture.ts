@@ -30,7 +30,7 @@ export class Capture {
 
   /** What may be parsed: nothing of bodies that are not kept. */
   content(): Content {
-    if (!this.#read) return { unparsed: 'bodies of this host are not kept' }
+    if (!this.#read) return { unparsed: 'bodies with tokens or keys are not kept' }
     if (this.#writer.size > MAX_PARSED) return { unparsed: `longer than ${MAX_PARSED >> 20} MiB` }
     return Buffer.concat(this.#held)
   }

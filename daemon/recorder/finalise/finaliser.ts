@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Policy } from '../../../policies/policy.ts'
-import { DurableError } from '../../base/durable.ts'
+import { DurableError } from '../../base/durable/error.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Health } from '../../base/health.ts'
 import type { SignedCheckpoint } from '../../ledger/checkpoint.ts'

@@ -3,7 +3,8 @@
  * has are finished.
  */
 import path from 'node:path'
-import { type FileSystem, makeDirectory } from '../../base/durable.ts'
+import type { FileSystem } from '../../base/durable/file-system.ts'
+import { makeDirectory } from '../../base/durable/files.ts'
 import { LedgerError } from '../../ledger/errors.ts'
 import { type Ledger, openLedger } from '../../ledger/ledger.ts'
 import { ed25519Signer } from '../../ledger/note.ts'

@@ -3,7 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Policy } from '../../../policies/policy.ts'
 import { workInBackground } from '../../base/background.ts'
-import { realFileSystem } from '../../base/durable.ts'
+import { realFileSystem } from '../../base/durable/file-system.ts'
 import type { Health } from '../../base/health.ts'
 import { blankJournal } from '../erasure/blank-journal.ts'
 import { eraseContent } from '../erasure/erase.ts'

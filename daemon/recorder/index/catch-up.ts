@@ -1,6 +1,6 @@
 /** Brings the index up to the packs and the log, from nothing if need be. */
 import { setImmediate as otherWork } from 'node:timers/promises'
-import type { FileSystem } from '../../base/durable.ts'
+import type { FileSystem } from '../../base/durable/file-system.ts'
 import type { BodyKeys } from '../bodies/keys.ts'
 import { scanPlaces } from '../bodies/pack-store.ts'
 import type { Place } from '../bodies/place.ts'

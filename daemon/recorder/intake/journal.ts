@@ -8,7 +8,8 @@
  * of everything and a tail that looks like data.
  */
 import path from 'node:path'
-import { type FileSystem, makeDirectory, removeFile, writeFileAtomic } from '../../base/durable.ts'
+import type { FileSystem } from '../../base/durable/file-system.ts'
+import { makeDirectory, removeFile, writeFileAtomic } from '../../base/durable/files.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { FILE_HEADER } from '../sealed/format.ts'
 import { discard, goingNumbers, shredAside } from '../sealed/going.ts'

@@ -5,7 +5,8 @@
  */
 import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { type FileSystem, moveFile, shredFile } from '../../base/durable.ts'
+import type { FileSystem } from '../../base/durable/file-system.ts'
+import { moveFile, shredFile } from '../../base/durable/files.ts'
 import { sealedName } from './files.ts'
 import { FILE_HEADER, type Purpose } from './format.ts'
 

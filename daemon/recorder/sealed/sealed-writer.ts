@@ -2,7 +2,9 @@
 import type { KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { AppendFile, type FileSystem, removeFile } from '../../base/durable.ts'
+import { AppendFile } from '../../base/durable/append-file.ts'
+import type { FileSystem } from '../../base/durable/file-system.ts'
+import { removeFile } from '../../base/durable/files.ts'
 import { sealedName } from './files.ts'
 import { createHeader, FILE_HEADER, openHeader, type Purpose, sealEntry } from './format.ts'
 

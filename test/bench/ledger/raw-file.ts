@@ -1,5 +1,5 @@
 /** The least that durability costs: a file with group commit, and nothing else. What the ledger is measured against. */
-import { AppendFile } from '../../../daemon/base/durable.ts'
+import { AppendFile } from '../../../daemon/base/durable/append-file.ts'
 import type { Sink } from './load.ts'
 
 export class RawFile implements Sink {

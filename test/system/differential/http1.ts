@@ -166,25 +166,25 @@ export function http1(random: Random, first: number): Conversation {
     } else {
       client.push(...say(random, Buffer.concat([asked.head, asked.raw]), before))
     }
-    if (early) {
-      provider.push({ after: size, delay: 0, bytes: early })
-      lead += early.length
-    }
-    const delay = random.chance(0.2) ? random.int(1, 5) : 0
-    const whole = lead + answer.head.length + answer.raw.length
+    const whole = (early?.length ?? 0) + lead + answer.head.length + answer.raw.length
     const breaks = last && answer.inLength && answer.raw.length > 1 && random.chance(0.2)
     const part = breaks ? random.int(1, answer.raw.length - 1) : answer.raw.length
+    const leaves = last && !breaks && !answer.untilClose && answer.raw.length > 5000 && random.chance(0.3)
+    // An answer may begin, and be over, before the request is.
+    const goesOn = !breaks && !leaves && !asked.expects
+    const from = goesOn && random.chance(0.2) ? random.int(asked.head.length, size) : size
+    if (early) provider.push({ after: from, delay: 0, bytes: early })
+    const delay = random.chance(0.2) ? random.int(1, 5) : 0
     if (answer.paced) {
-      provider.push({ after: size, delay, bytes: answer.head })
-      for (const piece of answer.paced) provider.push({ after: size, delay: random.int(0, 2), bytes: piece })
+      provider.push({ after: from, delay, bytes: answer.head })
+      for (const piece of answer.paced) provider.push({ after: from, delay: random.int(0, 2), bytes: piece })
     } else {
-      provider.push({ after: size, delay, bytes: Buffer.alloc(0) })
-      provider.push(...say(random, Buffer.concat([answer.head, answer.raw.subarray(0, part)]), size))
+      provider.push({ after: from, delay, bytes: Buffer.alloc(0) })
+      provider.push(...say(random, Buffer.concat([answer.head, answer.raw.subarray(0, part)]), from))
     }
     const heard = received + whole - (answer.raw.length - part)
     if (breaks) provider.push({ after: size, whenHeard: heard, delay: 0, leave: 'destroy' })
     if (answer.untilClose) provider.push({ after: size, delay: 0, leave: 'end' })
-    const leaves = last && !breaks && !answer.untilClose && answer.raw.length > 5000 && random.chance(0.3)
     const stop = leaves ? heard - random.int(1, answer.raw.length - 1) : heard
     if (leaves) client.push({ after: stop, delay: 0, leave: 'destroy' })
     exchanges.push({
