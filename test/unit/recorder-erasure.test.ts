@@ -1,6 +1,7 @@
 import { randomBytes, randomUUIDv7 } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { realFileSystem } from '../../daemon/base/durable/file-system.ts'
 import { bodyKeys, chunkId } from '../../daemon/recorder/bodies/keys.ts'
@@ -322,6 +323,16 @@ t.test('what a crash left of an exchange half put into a pack is erased with it'
   t.ok(left.includes(small(0)))
   for (let at = 0; at < long.length; at += 100_000) t.notOk(left.includes(long.slice(at, at + 500)))
   t.same(await damage(made.start), [])
+})
+
+t.test('what a record names stays in the last pack, though the index has lost its place', async (t) => {
+  const made = await recorded()
+  await made.finaliser.close()
+  const index = new DatabaseSync(path.join(made.start.stateDir, 'index.sqlite'))
+  index.exec('DELETE FROM place')
+  index.close()
+  await (await made.open()).close()
+  allReadBut(t, made, [])
 })
 
 t.test('the journal’s copy is blanked beside what goes on', async (t) => {

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { Committed, PackPosition, Place, PlaceIndex } from '../bodies/place.ts'
 import { INDEX_VERSION, SCHEMA, UNCLAIMED } from './database.ts'
-import { type IndexedLeaf, parseLeaf } from './row.ts'
+import { type IndexedLeaf, parseLeaf, storedParts } from './row.ts'
 
 /** How long a lock of somebody who reads is waited for. */
 const BUSY_MS = 5000
@@ -119,6 +119,13 @@ export class IndexWriter implements PlaceIndex {
       .prepare('SELECT max("offset" + length) AS end FROM place WHERE pack = ? AND leaf >= 0')
       .get(pack)
     return Number(row?.end ?? 0)
+  }
+
+  /** Of the parts of the newest records, hex. */
+  lastDigests(records: number): Set<string> {
+    const rows = this.database.prepare('SELECT bytes FROM record ORDER BY leaf DESC LIMIT ?').all(records)
+    const parts = rows.flatMap(({ bytes }) => storedParts(parseLeaf(bytes as Uint8Array)))
+    return new Set(parts.map(({ digest }) => digest))
   }
 
   /** Everything of a pack from `offset` on, which ends there now. */
