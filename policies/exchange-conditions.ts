@@ -83,7 +83,7 @@ function conditionsOf(
     providers: rule.providers && (() => known(ofProvider(rule.providers!, facts.provider))),
     hosts: hosts && (() => known(hosts.find(facts.name) !== undefined)),
     addresses: addresses && (() => known(addresses.has(facts.address))),
-    methods: rule.methods && (() => known(rule.methods!.includes(facts.method.toUpperCase()))),
+    methods: rule.methods && (() => ofMethods(rule.methods!, facts, extent)),
     paths: rule.paths && (() => ofPath(rule.paths!, pathForms(facts.target))),
     operations: rule.operations && (() => ofOperations(rule.operations!, facts.operations, extent)),
     users: rule.users && (() => (agent.uid === undefined ? unsure : known(rule.users!.includes(agent.uid)))),
@@ -116,6 +116,16 @@ function isLarger({ body }: ExchangeFacts, bytes: number): Truth {
   if (body.state === 'awaited') return body.declared === undefined ? 'awaited' : known(body.declared > bytes)
   if (body.state === 'unreadable' && !body.whole) return body.size > bytes ? 'yes' : 'unknown'
   return known(body.size > bytes)
+}
+
+function ofMethods(
+  wanted: readonly string[],
+  { method, overrides = [] }: ExchangeFacts,
+  extent: 'every' | 'some',
+): Truth {
+  const isWanted = (name: string) => wanted.includes(name.toUpperCase())
+  const asked = [method, ...overrides]
+  return known(extent === 'every' ? asked.every(isWanted) : asked.some(isWanted))
 }
 
 function ofOperations(wanted: readonly string[], asked: readonly string[], extent: 'every' | 'some'): Truth {

@@ -24,6 +24,8 @@ export interface ExchangeFacts {
   /** More about the agent is on its way. */
   readonly agentPending: boolean
   readonly method: string
+  /** Methods that fields say in its place, which Google's servers go by. */
+  readonly overrides?: readonly string[] | undefined
   /** As sent. */
   readonly target: string
   /** OpenTelemetry's names of what the path asks for, in each way to read it; and the models that path and query name. */

@@ -10,12 +10,18 @@ import type { DescribedRequest } from '../../policies/cases-schema.ts'
 import { matchHost } from '../../policies/catalogue.ts'
 import { type Provider, UNLISTED } from '../../policies/catalogue-schema.ts'
 import type { BodyFacts, ExchangeFacts } from '../../policies/exchange-facts.ts'
+import { nearest } from '../../policies/nearest.ts'
 import type { Rules } from '../../policies/policy.ts'
 import { BodyContent } from '../../policies/request-content.ts'
+import { NoProvider } from '../cli-error.ts'
 
 type Described = z.output<typeof DescribedRequest>
 
+/** @throws CliError NO_PROVIDER */
 export function describedRequest({ catalogue }: Rules, asked: Described): ExchangeFacts {
+  const ids = catalogue.providers.map(({ id }) => id)
+  if (asked.provider !== undefined && !ids.includes(asked.provider))
+    throw new NoProvider(asked.provider, nearest(asked.provider, ids))
   const known = catalogue.providers.find(({ id }) => id === asked.provider)
   const host = asked.host ?? known?.hosts[0] ?? 'unlisted.example'
   const provider = known ?? matchHost(catalogue, host)

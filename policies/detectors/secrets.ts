@@ -51,11 +51,12 @@ const FORMS: readonly (readonly [kind: string, pattern: string])[] = [
 const ALL = new RegExp(FORMS.map(([, pattern]) => `(${pattern})`).join('|'), 'g')
 
 /**
- * What may stand before one: no letter of a word, unless it is the end of an escape (`\n`, `\u003d`, `%3D`), or one alone:
- * the length before a string of protobuf, which is a byte like any other.
+ * What may stand before one: no letter of a word, unless it is the end of an escape (`\n`, `\u003d`, `%3D`, a terminal's
+ * colour), or one alone: the length before a string of protobuf, which is a byte like any other. Markdown's `__` may.
  */
-const BEFORE = /(?:^|[^A-Za-z0-9_-])[A-Za-z0-9]?$|(?:\\[bfnrt]|\\u[0-9a-f]{4}|%[0-9a-f]{2})$/i
-const LONGEST_ESCAPE = 6
+const BEFORE =
+  /(?:^|[^A-Za-z0-9_-])(?:[A-Za-z0-9]|[_-]{1,2})?$|(?:\\[bfnrt]|\\u[0-9a-f]{4}|%[0-9a-f]{2}|\[[0-9;]{1,8}m)$/i
+const LONGEST_ESCAPE = 10
 
 /**
  * What Microsoft's keys are told by stands within them: the mark of its keys for services (`JQQJ99`), and of the secrets

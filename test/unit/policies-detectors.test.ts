@@ -79,7 +79,7 @@ t.test('keys of providers and forges are found by their form, within other text'
   t.strictSame(kinds(`AccountName=a;AccountKey=${of('', 86)}==;`), ['azure-key'])
   for (const word of ['MISTRAL_API_KEY=', '"apiKey": "', 'api-key: ', 'CO_API_KEY="'])
     t.strictSame(found(`${word}${of('', 32)}`), [of('', 32)], word)
-  for (const before of ['key%3D', '\\u003d', 'url?key=', 'Bearer ', '\n', '\\n'])
+  for (const before of ['key%3D', '\\u003d', 'url?key=', 'Bearer ', '\n', '\\n', '__', '\u001b[01;31m'])
     t.strictSame(found(`${before}${of('sk-proj-', 64)}`), [of('sk-proj-', 64)], before)
 })
 
@@ -87,6 +87,7 @@ t.test('what only looks like a secret is left alone', async (t) => {
   for (const text of [
     `transaction ${of('0x', 64, '0a9f')}`,
     `digest ${of('', 40, 'Ab3/+xYz')}`,
+    `task-${of('', 32, '0a9f')} and disk-${of('', 40)}`,
     'sk-learn and sk-short-name, gsk_, AIza, hf_model, xai-grok',
     'eyJhbGciOiJIUzI1NiJ9.notajwt',
     '-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----',
@@ -161,6 +162,9 @@ t.test('own patterns are RE2: linear whatever the text, and what RE2 lacks is re
   const before = performance.now()
   t.strictSame(detect(own, ['evil'], 'x'.repeat(20_000)), [])
   t.ok(performance.now() - before < 5000, 'a backtracking engine needs the age of the universe')
+  const ahead = [{ name: 'ahead', pattern: 'x[^z]*y|x' }]
+  const last = detect(ahead, ['ahead'], 'x'.repeat(500_000)).at(-1)
+  t.equal(last?.end, 500_000, 'what looks ahead from each match takes the rest for one, in the end')
   t.match(patternProblem('(?=a)b'), /no RE2 pattern/)
   t.match(patternProblem('(a'), /no RE2 pattern/)
   for (const pattern of ['(a?){300}a{300}', '[a-z ]{500}[0-9]', '\\pL{1000}', '(?:x{1,30}){1,30}y'])

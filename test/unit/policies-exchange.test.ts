@@ -56,6 +56,7 @@ const ruling = (policy: Policy, over: Partial<ExchangeFacts> = {}): string => {
 t.test('each condition asks what it says', async (t) => {
   const cases: [Omit<TrafficRule, 'name' | 'action'>, Partial<ExchangeFacts>, Partial<ExchangeFacts>][] = [
     [{ methods: ['POST'] }, {}, { method: 'GET' }],
+    [{ methods: ['DELETE'] }, { overrides: ['delete'] }, { overrides: ['GET'] }],
     [{ paths: ['/v1/chat/*'] }, {}, { target: '/v1/models' }],
     [{ paths: ['/v1/files'] }, { target: '/v1/x/%2e%2e/FILES?a=1' }, {}],
     [{ operations: ['chat'] }, {}, { operations: [] }],

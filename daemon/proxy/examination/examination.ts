@@ -9,7 +9,7 @@ import type { BodyFacts, ExchangeFacts } from '../../../policies/exchange-facts.
 import { asksOfRequests, judgeRequest, type Verdict } from '../../../policies/exchange-rules.ts'
 import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
-import { type AskedByHead, askedByHead } from '../../recorder/derive/asked-by-head.ts'
+import { type AskedByHead, askedByHead, methodOverrides } from '../../recorder/derive/asked-by-head.ts'
 import type { Governed } from '../relay/facts.ts'
 import { codingsOf, decoded } from './decoded.ts'
 import { type Holding, type Judged, weightOf } from './judged.ts'
@@ -21,6 +21,9 @@ export const MAX_EXAMINED = 16 << 20
 const MAX_WEIGHT = 2 * MAX_EXAMINED
 /** What all requests of a worker that wait for their verdict may keep together. */
 export const MAX_HELD = 128 << 20
+
+/** Conditions on it. */
+const OF_THE_BODY = new Set(['models', 'tools', 'content', 'largerThan'])
 
 /** A request's head, whatever protocol it came by. */
 export interface RequestFacts {
@@ -95,8 +98,9 @@ export class Examination {
       this.#holding.bytes += weightOf(part)
     }
     const { bytes } = this.#holding
-    if (this.#size <= MAX_EXAMINED && this.#weight <= MAX_WEIGHT && bytes <= MAX_HELD) return
-    this.#tooLong(this.#size)
+    const fits = this.#size <= MAX_EXAMINED && this.#weight <= MAX_WEIGHT
+    if (fits && bytes <= MAX_HELD) return
+    this.#tooLong(this.#size, fits ? 'too much that waits to be looked into' : undefined)
     this.#judge()
   }
 
@@ -117,8 +121,8 @@ export class Examination {
     this.#parts = []
   }
 
-  #tooLong(size: number): void {
-    this.#body = { state: 'unreadable', why: `a body above ${MAX_EXAMINED >> 20} MiB`, size, whole: false }
+  #tooLong(size: number, why = `a body above ${MAX_EXAMINED >> 20} MiB`): void {
+    this.#body = { state: 'unreadable', why, size, whole: false }
   }
 
   #read(plain: Buffer | { readonly unreadable: string }): void {
@@ -160,6 +164,7 @@ export class Examination {
       agent,
       agentPending: owner?.pending !== undefined,
       method: this.#request.method,
+      overrides: methodOverrides((name) => this.#request.field(name)),
       target: this.#request.target,
       ...this.#asked,
       body: this.#body,
@@ -170,6 +175,12 @@ export class Examination {
   #modelNamed(): string | undefined {
     if (this.#request.kind !== 'message' || this.#body.state !== 'read') return undefined
     return [...this.#body.content.models()].at(-1)
+  }
+
+  /** Why the body can't be looked into, where that is what could not be told. */
+  #unreadable(unknown: readonly string[]): string[] {
+    const ofBody = unknown.some((key) => OF_THE_BODY.has(key))
+    return ofBody && this.#body.state === 'unreadable' ? [this.#body.why] : []
   }
 
   #judged({ action, rule, ofExchange, found, unknown }: Verdict): Judged {
@@ -183,7 +194,7 @@ export class Examination {
     const model = this.#modelNamed()
     const facts = {
       ...(found && { found }),
-      ...(unknown && { unknown }),
+      ...(unknown && { unknown: [...unknown, ...this.#unreadable(unknown)] }),
       ...(model !== undefined && { model }),
     }
     if (action !== 'redact' || this.#body.state !== 'read') return { action, hash, ...named, ...facts }

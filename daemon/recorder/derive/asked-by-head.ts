@@ -27,3 +27,9 @@ export function askedByHead(
     pathModels: pathModels.length === 0 ? named : pathModels,
   }
 }
+
+const OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override']
+
+/** Methods for which a request asks to be taken. @param field values of a header field by its lower-case name */
+export const methodOverrides = (field: (name: string) => readonly string[] | undefined): string[] =>
+  OVERRIDES.flatMap((name) => field(name) ?? []).map((value) => value.trim())

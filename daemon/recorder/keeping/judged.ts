@@ -5,7 +5,7 @@ import { judgeRecord, type RecordVerdict } from '../../../policies/exchange-rule
 import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
 import { known } from '../../../policies/truth.ts'
-import { askedByHead } from '../derive/asked-by-head.ts'
+import { askedByHead, methodOverrides } from '../derive/asked-by-head.ts'
 import { decodeContent } from '../derive/content-coding.ts'
 import { type Head, parseHead, requestLine } from '../derive/http-head.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
@@ -64,6 +64,7 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
     agentPending: false,
     method,
     target,
+    overrides: methodOverrides((name) => parsed.fields.get(name)),
     ...askedByHead(method, target, open.style, isTurn),
     body: open.keepBodies
       ? bodyFacts(parsed, body, size, isTurn)
