@@ -1,9 +1,12 @@
 import { randomBytes, randomUUIDv7 } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import t, { type Test } from 'tap'
 import { realFileSystem } from '../../daemon/base/durable/file-system.ts'
+import { bodyKeys, chunkId } from '../../daemon/recorder/bodies/keys.ts'
 import { PartWriter } from '../../daemon/recorder/bodies/part-writer.ts'
+import { split } from '../../daemon/recorder/bodies/split.ts'
 import { openBodies } from '../../daemon/recorder/body-reader.ts'
 import { blankJournal } from '../../daemon/recorder/erasure/blank-journal.ts'
 import { eraseContent } from '../../daemon/recorder/erasure/erase.ts'
@@ -92,6 +95,27 @@ t.test('what was erased is nowhere on disk, and what others share with it stays'
     ),
     [],
   )
+})
+
+t.test('nor does the index tell what was erased by the ids of its chunks', async (t) => {
+  const made = await recorded()
+  const { ids, start, finaliser } = made
+  const keys = bodyKeys(start.bodyKey)
+  const idsOf = (i: number) => split(keys.gear, bodyOf(i)).map((chunk) => chunkId(keys, chunk))
+  const others = [1, 2, 3, 4].flatMap(idsOf).map(String)
+  const lone = idsOf(0).filter((id) => !others.includes(String(id)))
+  const told = () => {
+    const files = readdirSync(start.stateDir).filter((name) => name.startsWith('index.sqlite'))
+    const bytes = Buffer.concat(files.map((name) => readFileSync(path.join(start.stateDir, name))))
+    return lone.filter((id) => bytes.includes(id)).length
+  }
+  t.ok(lone.length > 0)
+  t.equal(told(), lone.length)
+  await made.erase(finaliser, [ids[0]!])
+  t.equal(told(), 0)
+  await finaliser.close()
+  t.equal(told(), 0)
+  t.same(await damage(start), [])
 })
 
 t.test('the log says who erased what, and the index tells it, also when it is made anew', async (t) => {
@@ -299,6 +323,16 @@ t.test('what a crash left of an exchange half put into a pack is erased with it'
   t.ok(left.includes(small(0)))
   for (let at = 0; at < long.length; at += 100_000) t.notOk(left.includes(long.slice(at, at + 500)))
   t.same(await damage(made.start), [])
+})
+
+t.test('what a record names stays in the last pack, though the index has lost its place', async (t) => {
+  const made = await recorded()
+  await made.finaliser.close()
+  const index = new DatabaseSync(path.join(made.start.stateDir, 'index.sqlite'))
+  index.exec('DELETE FROM place')
+  index.close()
+  await (await made.open()).close()
+  allReadBut(t, made, [])
 })
 
 t.test('the journal’s copy is blanked beside what goes on', async (t) => {

@@ -5,11 +5,15 @@
  */
 import path from 'node:path'
 import { AppendFile } from '../../base/durable/append-file.ts'
+import { packEntryKey } from '../bodies/pack-entry.ts'
 import { steadOf } from '../bodies/pack-store.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
 import { FILE_HEADER } from '../sealed/format.ts'
 import { SealedReader } from '../sealed/sealed-reader.ts'
 import type { RewriteFiles } from './rewrite-pack.ts'
+
+/** Records of which one may name what stands there, should the index have lost its place: more than a batch has. */
+const LOOKED_AT = 1024
 
 export async function cutUnclaimed({ dir, keys, fs, index }: RewriteFiles): Promise<void> {
   const last = sealedNumbers(dir, 'pack').at(-1)
@@ -20,7 +24,15 @@ export async function cutUnclaimed({ dir, keys, fs, index }: RewriteFiles): Prom
   try {
     // What stands in another's stead has nothing else, and damage is for somebody to look at.
     if (!reader.headerIntact || steadOf(reader) !== undefined || reader.size <= end) return
-    for (const found of reader.scan(end)) if ('damage' in found && !found.tail) return
+    let named: Set<string> | undefined
+    for (const found of reader.scan(end)) {
+      if ('damage' in found && !found.tail) return
+      const entry = 'plain' in found ? packEntryKey(found.plain) : undefined
+      if (entry?.manifest !== true) continue
+      named ??= index.lastDigests(LOOKED_AT)
+      // A part of a record after all: it is the index that is damaged.
+      if (named.has(entry.key.toString('hex'))) return
+    }
   } finally {
     reader.close()
   }

@@ -43,6 +43,7 @@ export async function finishDrop({ dir, fs, index }: PackFiles, pack: number): P
   await removePlaces(index, pack)
   // Else a power loss could bring back places in a pack that is no more.
   index.makeDurable()
+  index.truncateLog()
   await shredAside(dir, 'pack', pack, fs)
 }
 

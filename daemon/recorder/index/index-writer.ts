@@ -3,7 +3,10 @@ import { rmSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { Committed, PackPosition, Place, PlaceIndex } from '../bodies/place.ts'
 import { INDEX_VERSION, SCHEMA, UNCLAIMED } from './database.ts'
-import { type IndexedLeaf, parseLeaf } from './row.ts'
+import { type IndexedLeaf, parseLeaf, storedParts } from './row.ts'
+
+/** How long a lock of somebody who reads is waited for. */
+const BUSY_MS = 5000
 
 export class IndexWriter implements PlaceIndex {
   /** For the queries of erasure and retention. */
@@ -118,6 +121,13 @@ export class IndexWriter implements PlaceIndex {
     return Number(row?.end ?? 0)
   }
 
+  /** Of the parts of the newest records, hex. */
+  lastDigests(records: number): Set<string> {
+    const rows = this.database.prepare('SELECT bytes FROM record ORDER BY leaf DESC LIMIT ?').all(records)
+    const parts = rows.flatMap(({ bytes }) => storedParts(parseLeaf(bytes as Uint8Array)))
+    return new Set(parts.map(({ digest }) => digest))
+  }
+
   /** Everything of a pack from `offset` on, which ends there now. */
   forget(pack: number, offset: number): void {
     this.transaction(() => {
@@ -157,6 +167,16 @@ export class IndexWriter implements PlaceIndex {
     }
   }
 
+  /** Takes what was deleted out of the write-ahead log too; where somebody reads there, the next call does. */
+  truncateLog(): void {
+    this.database.exec('PRAGMA busy_timeout = 0')
+    try {
+      this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } finally {
+      this.database.exec(`PRAGMA busy_timeout = ${BUSY_MS}`)
+    }
+  }
+
   transaction(write: () => void): void {
     this.database.exec('BEGIN')
     try {
@@ -185,10 +205,12 @@ export class IndexWriter implements PlaceIndex {
 }
 
 function prepare(file: string, check: boolean): DatabaseSync {
-  const database = new DatabaseSync(file, { timeout: 5000 })
+  const database = new DatabaseSync(file, { timeout: BUSY_MS })
   try {
     // Nothing here needs to be durable at once: what a crash takes is read again from the ledger and the packs.
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+    // The id of a chunk that was erased would tell who has the body key whether a text he knows was in it.
+    database.exec('PRAGMA secure_delete = ON')
     const { user_version: version } = database.prepare('PRAGMA user_version').get() as {
       user_version: number
     }

@@ -8,21 +8,13 @@ import { systemCode } from '../errors.ts'
 import { type FailedPayload, type Frame, FrameType } from '../protocol.ts'
 import { checkPayload, malformed, newExchange, type OpenExchange } from './exchange.ts'
 import type { Journal, Ranges } from './journal.ts'
-import { Room } from './room.ts'
+import { type LostSpan, Room } from './room.ts'
 
 export interface FinaliseRequest {
   readonly id: string
   readonly ranges: Ranges
   /** The rest of the exchange could not be written, for this reason. */
   readonly failure?: FailedPayload
-}
-
-/** A span in which exchanges could not be recorded at all. */
-export interface LostSpan {
-  readonly code: string
-  readonly count: number
-  readonly from: number
-  readonly to: number
 }
 
 export interface IntakeEvents {

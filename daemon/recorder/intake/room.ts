@@ -6,7 +6,14 @@
  */
 import { amount } from '../../base/amount.ts'
 import type { FailedPayload } from '../protocol.ts'
-import type { LostSpan } from './intake.ts'
+
+/** A span in which exchanges could not be recorded at all. */
+export interface LostSpan {
+  readonly code: string
+  readonly count: number
+  readonly from: number
+  readonly to: number
+}
 
 export class Room {
   readonly #lost: (span: LostSpan) => void
