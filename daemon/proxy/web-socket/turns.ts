@@ -108,7 +108,8 @@ export class Turns implements Bounded {
     } else {
       turn.recording?.responseBody(parts)
     }
-    if (side === 'server' && kind === 'text' && rsv === 0) this.#look(bytes, ends)
+    // Gemini Live says its JSON in binary messages.
+    if (side === 'server' && kind !== 'close' && rsv === 0) this.#look(bytes, ends)
     if (ends && side === 'server' && !this.#known) this.#within(SILENCE_MS)
     if (turn.bytes > MAX_TURN_BYTES) this.#ending = true
     if (ends) this.#settle()
