@@ -139,5 +139,7 @@ for (const perMessageDeflate of [false, { threshold: 0 }]) {
     t.same([code, String(reason)], [1013, 'anchoring_behind'])
     await rig.recorder.until(() => rig.recorder.refusals().length > 0)
     t.match(rig.recorder.refusals(), [{ rule: 'anchoring/blocked' }])
+    const [turn] = await rig.turns(1)
+    t.match(turn?.end, { outcome: 'blocked', error: { code: 'anchoring_behind' } })
   })
 }
