@@ -9,6 +9,8 @@ type CliErrorCode =
   | 'NO_LOG'
   | 'FILE_UNUSABLE'
   | 'NO_EXCHANGE'
+  | 'NO_PROVIDER'
+  | 'UNFIT_REQUEST'
   | 'NOT_CONFIRMED'
   | 'NOT_DELEGATED'
   | 'NOT_ON_CHAIN'
@@ -179,5 +181,22 @@ export class NoExchange extends CliError {
       `the record ${id} is not one of an exchange, so no rule was asked about it`,
       'agent-anchor records --kind exchange lists those.',
     )
+  }
+}
+
+export class NoProvider extends CliError {
+  /** @param guess what was probably meant */
+  constructor(id: string, guess: string | undefined) {
+    super(
+      'NO_PROVIDER',
+      `the catalogue has no provider \`${id.slice(0, 80)}\``,
+      guess === undefined ? 'Name one of providers.yaml, or a --host.' : `Did you mean \`${guess}\`?`,
+    )
+  }
+}
+
+export class UnfitRequest extends CliError {
+  constructor(option: string, why: string) {
+    super('UNFIT_REQUEST', `--${option} can't be described so: ${why}`, 'Describe it shorter, or by --body.')
   }
 }

@@ -35,7 +35,7 @@ export const DescribedRequest = z.strictObject({
   text: z.string().max(65_536).exactOptional(),
   body: z
     .string()
-    .max(1 << 20)
+    .max(16 << 20)
     .exactOptional(),
   size: z.int().min(0).exactOptional().describe('Of a body that is too long to be looked into.'),
   signed: z.boolean().default(false).describe("With AWS's signature."),

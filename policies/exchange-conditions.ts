@@ -37,9 +37,12 @@ const compiled = onceEach(
     ...(rule.hosts && { hosts: compileHosts(rule.hosts.map((host) => [host, true] as const)) }),
     ...(rule.addresses && { addresses: compileNetworks(rule.addresses) }),
     ...(rule.models && { models: rule.models.map((glob) => glob.toLowerCase()) }),
-    ...(rule.tools && { tools: rule.tools.map((glob) => glob.toLowerCase()) }),
+    ...(rule.tools && { tools: rule.tools.map((glob) => glob.toLowerCase()).flatMap(spellings) }),
   }),
 )
+
+/** Google takes `google_search` and `googleSearch` for one name. */
+const spellings = (glob: string): string[] => [glob, glob.replaceAll('_', '')]
 
 /** Each condition of a rule that isn't met by now, by its key; empty where all hold. */
 export interface Weighed {
@@ -80,11 +83,9 @@ function conditionsOf(
     providers: rule.providers && (() => known(ofProvider(rule.providers!, facts.provider))),
     hosts: hosts && (() => known(hosts.find(facts.name) !== undefined)),
     addresses: addresses && (() => known(addresses.has(facts.address))),
-    methods: rule.methods && (() => known(rule.methods!.includes(facts.method.toUpperCase()))),
+    methods: rule.methods && (() => ofMethods(rule.methods!, facts, extent)),
     paths: rule.paths && (() => ofPath(rule.paths!, pathForms(facts.target))),
-    operations:
-      rule.operations &&
-      (() => known(facts.operation !== undefined && rule.operations!.includes(facts.operation as 'chat'))),
+    operations: rule.operations && (() => ofOperations(rule.operations!, facts.operations, extent)),
     users: rule.users && (() => (agent.uid === undefined ? unsure : known(rule.users!.includes(agent.uid)))),
     agents:
       rule.agents &&
@@ -117,10 +118,25 @@ function isLarger({ body }: ExchangeFacts, bytes: number): Truth {
   return known(body.size > bytes)
 }
 
+function ofMethods(
+  wanted: readonly string[],
+  { method, overrides = [] }: ExchangeFacts,
+  extent: 'every' | 'some',
+): Truth {
+  const isWanted = (name: string) => wanted.includes(name.toUpperCase())
+  const asked = [method, ...overrides]
+  return known(extent === 'every' ? asked.every(isWanted) : asked.some(isWanted))
+}
+
+function ofOperations(wanted: readonly string[], asked: readonly string[], extent: 'every' | 'some'): Truth {
+  const isWanted = (name: string) => wanted.includes(name)
+  return known(asked.length > 0 && (extent === 'every' ? asked.every(isWanted) : asked.some(isWanted)))
+}
+
 /** The path's word and the body's count both: a server may go by either. */
 function ofModels(globs: readonly string[], facts: ExchangeFacts, extent: 'every' | 'some'): Truth {
-  const { pathModel } = facts
-  const ofPath = pathModel === undefined ? undefined : matching(globs, new Set([pathModel]), extent)
+  const { pathModels } = facts
+  const ofPath = pathModels.length === 0 ? undefined : matching(globs, new Set(pathModels), extent)
   const inBody = ofBody(facts, (content) => matching(globs, content.models(), extent))
   if (ofPath === undefined) return inBody
   const names = facts.body.state === 'read' && facts.body.content.models().size > 0

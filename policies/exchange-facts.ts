@@ -24,11 +24,13 @@ export interface ExchangeFacts {
   /** More about the agent is on its way. */
   readonly agentPending: boolean
   readonly method: string
+  /** Methods that fields say in its place, which Google's servers go by. */
+  readonly overrides?: readonly string[] | undefined
   /** As sent. */
   readonly target: string
-  /** OpenTelemetry's name of what the path asks for, where it has one; and the model that the path names. */
-  readonly operation?: string | undefined
-  readonly pathModel?: string | undefined
+  /** OpenTelemetry's names of what the path asks for, in each way to read it; and the models that path and query name. */
+  readonly operations: readonly string[]
+  readonly pathModels: readonly string[]
   readonly body: BodyFacts
   /** Of an exchange that is over: whether detectors find something in the answer. */
   readonly answer?: ((own: OwnDetectors, names: readonly string[]) => Truth) | undefined

@@ -10,6 +10,7 @@ import { ofExchange, type Rule, type Weighed, weigh } from './exchange-condition
 import type { ExchangeFacts } from './exchange-facts.ts'
 import { onceEach } from './once-each.ts'
 import type { Policy } from './policy.ts'
+import type { BodyContent } from './request-content.ts'
 import type { Kept } from './rules-schema.ts'
 
 export interface Verdict {
@@ -55,10 +56,13 @@ function ruling(
   const found = foundBy(policy, rule, facts)
   if (rule.action === 'block') return { action: 'block', ...common, ...found }
   const { body, fixed } = facts
-  const why = fixed ?? (body.state === 'read' ? body.content.notJson : undefined)
+  const why = fixed ?? (body.state === 'read' ? unchangeable(body.content) : undefined)
   if (why !== undefined) return doubtful(rule, { ...common, ...found, unknown: [why] })
   return { action: 'redact', ...common, ...found }
 }
+
+const unchangeable = ({ notJson, isWide }: BodyContent): string | undefined =>
+  notJson ?? (isWide ? 'JSON that is not in UTF-8' : undefined)
 
 function doubtful(
   { cannotTell = 'block' }: { readonly cannotTell?: 'block' | 'pass' | undefined },

@@ -74,6 +74,25 @@ export function readJson(text: string): JsonText | { readonly unreadable: string
   }
 }
 
+const TWICE = '\u0000'
+
+/** The key without what tells it from one before it ({@link keepingEachKey}). */
+export const asSent = (key: string): string => key.split(TWICE, 1)[0] as string
+
+/** The value of a JSON text in which no key took another's place: a server may read either. */
+export function keepingEachKey({ value, strings }: JsonText, text: string): unknown {
+  const seen = new Map<Container, Set<string>>()
+  const again: { of: JsonString; by: string }[] = []
+  for (const of of strings) {
+    if (!of.isKey || of.within === undefined) continue
+    const keys = seen.get(of.within) ?? new Set()
+    seen.set(of.within, keys)
+    if (keys.has(of.value)) again.push({ of, by: `${of.value}${TWICE}${again.length}` })
+    keys.add(of.value)
+  }
+  return again.length === 0 ? value : JSON.parse(withStrings(text, again))
+}
+
 /** The strings of a text that may be cut off, or no JSON at all. */
 export function lexJson(text: string): Lexed | { readonly unreadable: string } {
   const strings: JsonString[] = []

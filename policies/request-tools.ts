@@ -2,6 +2,7 @@
  * Names of tools in a request's JSON, whatever the wire style: those that are offered, and those that its history says
  * were called. Told by the places where OpenAI, Anthropic, Google, AWS, Cohere and Ollama put them.
  */
+import { asSent } from './json-strings.ts'
 
 /** Keys whose objects (or lists of them) have the `name` of a tool. */
 const HOLDERS = new Set([
@@ -11,6 +12,7 @@ const HOLDERS = new Set([
   'functiondeclarations',
   'function_declarations',
   'toolspec',
+  'systemtool',
   'tooluse',
   'functioncall',
   'function_call',
@@ -20,9 +22,13 @@ const HOLDERS = new Set([
 /** `tool_use`, `server_tool_use`, `function_call`, `custom_tool_call`, `mcp_call`: content that is a call. */
 const IS_CALL = /(?:^|_)(?:tool_use|call)$/
 /** A built-in tool has a `type` and no name of its own; a type that only says that a name follows is none. */
-const WITH_NAME = new Set(['function', 'custom', 'object'])
+const WITH_NAME = new Set(['function', 'custom'])
+/** Of a parameter that is called `function`, say. */
+const OF_A_SCHEMA = new Set(['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'])
+/** Stands among AWS' tools and is none. */
+const NO_TOOL = new Set(['cachepoint'])
 
-/** @param value of bounded depth (json-strings.ts) */
+/** @param value of bounded depth, keys that stood twice told apart (json-strings.ts) */
 export function toolNames(value: unknown): ReadonlySet<string> {
   const names = new Set<string>()
   visit(value, false, names)
@@ -35,17 +41,27 @@ function visit(value: unknown, holds: boolean, names: Set<string>): void {
     return
   }
   if (typeof value !== 'object' || value === null) return
-  const { name, type } = value as { name?: unknown; type?: unknown }
-  const isCall = typeof type === 'string' && IS_CALL.test(type)
-  if ((holds || isCall) && typeof name === 'string') names.add(name)
-  if (holds && typeof type === 'string' && name === undefined && !WITH_NAME.has(type)) names.add(type)
-  for (const [key, inner] of Object.entries(value)) {
+  const members = Object.entries(value).map(([key, inner]) => [asSent(key), inner] as const)
+  const textsOf = (wanted: string) =>
+    members.flatMap(([key, inner]) => (key === wanted && typeof inner === 'string' ? [inner] : []))
+  const [own, types] = [textsOf('name'), textsOf('type')]
+  const isCall = types.some((type) => IS_CALL.test(type))
+  if (holds || isCall) for (const name of own) names.add(name)
+  if (holds && own.length === 0)
+    for (const type of types) if (!WITH_NAME.has(type) && !OF_A_SCHEMA.has(type)) names.add(type)
+  for (const [key, inner] of members) {
     const folded = key.toLowerCase()
-    // Google's built-in tools are keys with their settings: `{googleSearch: {}}`.
-    if (holds && name === undefined && !HOLDERS.has(folded) && isEmptyObject(inner)) names.add(key)
+    const isNamed = HOLDERS.has(folded) || NO_TOOL.has(folded) || own.length > 0
+    if (holds && !isNamed && (isEmptyObject(inner) || (types.length === 0 && isObject(inner))))
+      names.add(camelCased(key))
     visit(inner, HOLDERS.has(folded), names)
   }
 }
 
-const isEmptyObject = (value: unknown) =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+/** Google's built-in tools are keys with their settings, in either spelling: `{googleSearch: {}}`, `{google_search: {}}`. */
+const camelCased = (key: string) => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const isEmptyObject = (value: unknown) => isObject(value) && Object.keys(value).length === 0

@@ -1,21 +1,27 @@
 /** Facts of a request that somebody describes, or that is recorded, as rules are asked about it. */
 import type { z } from 'zod'
 import { MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
+import { askedByHead } from '../../daemon/recorder/derive/asked-by-head.ts'
 import { decodeContent } from '../../daemon/recorder/derive/content-coding.ts'
 import { parseHead } from '../../daemon/recorder/derive/http-head.ts'
-import { operationOf } from '../../daemon/recorder/derive/operation.ts'
 import type { ExchangeRecord } from '../../daemon/recorder/record.ts'
 import { callShape } from '../../policies/call-shape.ts'
 import type { DescribedRequest } from '../../policies/cases-schema.ts'
 import { matchHost } from '../../policies/catalogue.ts'
 import { type Provider, UNLISTED } from '../../policies/catalogue-schema.ts'
 import type { BodyFacts, ExchangeFacts } from '../../policies/exchange-facts.ts'
+import { nearest } from '../../policies/nearest.ts'
 import type { Rules } from '../../policies/policy.ts'
 import { BodyContent } from '../../policies/request-content.ts'
+import { NoProvider } from '../cli-error.ts'
 
 type Described = z.output<typeof DescribedRequest>
 
+/** @throws CliError NO_PROVIDER */
 export function describedRequest({ catalogue }: Rules, asked: Described): ExchangeFacts {
+  const ids = catalogue.providers.map(({ id }) => id)
+  if (asked.provider !== undefined && !ids.includes(asked.provider))
+    throw new NoProvider(asked.provider, nearest(asked.provider, ids))
   const known = catalogue.providers.find(({ id }) => id === asked.provider)
   const host = asked.host ?? known?.hosts[0] ?? 'unlisted.example'
   const provider = known ?? matchHost(catalogue, host)
@@ -37,8 +43,7 @@ export function describedRequest({ catalogue }: Rules, asked: Described): Exchan
 }
 
 function ofPath(method: string, path: string, provider: Provider | undefined) {
-  const { name, model } = operationOf(method, path, callShape(method, path) ?? provider?.style)
-  return { operation: name, pathModel: model }
+  return askedByHead(method, path, callShape(method, path) ?? provider?.style, false)
 }
 
 function describedBody({ model, tools, text, body, size }: Described): BodyFacts {

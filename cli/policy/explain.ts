@@ -9,7 +9,7 @@ import { DescribedRequest } from '../../policies/cases-schema.ts'
 import type { ExchangeFacts } from '../../policies/exchange-facts.ts'
 import type { Explanation, Step } from '../../policies/explain.ts'
 import type { Rules } from '../../policies/policy.ts'
-import { FileUnusable, NoExchange } from '../cli-error.ts'
+import { FileUnusable, NoExchange, UnfitRequest } from '../cli-error.ts'
 import type { GlobalOptions } from '../command.ts'
 import { findRecord, openEvidence } from '../evidence.ts'
 import { printable, table } from '../terminal.ts'
@@ -51,7 +51,7 @@ export function describedFacts(rules: Rules, options: ExplainOptions): ExchangeF
     ...(sha256 !== undefined && { sha256 }),
   }
   const { provider, host, method, model, text, signed } = shown
-  const asked = DescribedRequest.parse({
+  const asked = DescribedRequest.safeParse({
     ...(provider !== undefined && { provider }),
     ...(host !== undefined && { host }),
     ...(method !== undefined && { method }),
@@ -63,7 +63,9 @@ export function describedFacts(rules: Rules, options: ExplainOptions): ExchangeF
     ...(signed !== undefined && { signed }),
     agent,
   })
-  return describedRequest(rules, asked)
+  if (asked.success) return describedRequest(rules, asked.data)
+  const [issue] = asked.error.issues
+  throw new UnfitRequest(String(issue?.path[0]), issue?.message ?? '')
 }
 
 function bodyOf(file: string): string {

@@ -173,7 +173,10 @@ export class Recorder {
       pause: (paused) => this.#server?.pause(paused),
     })
     const { socket, adminSocket } = start
-    const watchSpace = () => this.#disk.look((why) => this.#intake.refuse(why), this.#events.log)
+    const watchSpace = () => {
+      this.#intake.tidy()
+      this.#disk.look(this.#intake.room, this.#journal, this.#events.log)
+    }
     watchSpace()
     if (socket !== undefined) {
       this.#server = await IntakeServer.listen(socket, this.#intake, this.#events.log)

@@ -1,5 +1,6 @@
 /** A full disk: governed calls are refused with the reason, other traffic flows, and nothing is lost. */
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import t from 'tap'
 import { readLiveState } from '../../cli/live-state.ts'
@@ -48,6 +49,31 @@ const states = async () => (await readLiveState(gateway.config)).health
 const FILLER = '/var/lib/agent-anchor/recorder/filler'
 
 t.test('works before', async (t) => t.match((await call()).stdout, /\n200$/))
+
+t.test('an upload that the disk has no room for is cut, and leaves room for others', async (t) => {
+  const upload = await lab.run(
+    'agent1',
+    [
+      ...['curl', '-sS', '--max-time', '8', '-H', 'Authorization: Bearer sk-x', '-H', 'Expect:'],
+      ...['--data-binary', '@-', 'https://api.openai.com/v1/files'],
+    ],
+    { input: randomBytes(30 << 20) },
+  )
+  t.notMatch(upload, { code: 0, stdout: /"object"/ })
+  const newest = async () => {
+    const { records } = (await gateway.json('records', '--kind', 'exchange')) as {
+      records: { record: { outcome: string; error?: { code: string } } }[]
+    }
+    return records[0]?.record
+  }
+  const end = Date.now() + 20_000
+  while ((await newest())?.outcome === 'complete' && Date.now() < end);
+  t.match(await newest(), { outcome: 'not-recorded', error: { code: 'NO_SPACE' } })
+  t.match((await call()).stdout, /\n200$/)
+  while ((await states()).length > 0 && Date.now() < end);
+  t.same(await states(), [])
+  passed = await whole()
+})
 
 t.test('with less free than the reserve calls are refused before anything fails half way', async (t) => {
   // The reserve is a fiftieth of the file system, 480 KiB here.
@@ -112,5 +138,6 @@ t.test('with space again calls work, the gap is a record, and everything verifie
     JSON.stringify(found),
   )
   t.equal((await gateway.json('verify', '--offline')).verified, true)
-  t.equal((await gateway.cli('status')).code, 0)
+  const after = await gateway.cli('status')
+  t.equal(after.code, 0, after.stdout)
 })

@@ -112,6 +112,20 @@ t.test('explain names the rule that decides, each before it, and why not those',
     },
   })
   t.match(await run('explain', '--sha256', 'x'), { code: 2, stderr: /64 hex digits/ })
+  t.match(await run('explain', '--provider', 'opnai'), {
+    code: 1,
+    stdout: '',
+    stderr: /no provider `opnai`\nDid you mean `openai`\?/,
+  })
+  t.match(await run('explain', '--text', 'x'.repeat(70_000)), {
+    code: 1,
+    stderr: /--text can't be described so/,
+  })
+  writeFileSync(join(dir, 'body'), JSON.stringify({ model: 'gpt-5-mini', input: 'x'.repeat(2 << 20) }))
+  t.match(await run('explain', '--policy', file, '--body', join(dir, 'body')), {
+    code: 0,
+    stdout: /small-models/,
+  })
 })
 
 t.test('validate says where and what, and what to do', async (t) => {

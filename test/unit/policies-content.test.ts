@@ -11,6 +11,18 @@ t.test('the model is the one at the top, and each where several stand there', as
   t.strictSame([...content({ model: 'gpt-5', input: { model: 'other' } }).models()], ['gpt-5'])
   t.strictSame([...content('{"model":"a","Model":"b","\\u006dodel":"c"}').models()], ['a', 'b', 'c'])
   t.strictSame([...content([{ model: 'a' }]).models()], [])
+  t.strictSame(
+    [...content({ model: 'models/a ', models: ['b', 'c'] }).models()],
+    ['a', 'b', 'c'],
+    'fallbacks',
+  )
+  const batch = {
+    requests: [
+      { custom_id: '1', params: { model: 'a' } },
+      { model: 'b', params: { x: { model: 'no' } } },
+    ],
+  }
+  t.strictSame([...content(batch).models()], ['a', 'b'], 'a batch')
   t.strictSame([...content({ messages: ['model', 'x'], x: 'model' }).models()], [])
 })
 
@@ -35,6 +47,23 @@ t.test('tools are found wherever a wire style puts them, offered and called', as
     ],
     [{ tools: [{ functionDeclarations: [{ name: 'a' }] }, { googleSearch: {} }] }, ['a', 'googleSearch']],
     [{ tools: [{ function_declarations: [{ name: 'a' }] }] }, ['a']],
+    [
+      { tools: [{ google_search: { time_range_filter: {} } }, { codeExecution: {} }] },
+      ['googleSearch', 'codeExecution'],
+    ],
+    [
+      {
+        toolConfig: {
+          tools: [{ systemTool: { name: 'nova_grounding' } }, { cachePoint: { type: 'default' } }],
+        },
+      },
+      ['nova_grounding'],
+    ],
+    [
+      { tools: [{ type: 'mcp_toolset', configs: { x: {} }, cache_control: { type: 'ephemeral' } }] },
+      ['mcp_toolset'],
+    ],
+    [{ tools: [{ name: 'a', parameters: { properties: { tools: { type: 'array' } } } }] }, ['a']],
     [{ toolConfig: { tools: [{ toolSpec: { name: 'a' } }] } }, ['a']],
     [{ functions: [{ name: 'a' }] }, ['a']],
     [{ messages: [{ tool_calls: [{ type: 'function', function: { name: 'a', arguments: '{}' } }] }] }, ['a']],
@@ -54,6 +83,36 @@ t.test('tools are found wherever a wire style puts them, offered and called', as
   ]
   for (const [body, tools] of cases)
     t.strictSame([...content(body).tools()].sort(), tools.sort(), JSON.stringify(body))
+})
+
+t.test('a key that stands twice hides no tool', async (t) => {
+  for (const body of [
+    '{"tools":[{"name":"shell"}],"tools":[]}',
+    '{"tools":[],"tools":[{"name":"shell"}]}',
+    '{"tools":[{"name":"shell","name":"read"}]}',
+    '{"messages":[{"content":[{"type":"text","type":"tool_use","name":"shell"}]}],"messages":[]}',
+    '{"tools":[{"function":{"name":"shell"},"function":{"name":"read"}}]}',
+  ])
+    t.ok(content(body).tools().has('shell'), body)
+})
+
+t.test('JSON in UTF-16 and UTF-32 is read, too; where it would have to be changed is said', async (t) => {
+  const text = JSON.stringify({ model: 'gpt-5', tools: [{ name: 'shell' }], a: KEY })
+  const le = Buffer.from(text, 'utf16le')
+  const wide = Buffer.alloc(text.length * 4)
+  for (let at = 0; at < text.length; at++) wide.writeUInt32BE(text.charCodeAt(at), at * 4)
+  const mark = Buffer.from('\ufeff', 'utf16le')
+  for (const bytes of [
+    ...[le, Buffer.concat([mark, le]), Buffer.from(le).swap16(), Buffer.concat([mark, le]).swap16()],
+    ...[wide, Buffer.from(wide).swap32()],
+  ]) {
+    const read = new BodyContent(bytes)
+    t.strictSame([[...read.models()], [...read.tools()]], [['gpt-5'], ['shell']])
+    t.strictSame(read.finds([], ['secrets']), ['openai-key'])
+    t.ok(read.isWide)
+  }
+  const frame = new BodyContent(Buffer.concat([Buffer.of(0, 0, 0, 0, KEY.length), Buffer.from(KEY)]))
+  t.strictSame(frame.finds([], ['secrets']), ['openai-key'], 'a gRPC frame begins with zeros, too')
 })
 
 t.test('what is found in strings is replaced there, and every other byte stays', async (t) => {
@@ -100,6 +159,8 @@ t.test('what is no JSON, too deep or too much says so, and never throws', async 
   t.match(content('['.repeat(600) + ']'.repeat(600)).notJson, /deeper/)
   t.match(content(`[${'[],'.repeat(600_000)}0]`).notJson, /values/)
   t.strictSame(content(`key=${KEY}`).finds([], ['secrets']), ['openai-key'], 'text is searched all the same')
+  const lenient = `{"a": NaN, "b": "\\u0073${KEY.slice(1)}"}`
+  t.strictSame(content(lenient).finds([], ['secrets']), ['openai-key'], 'with its escapes undone')
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), (bytes, quoted) => {
       const text = Buffer.from(bytes).toString('latin1')

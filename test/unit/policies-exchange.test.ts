@@ -41,7 +41,8 @@ const factsOf = (over: Partial<ExchangeFacts> = {}): ExchangeFacts => ({
   agentPending: false,
   method: 'POST',
   target: '/v1/chat/completions',
-  operation: 'chat',
+  operations: ['chat'],
+  pathModels: [],
   body: read({ model: 'gpt-5', messages: [{ role: 'user', content: 'hello' }] }),
   ...over,
 })
@@ -55,11 +56,14 @@ const ruling = (policy: Policy, over: Partial<ExchangeFacts> = {}): string => {
 t.test('each condition asks what it says', async (t) => {
   const cases: [Omit<TrafficRule, 'name' | 'action'>, Partial<ExchangeFacts>, Partial<ExchangeFacts>][] = [
     [{ methods: ['POST'] }, {}, { method: 'GET' }],
+    [{ methods: ['DELETE'] }, { overrides: ['delete'] }, { overrides: ['GET'] }],
     [{ paths: ['/v1/chat/*'] }, {}, { target: '/v1/models' }],
     [{ paths: ['/v1/files'] }, { target: '/v1/x/%2e%2e/FILES?a=1' }, {}],
-    [{ operations: ['chat'] }, {}, { operation: undefined }],
+    [{ operations: ['chat'] }, {}, { operations: [] }],
+    [{ operations: ['chat'] }, { operations: ['embeddings', 'chat'] }, { operations: ['embeddings'] }],
+    [{ tools: ['google_search'] }, { body: read({ tools: [{ googleSearch: { a: 1 } }] }) }, {}],
     [{ models: ['gpt-5*'] }, {}, { body: read({ model: 'gpt-4o' }) }],
-    [{ models: ['gemini-*'] }, { pathModel: 'gemini-3', body: read({}) }, { pathModel: 'gemma' }],
+    [{ models: ['gemini-*'] }, { pathModels: ['gemini-3'], body: read({}) }, { pathModels: ['gemma'] }],
     [{ tools: ['shell'] }, { body: read({ tools: [{ name: 'read' }, { name: 'Shell' }] }) }, {}],
     [{ content: ['secrets'] }, { body: read({ a: [KEY] }) }, {}],
     [{ largerThan: 10 }, {}, { body: read('{}') }],
@@ -105,7 +109,7 @@ t.test('of several models or tools one is enough to block, and all must be allow
 })
 
 t.test('the path’s model and the body’s both count', async (t) => {
-  const over = { pathModel: 'gpt-4o', body: read({ model: 'o3' }) }
+  const over = { pathModels: ['gpt-4o'], body: read({ model: 'o3' }) }
   t.equal(ruling(policyOf([{ action: 'block', models: ['o3'] }]), over), 'block r0')
   t.equal(ruling(policyOf([{ action: 'block', models: ['gpt-4o'] }]), over), 'block r0')
   t.equal(ruling(policyOf([{ action: 'allow', models: ['o3'] }], {}, 'block'), over), 'block default')
@@ -160,6 +164,11 @@ t.test('what is found is replaced, unless it is signed or no JSON: then the rule
     'allow default',
   )
   t.equal(ruling(policyOf([rule]), { body: read(`key=${KEY}`) }), 'block r0 not JSON')
+  const wide = new BodyContent(Buffer.from(JSON.stringify({ a: KEY }), 'utf16le'))
+  t.equal(
+    ruling(policyOf([rule]), { body: { state: 'read', size: 99, content: wide } }),
+    'block r0 JSON that is not in UTF-8',
+  )
 })
 
 t.test('agents are named by what the kernel says; what isn’t known is neither', async (t) => {

@@ -22,6 +22,13 @@ const post = (body: string | Buffer, fields = '', path = '/v1/chat/completions')
   ])
 }
 
+/** A message of gRPC or Connect. */
+const framed = (flags: number, message: Buffer) => {
+  const head = Buffer.of(flags, 0, 0, 0, 0)
+  head.writeUInt32BE(message.length, 1)
+  return Buffer.concat([head, message])
+}
+
 async function under(t: Test, rules: Omit<Rule, 'name'>[], more: Partial<Policy> = {}) {
   let seen = ''
   const rig = await startRig({
@@ -92,6 +99,13 @@ t.test('nothing goes out before the body is whole and judged, and then all of it
   t.equal((await rig.recorder.ended()).requestBody.toString(), '{"a":  "harmless" }')
 })
 
+t.test('a method that a field says in the place of the line’s counts, too', async (t) => {
+  const { agent, read, seen } = await under(t, [{ action: 'block', methods: ['DELETE'] }])
+  agent.write(post('{}', 'X-HTTP-Method-Override: delete\r\n'))
+  t.match(await read.until('end'), /403 .*standard\/traffic\/r0/s)
+  t.equal(seen(), '')
+})
+
 t.test('a rule that the head decides holds nothing back', async (t) => {
   const { agent, read, rig } = await under(t, [{ action: 'block', paths: ['/v1/files'] }])
   agent.write(post('{"a":1}').subarray(0, -1))
@@ -155,39 +169,69 @@ t.test(
   'what can’t be looked into is blocked: too long, not decodable, a bomb, what isn’t HTTP',
   async (t) => {
     const big = `{"a":"${'x'.repeat(MAX_EXAMINED)}"}`
-    for (const [what, request] of [
-      ['too long, and says so', post(big)],
+    for (const [what, request, why] of [
+      ['too long, and says so', post(big), 'a body above 16 MiB'],
       [
         'too long, in chunks',
         post(`${big.length.toString(16)}\r\n${big}\r\n0\r\n\r\n`, 'Transfer-Encoding: chunked\r\n'),
+        'a body above 16 MiB',
       ],
-      ['a bomb', post(gzipSync(big), 'Content-Encoding: gzip\r\n')],
-      ['cut short', post(gzipSync('{"a":"b"}').subarray(0, 15), 'Content-Encoding: gzip\r\n')],
+      ['a bomb', post(gzipSync(big), 'Content-Encoding: gzip\r\n'), 'gzip content'],
       [
-        'more behind the end',
-        post(Buffer.concat([brotliCompressSync('{"a":"b"}'), Buffer.from(KEY)]), 'Content-Encoding: br\r\n'),
+        'cut short',
+        post(gzipSync('{"a":"b"}').subarray(0, 15), 'Content-Encoding: gzip\r\n'),
+        'gzip content',
       ],
-      ['an unknown coding', post('{}', 'Content-Encoding: lzma\r\n')],
+      [
+        'behind a gzip body',
+        post(
+          Buffer.concat([gzipSync('{"a":"'), Buffer.of(0), gzipSync(`${KEY}"}`)]),
+          'Content-Encoding: gzip\r\n',
+        ),
+        'gzip content',
+      ],
+      [
+        'behind a Brotli body',
+        post(Buffer.concat([brotliCompressSync('{"a":"b"}'), Buffer.from(KEY)]), 'Content-Encoding: br\r\n'),
+        'something stands behind it',
+      ],
+      [
+        'a compressed message of gRPC',
+        post(framed(1, gzipSync(KEY)), 'Content-Type: application/grpc+proto\r\nGrpc-Encoding: gzip\r\n'),
+        'messages that are compressed',
+      ],
+      [
+        'one behind another of Connect',
+        post(
+          Buffer.concat([framed(0, Buffer.from('a')), framed(1, gzipSync(KEY))]),
+          'Content-Type: application/connect+json\r\n',
+        ),
+        'messages that are compressed',
+      ],
+      ['an unknown coding', post('{}', 'Content-Encoding: lzma\r\n'), 'the content coding lzma'],
       [
         'an upgrade to something else than a WebSocket',
         Buffer.from(
           `GET /v1/realtime HTTP/1.1\r\nHost: ${NAME}\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n`,
         ),
+        'what follows an upgrade',
       ],
     ] as const) {
       const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
       agent.write(request)
-      t.match(await read.until('end', 10_000), /403 .*could not be told or done: content/s, what)
+      const answer = await read.until('end', 10_000)
+      t.match(answer, /^HTTP\/1.1 403 /, what)
+      t.match(answer, new RegExp(`could not be told or done: content, .*${why}`), what)
       t.equal(seen(), '', what)
     }
   },
 )
 
-t.test('a key in the second of zstd’s frames is found', async (t) => {
+t.test('all frames of a zstd body are looked into', async (t) => {
   const { agent, read, seen } = await under(t, [{ action: 'block', content: ['secrets'] }])
-  const frames = ['{"a":"b', `${KEY}"}`].map((part) => zstdCompressSync(part))
-  agent.write(post(Buffer.concat(frames), 'Content-Encoding: zstd\r\n'))
-  t.match(await read.until('end', 10_000), /403/)
+  const body = Buffer.concat(['{"a":"', `${KEY}"}`].map((part) => zstdCompressSync(part)))
+  agent.write(post(body, 'Content-Encoding: zstd\r\n'))
+  t.match(await read.until('end'), /403 .*it holds openai-key/s)
   t.equal(seen(), '')
 })
 

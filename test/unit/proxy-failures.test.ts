@@ -141,6 +141,7 @@ t.test('a provider that can’t be reached, resolved or spoken to is 502 and rec
     const text = await read.until('end')
     t.match(text, /^HTTP\/1.1 502 /)
     t.match(gatewayError(text), { code })
+    t.notMatch(text, /SSL routines|\\n/, 'no line of OpenSSL’s own')
     t.match((await rig.recorder.ended()).end, { outcome: 'upstream-unreachable', error: { code } })
     await rig.stop()
   }

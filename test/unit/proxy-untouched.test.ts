@@ -1,10 +1,21 @@
 import { X509Certificate } from 'node:crypto'
+import { connect as connectH2 } from 'node:http2'
 import type { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import t from 'tap'
 import { distrust } from '../../daemon/proxy/untouched/distrust.ts'
 import { Refusers } from '../../daemon/proxy/untouched/refusers.ts'
-import { gateway, internet, NAME, providerIdentity, reading, rulesOf, startRig } from './proxy-rig.ts'
+import { ask } from './h2-rig.ts'
+import {
+  gateway,
+  type Identity,
+  internet,
+  NAME,
+  providerIdentity,
+  reading,
+  rulesOf,
+  startRig,
+} from './proxy-rig.ts'
 
 const HOUR = 3_600_000
 const process = (sha256: string) => ({ pid: 7, name: 'x', sha256 })
@@ -114,3 +125,35 @@ t.test('who has found the trust in between is intercepted where nobody refused',
   await rig.recorder.ended()
   t.equal(rig.worker.state().spliced, 0)
 })
+
+for (const protocol of ['http/1.1', 'h2'] as const) {
+  t.test(
+    `a provider that wants a client certificate: the agent hears it, then passes unread (${protocol})`,
+    async (t) => {
+      const mutual = { ...providerIdentity, requestCert: true, rejectUnauthorized: true }
+      const rig = await startRig({
+        provider: greeting,
+        alpn: [protocol],
+        tls: { ...mutual, ca: [internet.certificatePem] } as Identity,
+        rules: rulesOf('standard', { proxy: { uninterceptable: 'splice' } }),
+      })
+      t.teardown(() => rig.stop())
+      const agent = await rig.agent({ alpn: [protocol] })
+      const code = { code: 'upstream_wants_certificate' }
+      if (protocol === 'h2') {
+        const session = connectH2(`https://${NAME}`, { createConnection: () => agent })
+        session.on('error', () => {})
+        const { headers, body } = await ask(session, { ':path': '/v1/models' })
+        t.match(headers, { ':status': 502 })
+        t.match(JSON.parse(body.toString()), { error: code })
+      } else {
+        agent.write(`GET / HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`)
+        t.match(await reading(agent).until('end'), /^HTTP\/1.1 502 [\s\S]*upstream_wants_certificate/)
+      }
+      const { end } = await rig.recorder.ended()
+      t.match(end, { outcome: 'upstream-aborted', error: code })
+      t.equal(await pinned(rig.proxyPort), new X509Certificate(providerIdentity.cert).fingerprint256)
+      t.equal(rig.worker.state().spliced, 1)
+    },
+  )
+}

@@ -190,6 +190,23 @@ t.test('what was put and not committed is taken back', async (t) => {
   bodies.close()
 })
 
+t.test(
+  'the index learns of a body’s chunks before its end, so that memory doesn’t grow with it',
+  async (t) => {
+    const { packs, index, commit } = await store()
+    const chunks = Array.from({ length: 16_500 }, (_, i) => Buffer.from(`chunk ${i}`))
+    for (const chunk of chunks) {
+      packs.putChunk(chunk)
+      await packs.drain()
+    }
+    t.ok(index.counts().places > 16_000, 'most are known')
+    await packs.abandon()
+    for (const chunk of chunks) packs.putChunk(chunk)
+    await commit()
+    t.equal(index.counts().places, chunks.length, 'and none is stored twice when it comes again')
+  },
+)
+
 t.test('without the index everything is found by a scan of the packs', async (t) => {
   const { dir, put, commit, index } = await store()
   const bytes = randomBytes(100_000)

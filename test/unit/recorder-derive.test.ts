@@ -270,7 +270,11 @@ t.test('what stands behind the end of compressed content is not passed over', as
   for (const [coding, compress] of Object.entries(compressors)) {
     const head = responseHead('application/json', `Content-Encoding: ${coding}`)
     const body = Buffer.concat([compress(json({ id: 'a' })), Buffer.from('more')])
-    t.equal(chat({ head, body }).unparsed, `response: damaged ${coding} content`)
+    // What begins another frame or member is read as one, and found to be none.
+    t.match(
+      chat({ head, body }).unparsed,
+      new RegExp(`^response: (damaged|something stands behind the) ${coding} content`),
+    )
   }
 })
 

@@ -266,6 +266,41 @@ t.test('an attempt that failed leaves nothing behind of what is erased later', a
   t.same(await damage(made.start), [])
 })
 
+t.test('what a crash left of an exchange half put into a pack is erased with it', async (t) => {
+  const long = randomBytes(3 << 20).toString('base64')
+  const made = await journalled(2, {}, (i) => Buffer.from(i === 0 ? small(0) : long))
+  const [before, taken] = made.requests
+  const run = async (packMs: number, use: (finaliser: Finaliser) => Promise<void>) => {
+    const heard = listen()
+    const options = { ...made.options, packMs, fs: realFileSystem }
+    const finaliser = await Finaliser.open(options, heard.events)
+    await use(finaliser)
+    await finaliser.close()
+    return heard
+  }
+  const record = async (finaliser: Finaliser, request: typeof before) => {
+    finaliser.push({ type: 'exchange', request: request! })
+    await finaliser.between(async () => {})
+  }
+  await run(3_600_000, async (finaliser) => {
+    await record(finaliser, before)
+    await finaliser.between(async ({ packs, keys }) => {
+      new PartWriter(keys, packs).write(Buffer.from(long))
+      await packs.drain()
+    })
+  })
+  // By the time of the next start that pack is too old to be gone on with.
+  await run(0, async (finaliser) => {
+    await record(finaliser, taken)
+    await finaliser.between((stores) => eraseContent(stores, stores, [taken!.id], BY, () => {}))
+  })
+  rmSync(made.options.journal, { recursive: true })
+  const left = plaintext(made.start.stateDir, made.start.bodyKey)
+  t.ok(left.includes(small(0)))
+  for (let at = 0; at < long.length; at += 100_000) t.notOk(left.includes(long.slice(at, at + 500)))
+  t.same(await damage(made.start), [])
+})
+
 t.test('the journal’s copy is blanked beside what goes on', async (t) => {
   const made = await recorded()
   const { ids, options, start, finaliser } = made

@@ -51,11 +51,15 @@ export function faulty() {
   return { fs, state }
 }
 
-/** @param bodyOf the request's body of each exchange */
+/**
+ * @param bodyOf the request's body of each exchange
+ * @param timeOf when each began
+ */
 export async function journalled(
   count: number,
   over: Partial<ReturnType<typeof openPayload>> = {},
   bodyOf: (i: number) => Buffer = (i) => requestBody(`message ${i} `.repeat(200)),
+  timeOf: (i: number) => number = () => Date.now(),
 ) {
   const start = startMessage(temporaryDirectory())
   mkdirSync(start.stateDir)
@@ -74,7 +78,7 @@ export async function journalled(
       [FrameType.ResponseBody, RESPONSE_BODY],
       [FrameType.End, json({ ...COMPLETE, trailers: 'x-sum: 1\r\n' })],
     ] as const
-    const time = Date.now()
+    const time = timeOf(i)
     return {
       id: open.id,
       ranges: [],

@@ -296,6 +296,11 @@ t.test('what can’t be looked into is not stored', async (t) => {
   const cases: [string, string, Buffer][] = [
     ['Connect', 'application/connect+proto', connectFrame(0, Buffer.from('\x0a\x05hello'))],
     ['gRPC', 'application/grpc', connectFrame(0, Buffer.from('\x0a\x05hello'))],
+    [
+      'an escape in what is nearly JSON',
+      'application/json',
+      Buffer.from(`{"a": NaN, "b": "\\u0073${KEY.slice(1)}"}`),
+    ],
     ['a message that was broken off', eventStream, aws.subarray(0, -3)],
     ['too many events', 'text/event-stream', Buffer.from('data:1\n\n'.repeat(250_001))],
     ['too many matches', 'text/event-stream', sse({ x: `${KEY}.`.repeat(100_001) })],

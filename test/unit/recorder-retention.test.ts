@@ -11,6 +11,7 @@ import { openIndex } from '../../daemon/recorder/index-reader.ts'
 import { FrameType } from '../../daemon/recorder/protocol.ts'
 import { reserveOf, shortOf, spaceHealth, spaceState } from '../../daemon/recorder/retention/free-space.ts'
 import { packLimits } from '../../daemon/recorder/retention/keeper.ts'
+import { PatientClock } from '../../daemon/recorder/retention/patient-clock.ts'
 import { dueFor, expireOne, type RetentionLimits } from '../../daemon/recorder/retention/retention.ts'
 import { damage, faulty, forEach, journalled, listen } from './recorder-finaliser-fixture.ts'
 import { FakeProxy, startMessage, temporaryDirectory } from './recorder-fixtures.ts'
@@ -25,10 +26,13 @@ const contents = Array.from({ length: 6 }, (_, i) =>
   Buffer.from(`${i}: ${randomBytes(30_000).toString('base64')}`),
 )
 
-/** Six exchanges, each in a pack of its own. */
-async function recorded(fs = realFileSystem) {
-  const made = await journalled(6, {}, (i) => contents[i]!)
-  const options = { ...made.options, packBytes: 10_000 }
+/** Six exchanges, each in a pack of its own where nothing else is said. */
+async function recorded(
+  fs = realFileSystem,
+  { packBytes = 10_000, timeOf }: { packBytes?: number; timeOf?: (i: number) => number } = {},
+) {
+  const made = await journalled(6, {}, (i) => contents[i]!, timeOf)
+  const options = { ...made.options, packBytes }
   const heard = listen()
   const finaliser = await Finaliser.open({ ...options, fs, retry: { first: 5, most: 20 } }, heard.events)
   for (const request of made.requests) finaliser.push({ type: 'exchange', request })
@@ -117,6 +121,37 @@ t.test(
     t.same(await damage(start), [])
   },
 )
+
+t.test('an exchange that took long doesn’t make the content beside it old', async (t) => {
+  const timeOf = (i: number) => Date.now() - (i === 5 ? 2 * HOUR : 0)
+  const { finaliser, look } = await recorded(realFileSystem, { packBytes: MIB, timeOf })
+  t.equal(await all(finaliser, { maxAgeMs: HOUR, whenDiskFull: 'refuse' }).count(), 0)
+  t.ok(look().reads.every((reads) => reads))
+  await finaliser.close()
+})
+
+t.test('a clock that was ahead keeps nothing longer than what was recorded after it', async (t) => {
+  const limits = { maxAgeMs: HOUR, whenDiskFull: 'refuse' } as const
+  const ahead = Date.now() + 1000 * HOUR
+  const once = await recorded(realFileSystem, { timeOf: (i) => (i < 2 ? ahead : Date.now() - 2 * HOUR) })
+  t.equal(await all(once.finaliser, limits).count(), 6)
+  await once.finaliser.close()
+  const still = await recorded(realFileSystem, { timeOf: () => ahead })
+  t.equal(await all(still.finaliser, limits).count(), 0, 'nor does one that is behind now age anything')
+  await still.finaliser.close()
+})
+
+t.test('a clock that is set ahead is believed after an hour', async (t) => {
+  const clock = new PatientClock(1000 * HOUR, 0)
+  t.equal(clock.look(1000 * HOUR + 5000, 5000), 1000 * HOUR + 5000)
+  t.equal(clock.look(9000 * HOUR, 10_000), 1000 * HOUR + 10_000, 'set ahead')
+  t.equal(clock.look(9000 * HOUR + HOUR, HOUR), 1001 * HOUR, 'not yet')
+  t.equal(clock.look(1001 * HOUR, HOUR), 1001 * HOUR, 'set back')
+  t.equal(clock.look(9000 * HOUR, 2 * HOUR), 1002 * HOUR, 'an hour begins anew')
+  t.equal(clock.look(9001 * HOUR, 3 * HOUR), 9001 * HOUR)
+  t.equal(clock.look(10 * HOUR, 3 * HOUR), 10 * HOUR, 'an earlier one ages nothing')
+  t.equal(new PatientClock(0, 0).look(50 * HOUR, HOUR - 1), HOUR - 1, 'long off, or wrong since the boot')
+})
 
 t.test('an index that lost what it had learned of the retention learns it again', async (t) => {
   const { finaliser, look, start, reopen } = await recorded()

@@ -1,30 +1,32 @@
 /**
  * A body with its content codings undone (RFC 9110, 8.4), off the event loop and with a bound on what comes out. What
- * is cut short or damaged is not decoded in part: a server might read it otherwise.
+ * is cut short, damaged or followed by something is not decoded in part: a server might read on where we stopped.
  */
-import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib'
 import { messageOf } from '../../base/errors.ts'
 
-/** With `info` zlib says how many bytes it has read; its types don't know. */
+interface Step {
+  readonly buffer: Buffer
+  /** Its `bytesWritten` is what it read. */
+  readonly engine: { readonly bytesWritten: number }
+}
 type Decode = (
   bytes: Buffer,
-  options: { maxOutputLength: number; info: true },
-) => Promise<{ readonly buffer: Buffer; readonly engine: { readonly bytesWritten: number } }>
+  options: { readonly maxOutputLength: number; readonly info: true },
+  done: (error: Error | null, step: Step) => void,
+) => void
 
-const DECODERS: ReadonlyMap<string, Decode> = new Map(
-  Object.entries({
-    gzip: promisify(gunzip),
-    'x-gzip': promisify(gunzip),
-    deflate: promisify(inflate),
-    br: promisify(brotliDecompress),
-    zstd: promisify(zstdDecompress),
-  }) as unknown as [string, Decode][],
-)
-/** zstd's frames follow one another (RFC 8878, 3.1), and one call decodes one. More than these are a play. */
-const MAX_FRAMES = 256
+const DECODERS = new Map<string, unknown>([
+  ['gzip', gunzip],
+  ['x-gzip', gunzip],
+  ['deflate', inflate],
+  ['br', brotliDecompress],
+  ['zstd', zstdDecompress],
+]) as ReadonlyMap<string, Decode>
 /** More codings than this on top of one another are a bomb or a mistake. */
 const MAX_CODINGS = 2
+/** More than anybody makes of one body; a frame of nothing has nine bytes. */
+const MAX_FRAMES = 64
 
 /** The codings of Content-Encoding's values, in the order applied. */
 export const codingsOf = (values: readonly string[]): string[] =>
@@ -45,7 +47,7 @@ export async function decoded(
     const decode = DECODERS.get(coding)
     if (decode === undefined) return { unreadable: `the content coding ${coding.slice(0, 32)}` }
     try {
-      plain = await whole(decode, plain, maxOutputLength, coding === 'zstd' ? MAX_FRAMES : 1)
+      plain = await all(coding, decode, plain, maxOutputLength)
     } catch (error) {
       return { unreadable: `${coding} content that can’t be decoded (${messageOf(error).slice(0, 80)})` }
     }
@@ -53,22 +55,21 @@ export async function decoded(
   return plain
 }
 
-/** @throws the decoder's error; an Error where something stands behind the end, which a server might read */
-async function whole(
-  decode: Decode,
-  bytes: Buffer,
-  maxOutputLength: number,
-  maxFrames: number,
-): Promise<Buffer> {
-  const parts: Buffer[] = []
-  let rest = bytes
-  let left = maxOutputLength
-  do {
-    const { buffer, engine } = await decode(rest, { maxOutputLength: Math.max(1, left), info: true })
-    parts.push(buffer)
-    left -= buffer.length
+/** A zstd content may be several frames (RFC 8878, 3.1), of which Node.js reads one; gzip's members it reads itself. */
+async function all(coding: string, decode: Decode, bytes: Buffer, maxOutputLength: number): Promise<Buffer> {
+  const made: Buffer[] = []
+  let room = maxOutputLength
+  for (let rest = bytes; rest.length > 0; ) {
+    if (made.length >= (coding === 'zstd' ? MAX_FRAMES : 1)) throw new Error('something stands behind it')
+    const { buffer, engine } = await step(decode, rest, room)
+    made.push(buffer)
+    room = Math.max(1, room - buffer.length)
     rest = rest.subarray(engine.bytesWritten)
-  } while (rest.length > 0 && parts.length < maxFrames)
-  if (rest.length > 0) throw new Error('there is more behind its end')
-  return Buffer.concat(parts)
+  }
+  return Buffer.concat(made)
 }
+
+const step = (decode: Decode, bytes: Buffer, maxOutputLength: number): Promise<Step> =>
+  new Promise((resolve, reject) =>
+    decode(bytes, { maxOutputLength, info: true }, (error, made) => (error ? reject(error) : resolve(made))),
+  )

@@ -9,11 +9,11 @@ import type { BodyFacts, ExchangeFacts } from '../../../policies/exchange-facts.
 import { asksOfRequests, judgeRequest, type Verdict } from '../../../policies/exchange-rules.ts'
 import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
-import { messageStyleOf, modelInQuery } from '../../recorder/derive/message-style.ts'
-import { type Operation, operationOf } from '../../recorder/derive/operation.ts'
+import { type AskedByHead, askedByHead, methodOverrides } from '../../recorder/derive/asked-by-head.ts'
 import type { Governed } from '../relay/facts.ts'
 import { codingsOf, decoded } from './decoded.ts'
 import { type Holding, type Judged, weightOf } from './judged.ts'
+import { unreadMessages } from './message-frames.ts'
 
 /** Longest body that is judged, as sent and decoded; SDKs and providers stop at 32 MB at most. */
 export const MAX_EXAMINED = 16 << 20
@@ -21,6 +21,9 @@ export const MAX_EXAMINED = 16 << 20
 const MAX_WEIGHT = 2 * MAX_EXAMINED
 /** What all requests of a worker that wait for their verdict may keep together. */
 export const MAX_HELD = 128 << 20
+
+/** Conditions on it. */
+const OF_THE_BODY = new Set(['models', 'tools', 'content', 'largerThan'])
 
 /** A request's head, whatever protocol it came by. */
 export interface RequestFacts {
@@ -49,13 +52,13 @@ export class Examination {
   readonly #request: RequestFacts
   readonly #holding: Holding
   readonly #decided: (judged: Judged) => void
-  readonly #operation: Pick<Operation, 'name' | 'model'>
+  readonly #asked: AskedByHead
   #parts: Buffer[] = []
   #size = 0
   #weight = 0
   #body: BodyFacts
   #over = false
-  #asked = false
+  #asksAgain = false
 
   /** @param decided called once, perhaps within `start`, `more` or `end`; never after `stop` */
   constructor(
@@ -70,7 +73,9 @@ export class Examination {
     this.#request = request
     this.#holding = holding
     this.#decided = decided
-    this.#operation = operationAsked(request, governed.provider.style)
+    const { method, target, kind, model } = request
+    const isWebSocket = kind === 'handshake' || kind === 'message'
+    this.#asked = askedByHead(method, target, governed.provider.style, isWebSocket, model)
     this.#body =
       request.kind === 'upgrade'
         ? { state: 'unreadable', why: 'what follows an upgrade', size: 0, whole: false }
@@ -93,8 +98,9 @@ export class Examination {
       this.#holding.bytes += weightOf(part)
     }
     const { bytes } = this.#holding
-    if (this.#size <= MAX_EXAMINED && this.#weight <= MAX_WEIGHT && bytes <= MAX_HELD) return
-    this.#tooLong(this.#size)
+    const fits = this.#size <= MAX_EXAMINED && this.#weight <= MAX_WEIGHT
+    if (fits && bytes <= MAX_HELD) return
+    this.#tooLong(this.#size, fits ? 'too much that waits to be looked into' : undefined)
     this.#judge()
   }
 
@@ -115,15 +121,18 @@ export class Examination {
     this.#parts = []
   }
 
-  #tooLong(size: number): void {
-    this.#body = { state: 'unreadable', why: `a body above ${MAX_EXAMINED >> 20} MiB`, size, whole: false }
+  #tooLong(size: number, why = `a body above ${MAX_EXAMINED >> 20} MiB`): void {
+    this.#body = { state: 'unreadable', why, size, whole: false }
   }
 
   #read(plain: Buffer | { readonly unreadable: string }): void {
     if (this.#over) return
-    this.#body = Buffer.isBuffer(plain)
-      ? { state: 'read', size: this.#size, content: new BodyContent(plain) }
-      : { state: 'unreadable', why: plain.unreadable, size: this.#size, whole: true }
+    const [type = ''] = this.#request.field('content-type')
+    const why = Buffer.isBuffer(plain) ? unreadMessages(type, plain) : plain.unreadable
+    this.#body =
+      Buffer.isBuffer(plain) && why === undefined
+        ? { state: 'read', size: this.#size, content: new BodyContent(plain) }
+        : { state: 'unreadable', why: why ?? '', size: this.#size, whole: true }
     this.#judge()
   }
 
@@ -141,8 +150,8 @@ export class Examination {
       return
     }
     const pending = this.#governed.owner?.pending
-    if (this.#asked || !pending) return
-    this.#asked = true
+    if (this.#asksAgain || !pending) return
+    this.#asksAgain = true
     pending.then(() => this.#judge())
   }
 
@@ -155,9 +164,9 @@ export class Examination {
       agent,
       agentPending: owner?.pending !== undefined,
       method: this.#request.method,
+      overrides: methodOverrides((name) => this.#request.field(name)),
       target: this.#request.target,
-      operation: this.#operation.name,
-      pathModel: this.#operation.model,
+      ...this.#asked,
       body: this.#body,
       fixed: isSigned(this.#request) ? 'it is signed' : undefined,
     }
@@ -166,6 +175,12 @@ export class Examination {
   #modelNamed(): string | undefined {
     if (this.#request.kind !== 'message' || this.#body.state !== 'read') return undefined
     return [...this.#body.content.models()].at(-1)
+  }
+
+  /** Why the body can't be looked into, where that is what could not be told. */
+  #unreadable(unknown: readonly string[]): string[] {
+    const ofBody = unknown.some((key) => OF_THE_BODY.has(key))
+    return ofBody && this.#body.state === 'unreadable' ? [this.#body.why] : []
   }
 
   #judged({ action, rule, ofExchange, found, unknown }: Verdict): Judged {
@@ -179,7 +194,7 @@ export class Examination {
     const model = this.#modelNamed()
     const facts = {
       ...(found && { found }),
-      ...(unknown && { unknown }),
+      ...(unknown && { unknown: [...unknown, ...this.#unreadable(unknown)] }),
       ...(model !== undefined && { model }),
     }
     if (action !== 'redact' || this.#body.state !== 'read') return { action, hash, ...named, ...facts }
@@ -187,19 +202,6 @@ export class Examination {
     const { text } = this.#body.content.redacted(this.#policy.detectors, content)
     return { action, hash, ...named, ...facts, body: Buffer.from(text) }
   }
-}
-
-/** Of a WebSocket: a chat where its messages are known, with the model that its query names, or a message did. */
-function operationAsked(
-  { kind, method, target, model }: RequestFacts,
-  style: string | undefined,
-): Pick<Operation, 'name' | 'model'> {
-  const asked = operationOf(method, target, style)
-  if (kind !== 'handshake' && kind !== 'message') return asked
-  return {
-    name: asked.name ?? (messageStyleOf(target) && 'chat'),
-    model: asked.model ?? model ?? modelInQuery(target),
-  } as Pick<Operation, 'name' | 'model'>
 }
 
 /** AWS's signature covers the body, in a header or the query (SigV4); digests of it are as good as signed. */

@@ -309,6 +309,11 @@ export class H2Exchange
   }
 
   providerReset(code: number): void {
+    this.#reset(code, closed(`${this.#host.governed.name} reset the stream with code ${code}`))
+  }
+
+  /** @param why what the record says */
+  #reset(code: number, why: ProxyError): void {
     if (this.#over) return
     if (this.#held && this.#answer.done) {
       this.#afterwards = code
@@ -323,16 +328,20 @@ export class H2Exchange
     this.#held?.drop()
     this.#held = undefined
     this.#host.shared.counters.failed += 1
-    this.#end('upstream-aborted', closed(`${this.#host.governed.name} reset the stream with code ${code}`))
+    this.#end('upstream-aborted', why)
   }
 
   /** The provider did nothing with it: the agent may ask again. */
-  refusedByProvider(): void {
-    this.providerReset(CODE.refusedStream)
+  refusedByProvider(
+    why = closed(`${this.#host.governed.name} takes no new request on its connection`),
+  ): void {
+    this.#reset(CODE.refusedStream, why)
   }
 
   providerGone(outcome: Outcome, error: ProxyError): void {
-    if (this.providerStream === 0) this.refusedByProvider()
+    // One that wants a certificate goes away each time.
+    const again = this.providerStream === 0 && error.code !== 'upstream_wants_certificate'
+    if (again) this.refusedByProvider(error)
     else this.fail(outcome, error)
   }
 
@@ -373,7 +382,9 @@ export class H2Exchange
   /** The gateway gives up on it: it answers where nothing was answered yet. */
   fail(outcome: Outcome, error: ProxyError): void {
     if (this.#over) return
-    this.#host.shared.counters.failed += 1
+    const { shared, governed } = this.#host
+    shared.counters.failed += 1
+    if (error.code === 'upstream_wants_certificate') void shared.refusers.add(governed, now())
     this.outgoing.reset(CODE.cancel)
     // Before the end, with which the connection may close.
     this.#cut(error)

@@ -32,6 +32,7 @@ export class FromAgent implements FrameHandler {
     const known = streams.ofAgent(stream)
     if (known) {
       known.request.trailers(list)
+      if (known.request.failed) this.#spend()
       return
     }
     if (stream % 2 === 0) throw new FrameError(CODE.protocolError, 'a stream with an even number')
@@ -85,8 +86,10 @@ export class FromAgent implements FrameHandler {
     if (!this.#ends.outlet.taken(length)) {
       throw new FrameError(CODE.flowControlError, 'more DATA than the connection has room for')
     }
-    const taken = this.#ends.streams.ofAgent(stream)?.data(data) ?? false
+    const exchange = this.#ends.streams.ofAgent(stream)
+    const taken = exchange?.data(data) ?? false
     if (!taken) this.#ends.discarded(length)
+    if (exchange?.request.failed) this.#spend()
   }
 
   reset(stream: number, code: number): void {

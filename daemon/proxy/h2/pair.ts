@@ -99,7 +99,7 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
     }
     if (!connection.usable) {
       connection.destroy()
-      this.#unopened('upstream-aborted', closed(`${this.governed.name} closed the connection`))
+      this.#unopened('upstream-aborted', this.#goneBecause(connection, undefined))
       return
     }
     this.upstream = connection
@@ -240,13 +240,13 @@ export class H2Pair implements Intercepted, Bounded, AgentUser, UpstreamUser, Bo
   }
 
   upstreamClosed(error: Error | undefined): void {
+    if (this.upstream) this.#providerGone('upstream-aborted', this.#goneBecause(this.upstream, error))
+  }
+
+  #goneBecause({ wantsCertificate }: UpstreamConnection, error: Error | undefined): ProxyError {
     const { name } = this.governed
-    const why = error ? `: ${error.message}` : ''
-    const asked = this.upstream?.wantsCertificate && !this.heard
-    this.#providerGone(
-      'upstream-aborted',
-      asked ? certificateWanted(name, error) : closed(`${name} closed the connection${why}`),
-    )
+    if (wantsCertificate && !this.heard) return certificateWanted(name, error)
+    return closed(`${name} closed the connection${error ? `: ${error.message}` : ''}`)
   }
 
   #providerGone(outcome: Outcome, error: ProxyError): void {

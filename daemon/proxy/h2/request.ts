@@ -41,6 +41,7 @@ export class Request {
   #passed = 0
   #length: number | undefined
   #done = false
+  #failed = false
 
   constructor(host: ExchangeHost, fields: RequestFields, outgoing: Outgoing, sink: RequestSink) {
     this.#host = host
@@ -53,6 +54,16 @@ export class Request {
   /** All of it came. */
   get done(): boolean {
     return this.#done
+  }
+
+  /** It can't be passed on, by the agent's own doing. */
+  get failed(): boolean {
+    return this.#failed
+  }
+
+  #fail(error: unknown): void {
+    this.#failed = true
+    this.#sink.failed(error)
   }
 
   /** @param held who judges it; undefined where nobody does */
@@ -70,12 +81,12 @@ export class Request {
     const { content, frame, endStream } = data
     const { length } = this.#fields
     if (this.#done) {
-      this.#sink.failed(new ProxyError('malformed_frame', 'DATA after the request’s end', 'Send one body.'))
+      this.#fail(new ProxyError('malformed_frame', 'DATA after the request’s end', 'Send one body.'))
       return false
     }
     this.#received += content.length
     if (length !== undefined && (this.#received > length || (endStream && this.#received < length))) {
-      this.#sink.failed(wrongLength('a body that is not as long as Content-Length says'))
+      this.#fail(wrongLength('a body that is not as long as Content-Length says'))
       return false
     }
     this.#done = endStream
@@ -96,7 +107,7 @@ export class Request {
       this.#done = true
       this.#take({ kind: 'trailers', list, text }, true)
     } catch (error) {
-      this.#sink.failed(error)
+      this.#fail(error)
     }
   }
 

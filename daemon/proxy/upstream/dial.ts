@@ -94,7 +94,7 @@ function refusal(name: string, tls: TLSSocket, error: Error): ProxyError {
   if (wantsCertificate(tls)) return certificateWanted(name, error)
   return new ProxyError(
     'upstream_tls_failed',
-    `no TLS connection to ${name}: ${messageOf(error)}`,
+    `no TLS connection to ${name}: ${reasonOf(error)}`,
     'Check that the provider is reached, and not a portal or an inspecting proxy.',
     error,
   )
@@ -102,11 +102,16 @@ function refusal(name: string, tls: TLSSocket, error: Error): ProxyError {
 
 /** A provider that wants to see a client certificate and sent its client away. */
 export function certificateWanted(name: string, error: Error | undefined): ProxyError {
-  const said = error === undefined ? '' : `: ${messageOf(error)}`
+  const said = error === undefined ? '' : `: ${reasonOf(error)}`
   return new ProxyError(
     'upstream_wants_certificate',
     `${name} asks for a client certificate, and an agent's own can't be passed on through the gateway${said}`,
     'Use a credential in a header, or ask the administrator of this machine for an exemption.',
     error,
   )
+}
+
+/** What OpenSSL says went wrong, without its own line numbers. */
+function reasonOf(error: Error & { readonly reason?: string }): string {
+  return error.reason ?? messageOf(error)
 }

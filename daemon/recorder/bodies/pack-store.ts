@@ -21,7 +21,7 @@ import {
   parsePackEntry,
   STEAD_SIZE,
 } from './pack-entry.ts'
-import type { PackPosition, Place, PlaceIndex } from './place.ts'
+import type { Committed, PackPosition, Place, PlaceIndex } from './place.ts'
 
 const MAX_PACK = 256 << 20
 /** How long one pack is written to: what goes by age goes by packs. */
@@ -30,6 +30,8 @@ const MAX_PACK_MS = 24 * 3600_000
 const STEAD_ENTRY = ENTRY_OVERHEAD + STEAD_SIZE
 /** Sealed bytes held back before they are written. */
 const FLUSH_AT = 1 << 20
+/** Entries of one exchange after which the index learns of them: 128 MiB or so. */
+const COMMIT_AT = 16_384
 
 export interface PackStoreOptions {
   readonly dir: string
@@ -40,12 +42,6 @@ export interface PackStoreOptions {
   readonly packMs?: number | undefined
   /** A pack of so many bytes is ended. Default: 256 MiB. */
   readonly packBytes?: number | undefined
-}
-
-/** What the index has to learn of a commit. */
-export interface Committed {
-  readonly places: Place[]
-  readonly position: PackPosition
 }
 
 export class PackStore {
@@ -110,6 +106,7 @@ export class PackStore {
   /** Writes out what has piled up, so that a body of any length passes in constant memory. */
   async drain(): Promise<void> {
     if (this.#writer.stagedBytes >= FLUSH_AT) await this.#writer.flush()
+    if (this.#pending.size >= COMMIT_AT) this.#options.index.add([], await this.commit())
   }
 
   /** To be called between exchanges: a pack that is full or old is ended, and all of the next goes into another. */

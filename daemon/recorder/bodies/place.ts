@@ -19,6 +19,14 @@ export interface PackPosition {
   readonly offset: number
 }
 
+/** What the index has to learn of a commit. */
+export interface Committed {
+  readonly places: Place[]
+  readonly position: PackPosition
+}
+
 export interface PlaceIndex {
   isIn(key: Buffer, pack: number): boolean
+  /** Places come before the leaves that name them. */
+  add(leaves: readonly never[], committed: Committed): void
 }

@@ -46,12 +46,12 @@ const DECODERS = {
     zstdDecompressSync(bytes, { ...options, finishFlush: constants.ZSTD_e_flush }),
 } as unknown as Record<string, Decode>
 
-/** @throws the decoder's error; an Error where something else stands behind the end */
-function whole(decode: Decode, bytes: Buffer, maxFrames: number): Buffer {
+/** @returns undefined where something else stands behind the end: a part must not be taken for the whole */
+function whole(decode: Decode, bytes: Buffer, maxFrames: number): Buffer | undefined {
   const parts: Buffer[] = []
   let left = MAX_DECODED
   for (let rest = bytes; rest.length > 0; ) {
-    if (parts.length === maxFrames) throw new Error('there is more behind its end')
+    if (parts.length === maxFrames) return undefined
     const { buffer, engine } = decode(rest, { maxOutputLength: Math.max(1, left), info: true })
     parts.push(buffer)
     left -= buffer.length
@@ -73,7 +73,9 @@ export function decodeContent(head: Head, bytes: Buffer): Decoded {
     const decoder = Object.hasOwn(DECODERS, coding) ? DECODERS[coding] : undefined
     if (decoder === undefined) return { unparsed: `content coding ${coding.slice(0, 32)}` }
     try {
-      decoded = whole(decoder, decoded, coding === 'zstd' ? MAX_FRAMES : 1)
+      const made = whole(decoder, decoded, coding === 'zstd' ? MAX_FRAMES : 1)
+      if (made === undefined) return { unparsed: `something stands behind the ${coding} content` }
+      decoded = made
     } catch (error) {
       const big = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
       return { unparsed: big ? `decodes to more than ${MAX_DECODED >> 20} MiB` : `damaged ${coding} content` }

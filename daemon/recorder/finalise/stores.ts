@@ -10,6 +10,7 @@ import { type Ledger, openLedger } from '../../ledger/ledger.ts'
 import { ed25519Signer } from '../../ledger/note.ts'
 import { type BodyKeys, bodyKeys } from '../bodies/keys.ts'
 import { PackStore } from '../bodies/pack-store.ts'
+import { cutUnclaimed } from '../erasure/cut-unclaimed.ts'
 import { removeErased } from '../erasure/remove-erased.ts'
 import { RecorderError } from '../errors.ts'
 import { catchUp } from '../index/catch-up.ts'
@@ -78,6 +79,7 @@ export async function openStores(options: StoresOptions, afterError: boolean): P
     refuseShortened(index.nextLeaf(), Number(ledger.size))
     const files = { dir: packDirectory, keys, fs, index }
     await catchUp(files, { dir: ledgerDirectory, size: ledger.size })
+    await cutUnclaimed(files)
     const packs = await PackStore.open({ ...files, packMs, packBytes }, index.position())
     const unfinished = await finishErasure({ index, packs }, files)
     return { keys, ledger, packs, index, dir: packDirectory, fs, unfinished }

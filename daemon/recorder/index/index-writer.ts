@@ -1,8 +1,7 @@
 /** The recorder's own, writing side of index.sqlite. */
 import { rmSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import type { Committed } from '../bodies/pack-store.ts'
-import type { PackPosition, Place, PlaceIndex } from '../bodies/place.ts'
+import type { Committed, PackPosition, Place, PlaceIndex } from '../bodies/place.ts'
 import { INDEX_VERSION, SCHEMA, UNCLAIMED } from './database.ts'
 import { type IndexedLeaf, parseLeaf } from './row.ts'
 
@@ -109,6 +108,22 @@ export class IndexWriter implements PlaceIndex {
     for (let pack = next.get(-1)?.pack; typeof pack === 'number'; pack = next.get(pack)?.pack) {
       yield { pack, last: Number(last.get(pack)?.last) }
     }
+  }
+
+  /** Where the last part that a record names ends in a pack; 0 where there is none. */
+  claimedEnd(pack: number): number {
+    const row = this.database
+      .prepare('SELECT max("offset" + length) AS end FROM place WHERE pack = ? AND leaf >= 0')
+      .get(pack)
+    return Number(row?.end ?? 0)
+  }
+
+  /** Everything of a pack from `offset` on, which ends there now. */
+  forget(pack: number, offset: number): void {
+    this.transaction(() => {
+      this.database.prepare('DELETE FROM place WHERE pack = ? AND "offset" >= ?').run(pack, offset)
+      this.#setPosition.run(pack, offset)
+    })
   }
 
   has(id: string): boolean {

@@ -9,6 +9,8 @@ export interface OpenExchange {
   readonly id: string
   readonly number: number
   readonly ranges: Ranges
+  /** Bytes that have come for the journal. */
+  size: number
   /** Waiting for the next commit. */
   frames: JournalFrame[]
   /** RequestEnd came, and neither Durable nor Failed has been said. */
@@ -24,6 +26,7 @@ export function newExchange(id: string, number: number): OpenExchange {
     id,
     number,
     ranges: [],
+    size: 0,
     frames: [],
     awaiting: false,
     over: undefined,

@@ -8,6 +8,7 @@ import { systemCode } from '../errors.ts'
 import { type FailedPayload, type Frame, FrameType } from '../protocol.ts'
 import { checkPayload, malformed, newExchange, type OpenExchange } from './exchange.ts'
 import type { Journal, Ranges } from './journal.ts'
+import { Room } from './room.ts'
 
 export interface FinaliseRequest {
   readonly id: string
@@ -61,11 +62,12 @@ export class Intake {
   #running: Promise<void> = Promise.resolve()
   #syncTimer: NodeJS.Timeout | undefined
   #failing: { code: string; message: string; count: number; from: number } | undefined
-  #refusing: { readonly why: FailedPayload; count: number; readonly from: number } | undefined
+  readonly room: Room
 
   constructor(journal: Journal, events: IntakeEvents) {
     this.#journal = journal
     this.#events = events
+    this.room = new Room((span) => events.lost(span))
   }
 
   /** The exchanges of a new connection. */
@@ -85,18 +87,9 @@ export class Intake {
     ]
   }
 
-  /** From now on new exchanges are refused for this reason, and those that are open go on; undefined: no more. */
-  refuse(why: FailedPayload | undefined): void {
-    const before = this.#refusing
-    if (why !== undefined) this.#refusing = { count: 0, from: Date.now(), ...before, why }
-    else this.#endRefusing()
-  }
-
-  /** For {@link Connection} only: why a new exchange is not to be recorded. */
-  refusal(): FailedPayload | undefined {
-    if (this.#refusing === undefined) return undefined
-    this.#refusing.count++
-    return this.#refusing.why
+  /** To be called now and then: where new exchanges are refused nothing is written that would give space free. */
+  tidy(): void {
+    this.#running = this.#running.then(() => this.#journal.tidy()).catch((error) => void this.#broken(error))
   }
 
   /** Waits until everything that came is written, and says what was lost on the way. */
@@ -108,7 +101,7 @@ export class Intake {
     clearTimeout(this.#syncTimer)
     await this.#journal.cleaned
     this.#reportLost()
-    this.#endRefusing()
+    this.room.endRefusing()
   }
 
   /** For {@link Connection} only. */
@@ -140,6 +133,7 @@ export class Intake {
     const batch = [...this.#pending]
     const bytes = this.#pendingBytes
     this.#pending = new Map()
+    for (const [exchange, peer] of batch) this.#grow(exchange, peer)
     const writes = batch.flatMap(([{ id, ranges, frames, failure }]) =>
       frames.length > 0 && failure === undefined ? [{ id, ranges, frames }] : [],
     )
@@ -147,9 +141,10 @@ export class Intake {
     for (const [exchange] of batch) exchange.frames = []
     try {
       if (writes.length > 0) await this.#journal.write(writes, waited.length > 0)
+      this.room.written(bytes)
       this.#written(waited, writes.length > 0)
     } catch (error) {
-      for (const [exchange, peer] of batch) this.#fail(exchange, peer, error)
+      for (const [exchange, peer] of batch) this.#fail(exchange, peer, this.#broken(error))
     }
     this.#pendingBytes -= bytes
     if (this.#paused && this.#pendingBytes <= PAUSE_AT / 2) this.#pause(false)
@@ -178,10 +173,17 @@ export class Intake {
     }
   }
 
-  #fail(exchange: OpenExchange, peer: Peer | undefined, error: unknown): void {
+  /** Of frames that are about to be written. */
+  #grow(exchange: OpenExchange, peer: Peer | undefined): void {
     if (exchange.failure !== undefined) return
-    const failure = this.#broken(error)
-    if (exchange.ranges.length === 0) this.#failing!.count++
+    for (const { payload } of exchange.frames) exchange.size += payload.length
+    const exceeded = this.room.exceeded(exchange.size, this.#journal.waiting)
+    if (exceeded !== undefined) this.#fail(exchange, peer, exceeded)
+  }
+
+  #fail(exchange: OpenExchange, peer: Peer | undefined, failure: FailedPayload): void {
+    if (exchange.failure !== undefined) return
+    if (exchange.ranges.length === 0) this.#lose(failure).count++
     exchange.failure = failure
     exchange.awaiting = false
     if (exchange.over === undefined) {
@@ -191,8 +193,13 @@ export class Intake {
 
   #broken(error: unknown): FailedPayload {
     const failure = { code: systemCode(error), message: messageOf(error) }
-    this.#failing ??= { ...failure, count: 0, from: Date.now() }
+    this.#lose(failure)
     return failure
+  }
+
+  #lose(failure: FailedPayload) {
+    this.#failing ??= { ...failure, count: 0, from: Date.now() }
+    return this.#failing
   }
 
   #reportLost(): void {
@@ -201,14 +208,6 @@ export class Intake {
     if (failing !== undefined && failing.count > 0) {
       this.#events.lost({ code: failing.code, count: failing.count, from: failing.from, to: Date.now() })
     }
-  }
-
-  #endRefusing(): void {
-    const refusing = this.#refusing
-    this.#refusing = undefined
-    if (refusing === undefined || refusing.count === 0) return
-    const { why, count, from } = refusing
-    this.#events.lost({ code: why.code, count, from, to: Date.now() })
   }
 
   #finish(exchange: OpenExchange): void {
@@ -266,7 +265,7 @@ export class Connection {
     this.#intake.claim(id)
     const exchange = newExchange(id, frame.exchange)
     this.#open.set(frame.exchange, exchange)
-    exchange.failure = this.#intake.refusal()
+    exchange.failure = this.#intake.room.refusal()
     if (exchange.failure === undefined) this.#add(exchange, frame)
     else this.#refuse(exchange, exchange.failure)
   }

@@ -50,6 +50,7 @@ export class Journal {
   #cleaning: Promise<void> = Promise.resolve()
   /** Exchanges with frames in a segment that are not finalised yet. */
   readonly #uses = new Map<number, number>()
+  #waiting = 0
 
   private constructor(options: JournalOptions, next: number) {
     this.#options = options
@@ -73,6 +74,11 @@ export class Journal {
   /** Path of the segment being written. */
   get activePath(): string | undefined {
     return this.#active && this.#path(this.#active.number)
+  }
+
+  /** Bytes of exchanges that are not durable elsewhere. */
+  get waiting(): number {
+    return this.#waiting
   }
 
   /** True where frames are written and not yet synced. */
@@ -101,6 +107,7 @@ export class Journal {
         // Segments ascend within an exchange, so its last triple tells whether it is new to this one.
         if (ranges.at(-3) !== writer.number) this.#count(writer.number, 1)
         ranges.push(...staged[i]!)
+        this.#waiting += lengthOf(staged[i]!)
       }
     } catch (error) {
       await writer.rollback()
@@ -118,9 +125,15 @@ export class Journal {
     if (this.#active !== undefined && this.#dirty) await this.#sync(this.#active)
   }
 
+  /** Gives the disk back what the active segment holds for nobody; else that waits for the next write. */
+  async tidy(): Promise<void> {
+    if (this.#active !== undefined && this.#full(this.#active)) await this.#writer()
+  }
+
   /** The exchange with these ranges is durable elsewhere: segments without any other go. */
   async release(ranges: Ranges): Promise<void> {
     for (const segment of segmentsOf(ranges)) this.#count(segment, -1)
+    this.#waiting -= lengthOf(ranges)
     await this.#clean()
   }
 
@@ -163,6 +176,7 @@ export class Journal {
 
   #use(ranges: Ranges): void {
     for (const segment of segmentsOf(ranges)) this.#count(segment, 1)
+    this.#waiting += lengthOf(ranges)
   }
 
   #count(segment: number, by: number): void {
@@ -196,4 +210,10 @@ function segmentsOf(ranges: Ranges): Set<number> {
   const segments = new Set<number>()
   for (let i = 0; i < ranges.length; i += 3) segments.add(ranges[i]!)
   return segments
+}
+
+function lengthOf(ranges: Ranges): number {
+  let length = 0
+  for (let i = 2; i < ranges.length; i += 3) length += ranges[i]!
+  return length
 }

@@ -5,10 +5,9 @@ import { judgeRecord, type RecordVerdict } from '../../../policies/exchange-rule
 import type { Policy } from '../../../policies/policy.ts'
 import { BodyContent } from '../../../policies/request-content.ts'
 import { known } from '../../../policies/truth.ts'
+import { askedByHead, methodOverrides } from '../derive/asked-by-head.ts'
 import { decodeContent } from '../derive/content-coding.ts'
 import { type Head, parseHead, requestLine } from '../derive/http-head.ts'
-import { messageStyleOf, modelInQuery } from '../derive/message-style.ts'
-import { operationOf } from '../derive/operation.ts'
 import type { JournalFrame } from '../intake/journal-entry.ts'
 import { EndPayload, OpenPayload } from '../payloads.ts'
 import { FrameType } from '../protocol.ts'
@@ -56,7 +55,6 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
   if (open === undefined) return undefined
   const parsed = parseHead(head ?? Buffer.alloc(0))
   const { method = '', target = '' } = requestLine(parsed)
-  const operation = operationOf(method, target, open.style)
   const isTurn = open.webSocket !== undefined
   const facts: ExchangeFacts = {
     name: open.serverName,
@@ -66,8 +64,8 @@ export function judgedFrom(policy: Policy, frames: Frames): RecordVerdict | unde
     agentPending: false,
     method,
     target,
-    operation: operation.name ?? (isTurn && messageStyleOf(target) ? 'chat' : undefined),
-    pathModel: operation.model ?? (isTurn ? modelInQuery(target) : undefined),
+    overrides: methodOverrides((name) => parsed.fields.get(name)),
+    ...askedByHead(method, target, open.style, isTurn),
     body: open.keepBodies
       ? bodyFacts(parsed, body, size, isTurn)
       : unreadable('bodies with tokens or keys are not kept', 0),

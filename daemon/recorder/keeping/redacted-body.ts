@@ -63,8 +63,14 @@ function ofDocument(bytes: Buffer, own: OwnDetectors, names: readonly string[]):
   if (!isText(bytes)) return undefined
   const content = new BodyContent(bytes)
   // Lines of JSON under another type, or a document that was broken off.
-  if (content.notJson !== undefined && /^\s*\{/.test(bytes.toString('latin1', 0, 64)))
-    return ofEvents(framedBody('lines', bytes), own, names)
+  const isLines = content.notJson !== undefined && /^\s*\{/.test(bytes.toString('latin1', 0, 64))
+  const plain = isLines ? ofEvents(framedBody('lines', bytes), own, names) : ofText(content, own, names)
+  if (plain === undefined || content.notJson === undefined) return plain
+  // In what is nearly JSON (`NaN`) an escape may hide what was not replaced.
+  return new BodyContent(plain.bytes()).finds(own, names).length > 0 ? undefined : plain
+}
+
+function ofText(content: BodyContent, own: OwnDetectors, names: readonly string[]): Plain {
   const { text, count, found } = content.redacted(own, names)
   return { count, found, bytes: () => Buffer.from(text) }
 }

@@ -22,10 +22,17 @@ const RESERVE_SHARE = 50
 /** In reserves. */
 const LOW_AT = 4
 const SCARCE_AT = 2
+/** Of the reserve. */
+const KEPT_BACK_SHARE = 8
 
 /** Bytes below which nothing new is begun. @param set by the administrator; absent: by the size of the disk */
 export function reserveOf({ total }: Space, set: number | undefined): number {
   return set ?? Math.min(MOST_RESERVE, Math.floor(total / RESERVE_SHARE))
+}
+
+/** Bytes that no exchange gets: records, log and index must find room when what has begun has taken the reserve. */
+export function keptBack(space: Space, set: number | undefined): number {
+  return Math.floor(reserveOf(space, set) / KEPT_BACK_SHARE)
 }
 
 export function spaceState(space: Space, set: number | undefined): SpaceState {
@@ -43,7 +50,7 @@ export function readSpace(dir: string): Space {
 
 /** Why an exchange isn't begun. */
 export function shortOf(space: Space, set: number | undefined): FailedPayload {
-  const message = `no space left for records: ${amount(space.free)} are free, ${amount(reserveOf(space, set))} are kept for what has begun`
+  const message = `no space left for records: ${amount(space.free)} are left, ${amount(reserveOf(space, set))} are kept for what has begun`
   return { code: 'NO_SPACE', message }
 }
 

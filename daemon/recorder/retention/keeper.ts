@@ -2,6 +2,7 @@
 import { messageOf } from '../../base/errors.ts'
 import type { Finaliser } from '../finalise/finaliser.ts'
 import { readSpace, spaceState } from './free-space.ts'
+import { PatientClock } from './patient-clock.ts'
 import { expireOne, type RetentionLimits } from './retention.ts'
 
 export interface RetentionSettings extends RetentionLimits {
@@ -34,10 +35,13 @@ export function keepRetention(
   if (maxAgeMs === undefined && maxSize === undefined && whenDiskFull === 'refuse') return async () => {}
   let stopped = false
   let looking: Promise<void> | undefined
+  const last = finaliser.stores.index.lastTime()
+  const clock = new PatientClock(last === undefined ? Date.now() : Date.parse(last), performance.now())
   const short = () => ['scarce', 'short'].includes(spaceState(readSpace(dir), settings.reserve))
   const look = async () => {
     try {
-      while (!stopped && (await expireOne(finaliser, settings, { now: Date.now(), diskShort: short() })));
+      const now = clock.look(Date.now(), performance.now())
+      while (!stopped && (await expireOne(finaliser, settings, { now, diskShort: short() })));
     } catch (error) {
       if (!stopped) log(`retention: ${messageOf(error)}`)
     }

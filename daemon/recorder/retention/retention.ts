@@ -5,11 +5,13 @@
  */
 import { statSync } from 'node:fs'
 import path from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
 import { finishDrop } from '../erasure/drop-pack.ts'
 import { type Amount, type Expiry, expiredRecord } from '../erasure/erasure-record.ts'
 import type { Finaliser } from '../finalise/finaliser.ts'
 import { encodeRecord } from '../finalise/fit.ts'
 import type { Stores } from '../finalise/stores.ts'
+import { rfc3339 } from '../finalise/time.ts'
 import { expiredBefore } from '../index/erased.ts'
 import { indexedLeaf } from '../index/row.ts'
 import { sealedName, sealedNumbers } from '../sealed/files.ts'
@@ -28,7 +30,7 @@ export interface HeldPack {
   readonly pack: number
   /** Of the newest record in it. */
   readonly lastLeaf: number
-  /** Milliseconds since the epoch. */
+  /** When the last exchange in it began, at the earliest; milliseconds since the epoch. */
   readonly lastTime: number
 }
 
@@ -54,7 +56,8 @@ export async function expireOne(
   { now, diskShort }: { readonly now: number; readonly diskShort: boolean },
 ): Promise<boolean> {
   const due = await finaliser.between(async (stores) => {
-    const oldest = oldestPack(stores)
+    // A time is of a clock that was ahead where no clock says so now, the patient one (patient-clock.ts) included.
+    const oldest = oldestPack(stores, Math.max(now, Date.now()))
     if (oldest === undefined) return undefined
     const { index, packs } = stores
     const said = oldest.lastLeaf < expiredBefore(index.database)
@@ -73,7 +76,7 @@ export async function expireOne(
   return true
 }
 
-function oldestPack({ index, dir }: Stores): HeldPack | undefined {
+function oldestPack({ index, dir }: Stores, now: number): HeldPack | undefined {
   const range = index.database.prepare(
     'SELECT min(leaf) AS first, max(leaf) AS last FROM place WHERE pack = ? AND leaf >= 0',
   )
@@ -84,8 +87,31 @@ function oldestPack({ index, dir }: Stores): HeldPack | undefined {
     if (oldest === undefined || first < oldest.first) oldest = { pack, first, last }
   }
   if (oldest === undefined) return undefined
-  const row = index.database.prepare('SELECT time FROM record WHERE leaf = ?').get(oldest.last)
-  return { pack: oldest.pack, lastLeaf: oldest.last, lastTime: Date.parse(String(row?.time)) }
+  return { pack: oldest.pack, lastLeaf: oldest.last, lastTime: timeOf(index.database, oldest, now) }
+}
+
+/** Records that are looked at for a pack's time: so many that one of them was a short exchange. */
+const LOOKED_AT = 1024
+
+/**
+ * A record has the time at which its exchange began, and stands where it ended: the last one of a pack may have begun
+ * long before the others. Where a clock was ahead while they were recorded, what was recorded next tells by when that was.
+ */
+function timeOf(
+  database: DatabaseSync,
+  { first, last }: { first: number; last: number },
+  now: number,
+): number {
+  const newest = database.prepare(
+    'SELECT max(time) AS time FROM (SELECT time FROM record WHERE leaf BETWEEN ? AND ? ORDER BY leaf DESC LIMIT ?)',
+  )
+  const time = Date.parse(String(newest.get(first, last, LOOKED_AT)?.time))
+  if (time <= now) return time
+  const next = database.prepare(
+    "SELECT max(time) AS time FROM (SELECT time FROM record WHERE kind = 'exchange' AND leaf > ? AND time <= ? ORDER BY leaf LIMIT ?)",
+  )
+  const bound = next.get(last, rfc3339(now), LOOKED_AT)?.time
+  return typeof bound === 'string' ? Date.parse(bound) : time
 }
 
 /** Bytes of all packs together. */
