@@ -59,6 +59,7 @@ const WebSocketOpen = z.strictObject({ connection: z.uuid().toLowerCase(), turn:
 const WebSocketEnd = z.strictObject({
   messages: z.strictObject({ client: Count, server: Count }),
   controls: Count,
+  model: z.string().max(128).optional(),
   close: z
     .strictObject({ by: z.enum(['client', 'server']), code: z.int().min(0).max(65535).optional() })
     .optional(),

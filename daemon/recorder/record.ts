@@ -130,6 +130,8 @@ export const ExchangeRecord = z.strictObject({
       messages: z.strictObject({ client: z.int().nonnegative(), server: z.int().nonnegative() }).optional(),
       /** Pings and pongs of both sides. */
       controls: z.int().nonnegative().optional(),
+      /** The model that the client named last for the whole session, in this turn or one before. */
+      model: z.string().optional(),
       /** Who closed, and the code. */
       close: z.strictObject({ by: z.enum(['client', 'server']), code: z.int().optional() }).optional(),
     })

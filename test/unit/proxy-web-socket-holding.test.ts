@@ -56,38 +56,41 @@ for (const perMessageDeflate of [false, { threshold: 0 }]) {
   })
 }
 
-t.test('Gemini Live: what the model says is held, a call of a tool ends its turn', async (t) => {
-  const said = [
-    { setupComplete: {} },
-    { serverContent: { modelTurn: { parts: [{ text: 'let me see' }] } } },
-    { toolCall: { functionCalls: [{ name: 'look' }] } },
-  ]
-  const rig = await rigOf(t, (ws) => {
-    ws.on('message', (data) => {
-      if (String(data).includes('setup')) ws.send(json(said[0]))
-      else if (String(data).includes('toolResponse')) ws.send(json({ serverContent: { turnComplete: true } }))
-      else for (const one of said.slice(1)) ws.send(json(one))
+for (const kind of ['text', 'binary']) {
+  t.test(`Gemini Live: what the model says is held, a call of a tool ends its turn (${kind})`, async (t) => {
+    const say = (ws: WebSocket, value: unknown) => ws.send(json(value), { binary: kind === 'binary' })
+    const said = [
+      { setupComplete: {} },
+      { serverContent: { modelTurn: { parts: [{ text: 'let me see' }] } } },
+      { toolCall: { functionCalls: [{ name: 'look' }] } },
+    ]
+    const rig = await rigOf(t, (ws) => {
+      ws.on('message', (data) => {
+        if (String(data).includes('setup')) say(ws, said[0])
+        else if (String(data).includes('toolResponse')) say(ws, { serverContent: { turnComplete: true } })
+        else for (const one of said.slice(1)) say(ws, one)
+      })
     })
+    const { ws } = await rig.open()
+    ws.send(json({ setup: {} }))
+    t.match(await message(ws), 'setupComplete', 'the client may begin')
+    const got: string[] = []
+    ws.on('message', (data) => got.push(String(data)))
+    ws.send(json({ clientContent: {} }))
+    const [first] = await rig.turns(1)
+    await settle()
+    t.same(got, [])
+    reach(rig, first)
+    while (got.length < 2) await once(ws, 'message')
+    t.match(got[1], 'toolCall')
+    ws.send(json({ toolResponse: {} }))
+    const [, second] = await rig.turns(2)
+    t.equal(got.length, 2)
+    reach(rig, second)
+    while (got.length < 3) await once(ws, 'message')
+    ws.close()
   })
-  const { ws } = await rig.open()
-  ws.send(json({ setup: {} }))
-  t.match(await message(ws), 'setupComplete', 'the client may begin')
-  const got: string[] = []
-  ws.on('message', (data) => got.push(String(data)))
-  ws.send(json({ clientContent: {} }))
-  const [first] = await rig.turns(1)
-  await settle()
-  t.same(got, [])
-  reach(rig, first)
-  while (got.length < 2) await once(ws, 'message')
-  t.match(got[1], 'toolCall')
-  ws.send(json({ toolResponse: {} }))
-  const [, second] = await rig.turns(2)
-  t.equal(got.length, 2)
-  reach(rig, second)
-  while (got.length < 3) await once(ws, 'message')
-  ws.close()
-})
+}
 
 t.test('the provider closes behind its answer: both come, once it is anchored', async (t) => {
   const rig = await rigOf(t, (ws) => {
@@ -136,5 +139,7 @@ for (const perMessageDeflate of [false, { threshold: 0 }]) {
     t.same([code, String(reason)], [1013, 'anchoring_behind'])
     await rig.recorder.until(() => rig.recorder.refusals().length > 0)
     t.match(rig.recorder.refusals(), [{ rule: 'anchoring/blocked' }])
+    const [turn] = await rig.turns(1)
+    t.match(turn?.end, { outcome: 'blocked', error: { code: 'anchoring_behind' } })
   })
 }

@@ -1,7 +1,7 @@
 /** A WebSocket's messages under rules that ask about requests: judged one by one, held for no longer than that takes. */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { ClientOptions, WebSocket } from 'ws'
 import { MAX_EXAMINED } from '../../daemon/proxy/examination/examination.ts'
@@ -282,4 +282,18 @@ t.test('a verdict stands in the turn of its message where the client’s next wo
     turns.map(({ end }) => (end?.policy as { verdict?: string } | undefined)?.verdict),
     [undefined, 'redact', undefined, undefined],
   )
+})
+
+t.test('a turn ends also where what came of its last message is refused', async (t) => {
+  const traffic = { rules: [{ name: 'r', action: 'block' as const, content: ['secrets'] }] }
+  const greet = (ws: WebSocket) => ws.send(json({ type: 'session.created' }))
+  const rig = await startWebSocketRig(greet, { rules: rulesOf('standard', { traffic }) })
+  t.teardown(() => rig.stop())
+  const { ws } = await rig.open()
+  await rig.recorder.until(() => rig.recorder.frames.some(({ type }) => type === FrameType.ResponseBody))
+  rig.recorder.admit({ refused: 'the oldest record is too old' })
+  await delay(80)
+  ws.send('half of it', { fin: false }, () => ws.terminate())
+  const [turn] = await rig.turns(1)
+  t.match(turn?.end, { outcome: 'client-aborted', webSocket: { messages: { client: 0, server: 1 } } })
 })

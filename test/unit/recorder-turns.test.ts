@@ -85,6 +85,37 @@ t.test(
 )
 
 t.test(
+  'what a Gemini Live session is about stands in each of its turns, said in binary messages',
+  async (t) => {
+    const usageMetadata = { promptTokenCount: 7, responseTokenCount: 2, totalTokenCount: 9 }
+    const { rig, recorder, recorded } = await start((ws) => {
+      const say = (value: unknown) => ws.send(Buffer.from(json(value)))
+      ws.on('message', (data) => {
+        if (String(data).includes('"setup"')) say({ setupComplete: {} })
+        else say({ serverContent: { turnComplete: true }, usageMetadata })
+      })
+    })
+    t.teardown(() => Promise.all([rig.stop(), recorder.stop()]))
+    const path = '/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent'
+    const { ws } = await rig.open({ path })
+    ws.send(json({ setup: { model: 'models/gemini-live-2.5', tools: [] } }))
+    await once(ws, 'message')
+    for (const n of [1, 2]) {
+      ws.send(json({ clientContent: { turnComplete: true } }))
+      const turn = (await recorded(n + 1)).at(-1)
+      t.match(turn, {
+        webSocket: { turn: n, model: 'gemini-live-2.5' },
+        derived: {
+          'gen_ai.request.model': 'gemini-live-2.5',
+          'gen_ai.usage.input_tokens': 7,
+          'gen_ai.response.finish_reasons': ['turnComplete'],
+        },
+      })
+    }
+  },
+)
+
+t.test(
   'a recorder that dies in the middle of a turn leaves what was acknowledged, as interrupted',
   async (t) => {
     const { rig, recorder, recorded, stored, message } = await start((ws) =>

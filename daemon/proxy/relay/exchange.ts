@@ -394,9 +394,9 @@ export class Exchange
     this.#upstream?.resume(PAUSED_BY.recorder)
   }
 
-  /** A request whose body can't be read. */
+  /** What can't be read, or may not go on. */
   reject(error: ProxyError): void {
-    this.#fail('protocol-error', error)
+    this.#fail(outcomeOfCut(error), error)
   }
 
   /** Nothing went on for too long. */

@@ -13,9 +13,11 @@ export function outcomeOf(error: unknown): Outcome {
   return (error instanceof ProxyError ? OUTCOMES[error.code] : undefined) ?? 'upstream-unreachable'
 }
 
-/** How a WebSocket ended that was cut. */
+const BLOCKED: readonly ProxyErrorCode[] = ['blocked_by_policy', 'anchoring_behind', 'answer_not_anchored']
+
+/** How what an agent says ended that was cut. */
 export const outcomeOfCut = (error: ProxyError): Outcome =>
-  error.code === 'blocked_by_policy' ? 'blocked' : 'protocol-error'
+  BLOCKED.includes(error.code) ? 'blocked' : 'protocol-error'
 
 /** What isn't ours is a fault of the gateway; its text may be anything and stays out of the answer. */
 export function asProxyError(error: unknown): ProxyError {

@@ -123,7 +123,7 @@ export class ExaminedMessages {
     })
   }
 
-  /** Nothing goes on any more. @returns the message that was not judged, where there is one */
+  /** Nothing goes on any more. @returns the message of which nothing went on, where there is one */
   stop(): Message | undefined {
     this.#over = true
     const message = this.#message
@@ -131,7 +131,7 @@ export class ExaminedMessages {
     message?.examination.stop()
     this.#letGo()
     this.#inflater?.close()
-    return message
+    return message && this.#waits(message) ? message : undefined
   }
 
   async #take(bytes: Buffer, parts: readonly FramePart[]): Promise<void> {

@@ -16,6 +16,7 @@ import type { Governed, Shared } from '../relay/facts.ts'
 import { Recording, verdictOf } from '../relay/recording.ts'
 import { LOOKED_AT, serverEvent } from './event.ts'
 import type { HeldTurns } from './held-turns.ts'
+import { NamedModel } from './named-model.ts'
 
 export type Side = 'client' | 'server'
 
@@ -67,6 +68,7 @@ export class Turns implements Bounded {
   #ending = false
   #over = false
   readonly #mid: Record<Side, boolean> = { client: false, server: false }
+  readonly #named = new NamedModel()
   /** The client said something that isn't on disk yet. */
   #unsettled = false
   /** The beginning of the server's message. */
@@ -105,10 +107,12 @@ export class Turns implements Bounded {
     if (side === 'client') {
       this.#unsettled ||= kind !== 'close'
       turn.recording?.requestBody(parts)
+      if (kind !== 'close' && rsv === 0 && this.#governed.provider.keepBodies) this.#named.piece(bytes, ends)
     } else {
       turn.recording?.responseBody(parts)
     }
-    if (side === 'server' && kind === 'text' && rsv === 0) this.#look(bytes, ends)
+    // Gemini Live says its JSON in binary messages.
+    if (side === 'server' && kind !== 'close' && rsv === 0) this.#look(bytes, ends)
     if (ends && side === 'server' && !this.#known) this.#within(SILENCE_MS)
     if (turn.bytes > MAX_TURN_BYTES) this.#ending = true
     if (ends) this.#settle()
@@ -237,6 +241,7 @@ export class Turns implements Bounded {
     this.#ending = false
     this.deadline = Number.POSITIVE_INFINITY
     const { verdict } = turn
+    const { model } = this.#named
     const payload: EndPayload = {
       outcome,
       ...this.#connection.facts,
@@ -245,6 +250,7 @@ export class Turns implements Bounded {
       webSocket: {
         messages: turn.messages,
         controls: this.#controls,
+        ...(model === undefined ? {} : { model }),
         ...(this.#close ? { close: this.#close } : {}),
       },
     }

@@ -106,10 +106,9 @@ export class WebSocketRelay implements ExchangeListener {
     this.#turns = new Turns(shared, governed, described, this, this.#answers)
     this.#style = governed.provider.style
     if (!examines(shared.policy)) return
-    const method = 'GET'
-    const target = targetOf(connection.request)
-    this.#style = callShape(method, target) ?? this.#style
-    this.#examined = new ExaminedMessages(shared, governed, { method, target }, extensions, {
+    const request = { method: 'GET', target: targetOf(connection.request) }
+    this.#style = callShape(request.method, request.target) ?? this.#style
+    this.#examined = new ExaminedMessages(shared, governed, request, extensions, {
       pass: (bytes) => this.#pass(bytes),
       rewritten: (fewer, redacted) => {
         if (redacted) this.#verdicts.add(redacted)
@@ -191,8 +190,10 @@ export class WebSocketRelay implements ExchangeListener {
     this.#answers?.end()
     const unjudged = this.#examined?.stop()
     const told = Promise.withResolvers<void>()
+    const said = unjudged && Buffer.concat(unjudged.parts)
+    // It may be refused, and the turn ends all the same.
+    if (said) this.#order.run(0, () => this.#turns.piece('client', unjudged.kind, 0, said, false))
     this.#order.run(0, () => {
-      if (unjudged) this.#turns.piece('client', unjudged.kind, 0, Buffer.concat(unjudged.parts), false)
       this.#turns.finish(this.#outcome(outcome), error)
       this.#inflaters?.client.close()
       this.#inflaters?.server.close()
@@ -204,8 +205,8 @@ export class WebSocketRelay implements ExchangeListener {
   /** A socket's end says little: what counts is whether one of them said that it closes. */
   #outcome(outcome: Outcome): Outcome {
     const { closed } = this.#turns
-    if (outcome === 'complete' && !closed)
-      return this.#endedFirst === 'client' ? 'client-aborted' : 'upstream-aborted'
+    const gone = this.#endedFirst === 'client' ? 'client-aborted' : 'upstream-aborted'
+    if (outcome === 'complete' && !closed) return gone
     return closed && (outcome === 'client-aborted' || outcome === 'upstream-aborted') ? 'complete' : outcome
   }
 

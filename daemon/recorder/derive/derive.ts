@@ -26,6 +26,8 @@ export type Content = Buffer | { readonly unparsed: string }
 export interface Seen extends Origin {
   /** The catalogue's wire style. */
   readonly style?: string | undefined
+  /** Of a WebSocket's turn: the model that its client named for the session. */
+  readonly model?: string | undefined
   readonly requestHead: Buffer
   readonly requestBody: Content
   readonly response?:

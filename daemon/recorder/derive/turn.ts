@@ -23,7 +23,7 @@ export function deriveTurn(seen: Seen): Derived {
     const derived = deriveMessages(
       style,
       { client: client.texts, server: server.texts },
-      { ...seen, model: modelInQuery(target), session: sessionOf(head) },
+      { ...seen, model: seen.model ?? modelInQuery(target), session: sessionOf(head) },
     )
     const unparsed = server.unparsed ?? client.unparsed
     return unparsed === undefined ? derived : { ...derived, unparsed }

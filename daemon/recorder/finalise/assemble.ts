@@ -154,6 +154,7 @@ class Assembler {
       provider: open.provider,
       telemetryName: open.telemetryName,
       style: open.style,
+      model: end?.webSocket?.model,
       time: start,
       requestHead: this.#requestHeadBytes,
       requestBody: requestBody.content(),
