@@ -283,6 +283,10 @@ t.test('calls that exchange tokens or make keys are told by their paths', async 
     '/oauth//x',
     '/v1/authors',
     '/%zz/oauth/token',
+    // Owners and names of models can be chosen.
+    '/hf-inference/models/somebody/token',
+    '/v1/models/keys/login/predictions',
+    '/client/v4/accounts/a/ai/run/@cf/oauth/token',
   ]) {
     t.notOk(handsOutKeys('POST', path), path)
   }
