@@ -1,6 +1,7 @@
 /**
- * Questions to the supervisor about the process behind a connection. The answer comes when it comes: nothing that the
- * agent sees waits for it, and a record only for a moment. Until then the agent is what the kernel said at accept.
+ * Questions to the supervisor about the process behind a connection. The answer comes when it comes: what the agent sees
+ * waits for it only where the kernel said nothing at accept, and a record for a moment. Until then the agent is what the
+ * kernel said.
  */
 import type { Agent, Endpoint } from '../recorder/protocol.ts'
 

@@ -1,8 +1,8 @@
 /** The process behind a connection: asked for at accept, and in the record as soon as it is known. */
 import t from 'tap'
 import { type OwnerQuestion, Owners } from '../../daemon/proxy/owners.ts'
-import type { Agent } from '../../daemon/recorder/protocol.ts'
-import { answering, NAME, reading, startRig } from './proxy-rig.ts'
+import { type Agent, FrameType } from '../../daemon/recorder/protocol.ts'
+import { answering, NAME, type RigOptions, reading, startRig } from './proxy-rig.ts'
 
 const REQUEST = `GET /v1/models HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`
 const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
@@ -11,10 +11,11 @@ const found: Agent = {
   processes: [{ pid: 7, name: 'agent', executable: '/opt/agent', sha256: 'ab'.repeat(32) }],
 }
 
-async function rigThat(answer: (question: OwnerQuestion) => void) {
+async function rigThat(answer: (question: OwnerQuestion) => void, options: Partial<RigOptions> = {}) {
   const rig = await startRig({
     provider: answering(() => ANSWER),
     askForOwner: (question) => answer(question),
+    ...options,
   })
   t.teardown(() => rig.stop())
   return rig
@@ -55,6 +56,46 @@ t.test('what comes later goes with its end, and neither request nor answer waits
   const { open, end } = await rig.recorder.ended()
   t.same(open.agent, { uid: 1000, inode: 42 })
   t.same(end?.agent, found)
+})
+
+t.test('the request of an agent that the kernel knows nothing of goes out when it is known', async (t) => {
+  const order: string[] = []
+  const rig = await rigThat(
+    ({ request }) => {
+      const known = () => {
+        order.push('known')
+        rig.worker.ownerFound(request, found)
+      }
+      const onDisk = rig.recorder.until(() =>
+        rig.recorder.frames.some(({ type }) => type === FrameType.RequestEnd),
+      )
+      // Time enough for what doesn't wait.
+      onDisk.then(() => setTimeout(known, 50))
+    },
+    {
+      nobodys: true,
+      provider: answering(() => {
+        order.push('asked')
+        return ANSWER
+      }),
+    },
+  )
+  const agent = await rig.agent()
+  const read = reading(agent)
+  agent.write(REQUEST)
+  await read.until(ANSWER.length)
+  t.same(order, ['known', 'asked'])
+  const { open, end } = await rig.recorder.ended()
+  t.same(end?.agent ?? open.agent, found)
+})
+
+t.test('where nobody finds it either, its request goes out all the same', async (t) => {
+  const rig = await rigThat(() => {}, { nobodys: true })
+  const agent = await rig.agent()
+  const read = reading(agent)
+  agent.write(REQUEST)
+  await read.until(ANSWER.length)
+  t.notOk((await rig.recorder.ended()).end?.agent)
 })
 
 t.test('without an answer the record has what the kernel said, half a second later', async (t) => {

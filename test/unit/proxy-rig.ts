@@ -244,6 +244,8 @@ export interface RigOptions extends Partial<WorkerOptions> {
   readonly destination?: (providerPort: number) => { address: string; port: number } | undefined
   readonly recorder?: FakeRecorder
   readonly startRecorder?: boolean
+  /** The kernel can't say at accept whose connections they are. */
+  readonly nobodys?: boolean
 }
 
 export async function startRig(options: RigOptions): Promise<Rig> {
@@ -255,6 +257,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     rulesAt,
     recorder = new FakeRecorder(),
     startRecorder = true,
+    nobodys = false,
     ...rest
   } = options
   if (startRecorder) await recorder.start()
@@ -279,7 +282,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   const worker = new Worker({
     kernel: {
       originalDestination: () => (destination ? destination(providerPort) : target),
-      flowOwner: () => ({ uid: 1000, inode: 42 }),
+      flowOwner: () => (nobodys ? undefined : { uid: 1000, inode: 42 }),
     },
     rules: rulesAt?.(providerPort) ?? standard,
     askForLeaf: (name, publicKeySpki) => issueLeaf(gateway, { name, publicKeySpki, now: new Date() }),

@@ -61,7 +61,7 @@ export class Recording {
     listener: ExchangeListener,
     webSocket?: OpenPayload['webSocket'],
   ): Recording | undefined {
-    const exchange = shared.recorder.open(listener)
+    const exchange = shared.recorder.open(onceKnown(governed, listener))
     if (exchange === undefined) return undefined
     const redacted = redactRequest(head, shared.fingerprint)
     const { provider } = governed
@@ -135,6 +135,23 @@ export class Recording {
 
   #redacted(trailers: string): string {
     return redactTrailers(parseTrailers(trailers), this.#shared.fingerprint)
+  }
+}
+
+/**
+ * Of an agent that the kernel said nothing of at accept (its port was translated, it runs in a container) the request goes
+ * out when it is known, or when records wait no longer: until then it keeps its socket, and one that is gone isn't found.
+ */
+function onceKnown({ agent, owner }: Governed, listener: ExchangeListener): ExchangeListener {
+  const pending = agent.uid === undefined ? owner?.pending : undefined
+  if (pending === undefined) return listener
+  let over = false
+  return {
+    durable: () => void pending.then(() => over || listener.durable()),
+    unrecorded(reason) {
+      over = true
+      listener.unrecorded(reason)
+    },
   }
 }
 
