@@ -1,8 +1,7 @@
 /** Cohere's chat, version 1: lines of JSON, the last with the whole answer. Calls have no ids. */
-import { cohereUsage } from './cohere-v2.ts'
+import { cohereSettings, cohereUsage } from './cohere-v2.ts'
 import { field, list, present, text } from './fields.ts'
 import { FinishReasons } from './finish-reasons.ts'
-import { settings } from './request-settings.ts'
 import { offered, ToolCalls } from './tool-calls.ts'
 import type { Found, WireStyle } from './wire-style.ts'
 
@@ -22,17 +21,7 @@ function answer(body: unknown): Found {
 export const cohereV1: WireStyle = {
   request: (body) => ({
     ...present<Found>({ 'gen_ai.conversation.id': text(field(body, 'conversation_id')) }),
-    ...settings({
-      model: field(body, 'model'),
-      stream: field(body, 'stream'),
-      maxTokens: field(body, 'max_tokens'),
-      temperature: field(body, 'temperature'),
-      topP: field(body, 'p'),
-      topK: field(body, 'k'),
-      frequencyPenalty: field(body, 'frequency_penalty'),
-      presencePenalty: field(body, 'presence_penalty'),
-      seed: field(body, 'seed'),
-    }),
+    ...cohereSettings(body),
     ...offered(list(field(body, 'tools')).map((tool) => text(field(tool, 'name')))),
   }),
   response: answer,

@@ -22,6 +22,20 @@ export function cohereUsage(value: unknown): Found {
   }
 }
 
+/** The same in both versions. */
+export const cohereSettings = (body: unknown): Found =>
+  settings({
+    model: field(body, 'model'),
+    stream: field(body, 'stream'),
+    maxTokens: field(body, 'max_tokens'),
+    temperature: field(body, 'temperature'),
+    topP: field(body, 'p'),
+    topK: field(body, 'k'),
+    frequencyPenalty: field(body, 'frequency_penalty'),
+    presencePenalty: field(body, 'presence_penalty'),
+    seed: field(body, 'seed'),
+  })
+
 function noteCall(calls: ToolCalls, call: unknown): void {
   calls.note(text(field(call, 'function', 'name')), text(field(call, 'id')))
 }
@@ -30,17 +44,7 @@ const OUTPUT = new Set<unknown>(['content-delta', 'tool-plan-delta', 'tool-call-
 
 export const cohereV2: WireStyle = {
   request: (body) => ({
-    ...settings({
-      model: field(body, 'model'),
-      stream: field(body, 'stream'),
-      maxTokens: field(body, 'max_tokens'),
-      temperature: field(body, 'temperature'),
-      topP: field(body, 'p'),
-      topK: field(body, 'k'),
-      frequencyPenalty: field(body, 'frequency_penalty'),
-      presencePenalty: field(body, 'presence_penalty'),
-      seed: field(body, 'seed'),
-    }),
+    ...cohereSettings(body),
     ...offered(list(field(body, 'tools')).map((tool) => text(field(tool, 'function', 'name')))),
   }),
   response(body) {
