@@ -177,6 +177,7 @@ export class Recorder {
     const watchSpace = () => {
       this.#intake.tidy()
       this.#disk.look(this.#intake.room, this.#journal, this.#events.log)
+      if (this.#intake.room.refusing) this.#intake.relieve()
     }
     watchSpace()
     if (socket !== undefined) {

@@ -3,6 +3,7 @@ import path from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { type FileSystem, type OpenFile, realFileSystem } from '../../daemon/base/durable/file-system.ts'
+import { Connection } from '../../daemon/recorder/intake/connection.ts'
 import { type FinaliseRequest, Intake } from '../../daemon/recorder/intake/intake.ts'
 import { Journal, OPEN_MARK } from '../../daemon/recorder/intake/journal.ts'
 import { decodeFrames } from '../../daemon/recorder/intake/journal-entry.ts'
@@ -75,7 +76,7 @@ async function intakeOn(dir: string, fs: FileSystem) {
     pause: (paused) => pauses.push(paused),
   })
   const replies: { type: FrameType; exchange: number; payload: Buffer }[] = []
-  const connection = intake.connection({
+  const connection = new Connection(intake, {
     reply: (type, exchange, payload) => replies.push({ type, exchange, payload }),
   })
   const say = (...frames: Buffer[]) => {
@@ -373,6 +374,42 @@ t.test('a segment that nobody needs goes also where nothing more is written', as
   t.not(segments(dir)[0], first)
 })
 
+t.test('a stream that drips for days does not keep what others had from going', async (t) => {
+  const dir = temporaryDirectory()
+  const { say, replies, intake, journal, finalised } = await intakeOn(dir, realFileSystem)
+  const [drip, young] = [newId(), newId()]
+  say(...request(1, drip))
+  const body = Array.from({ length: 8 }, () => frame(FrameType.RequestBody, 2, Buffer.alloc(1 << 20)))
+  const others = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      say(frame(FrameType.Open, 2, openPayload()), ...body, frame(FrameType.End, 2, COMPLETE))
+      say(frame(FrameType.ResponseBody, 1, Buffer.from('drip')))
+      await intake.drain()
+      for (const { ranges } of finalised.splice(0)) await journal.release(ranges)
+    }
+  }
+  const failed = () => replies.filter(({ type }) => type === FrameType.Failed)
+  await others(4)
+  intake.relieve()
+  t.same(failed(), [], 'one segment is what is written anyhow')
+  await others(6)
+  t.ok(journal.stuck > 60 << 20)
+  say(...request(3, young))
+  await intake.drain()
+  intake.relieve()
+  t.match(failed(), [{ exchange: 1 }], 'the oldest ends')
+  t.match(JSON.parse(failed()[0]!.payload.toString()), { code: 'NO_SPACE', message: /oldest one, keeps 6\d/ })
+  intake.relieve()
+  t.equal(failed().length, 1, 'and no younger one as long as it has not')
+  say(frame(FrameType.End, 1, { outcome: 'not-recorded' }))
+  await intake.drain()
+  t.match(finalised, [{ id: drip, failure: { code: 'NO_SPACE' } }])
+  for (const { ranges } of finalised.splice(0)) await journal.release(ranges)
+  t.equal(segments(dir).length, 1)
+  intake.relieve()
+  t.equal(failed().length, 1)
+})
+
 t.test('a restart finds every acknowledged exchange again, and what ended', async (t) => {
   const dir = temporaryDirectory()
   const { say, intake } = await intakeOn(dir, realFileSystem)
@@ -482,7 +519,7 @@ t.test('no sequence of bytes or frames crashes the intake', async (t) => {
   )
   fc.assert(
     fc.property(anything, (bytes) => {
-      const connection = intake.connection({ reply: () => {} })
+      const connection = new Connection(intake, { reply: () => {} })
       try {
         for (const one of new FrameReader().push(bytes)) connection.frame(one)
       } catch (error) {

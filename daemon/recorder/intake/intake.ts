@@ -2,12 +2,13 @@
  * Frames in, journal out, acknowledgement back. One commit runs at a time; what arrives meanwhile is the
  * next one's, so the number of fdatasyncs follows the disk and not the load.
  */
+import { amount } from '../../base/amount.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Health } from '../../base/health.ts'
 import { systemCode } from '../errors.ts'
-import { type FailedPayload, type Frame, FrameType } from '../protocol.ts'
-import { checkPayload, malformed, newExchange, type OpenExchange } from './exchange.ts'
-import type { Journal, Ranges } from './journal.ts'
+import { type FailedPayload, FrameType } from '../protocol.ts'
+import { malformed, type OpenExchange } from './exchange.ts'
+import { type Journal, MAX_SEGMENT, type Ranges } from './journal.ts'
 import { type LostSpan, Room } from './room.ts'
 
 export interface FinaliseRequest {
@@ -35,10 +36,6 @@ export interface Peer {
 
 /** Bytes waiting for the disk at which senders are held back. */
 const PAUSE_AT = 16 << 20
-/** What a frame costs in memory beside its payload. */
-const FRAME_COST = 256
-/** Open exchanges of one connection; a worker with more is out of its mind. */
-const MAX_OPEN = 100_000
 /** Frames that nobody waits for are on disk after this. */
 const SYNC_WITHIN_MS = 1000
 const EMPTY = Buffer.alloc(0)
@@ -47,6 +44,8 @@ export class Intake {
   readonly #journal: Journal
   readonly #events: IntakeEvents
   readonly #ids = new Set<string>()
+  /** Those that are not over, the oldest first. */
+  readonly #open = new Map<OpenExchange, Peer>()
   #pending = new Map<OpenExchange, Peer | undefined>()
   #pendingBytes = 0
   #paused = false
@@ -60,11 +59,6 @@ export class Intake {
     this.#journal = journal
     this.#events = events
     this.room = new Room((span) => events.lost(span))
-  }
-
-  /** The exchanges of a new connection. */
-  connection(peer: Peer): Connection {
-    return new Connection(this, peer)
   }
 
   health(): Health[] {
@@ -84,6 +78,21 @@ export class Intake {
     this.#running = this.#running.then(() => this.#journal.tidy()).catch((error) => void this.#broken(error))
   }
 
+  /**
+   * To be called now and then while new exchanges are refused for lack of space. A segment stands for the sake of all that
+   * is in it: one stream that drips for days would keep everybody's from the disk. So the oldest exchange ends, where
+   * that gives a segment's worth.
+   */
+  relieve(): void {
+    if (this.#journal.stuck < MAX_SEGMENT) return
+    const [oldest] = this.#open
+    const segment = oldest?.[0].ranges[0]
+    if (oldest === undefined || segment === undefined || !this.#journal.isEnded(segment)) return
+    // One that was told so is on its way out.
+    const message = `no space left, and this exchange, which is the oldest one, keeps ${amount(this.#journal.stuck)} of the journal from going`
+    this.#fail(...oldest, { code: 'NO_SPACE', message })
+  }
+
   /** Waits until everything that came is written, and says what was lost on the way. */
   async drain(): Promise<void> {
     do {
@@ -96,18 +105,23 @@ export class Intake {
     this.room.endRefusing()
   }
 
-  /** For {@link Connection} only. */
+  /** For a connection only. */
   claim(id: string): void {
     if (this.#ids.has(id)) throw malformed('an id that is in use')
     this.#ids.add(id)
   }
 
-  /** For {@link Connection} only. */
+  /** For a connection only: an exchange that goes on until its end comes, or its connection goes. */
+  began(exchange: OpenExchange, peer: Peer): void {
+    this.#open.set(exchange, peer)
+  }
+
+  /** For a connection only. */
   get events(): Pick<IntakeEvents, 'held' | 'gone'> {
     return this.#events
   }
 
-  /** For {@link Connection} only: queues an exchange's frames for the next commit. */
+  /** For a connection only: queues an exchange's frames for the next commit. */
   queue(exchange: OpenExchange, peer: Peer | undefined, bytes: number): void {
     this.#pending.set(exchange, peer)
     this.#pendingBytes += bytes
@@ -204,6 +218,7 @@ export class Intake {
 
   #finish(exchange: OpenExchange): void {
     this.#ids.delete(exchange.id)
+    this.#open.delete(exchange)
     if (exchange.ranges.length === 0) return
     const { id, ranges, failure } = exchange
     this.#events.finalise(failure === undefined ? { id, ranges } : { id, ranges, failure })
@@ -212,80 +227,5 @@ export class Intake {
   #pause(paused: boolean): void {
     this.#paused = paused
     this.#events.pause(paused)
-  }
-}
-
-export class Connection {
-  readonly #intake: Intake
-  readonly #peer: Peer
-  readonly #open = new Map<number, OpenExchange>()
-
-  constructor(intake: Intake, peer: Peer) {
-    this.#intake = intake
-    this.#peer = peer
-  }
-
-  /** @throws RecorderError MALFORMED: close the connection then. */
-  frame(frame: Frame): void {
-    const { id, hold = false } = checkPayload(frame)
-    if (frame.type === FrameType.Refusal) this.#refusal(frame, id!)
-    else if (frame.type === FrameType.Open) this.#begin(frame, id!)
-    else this.#more(frame, hold)
-  }
-
-  /** The connection is gone: what is open on it ends as interrupted. */
-  close(): void {
-    this.#intake.events.gone(this.#peer)
-    for (const exchange of this.#open.values()) {
-      exchange.over = 'lost'
-      exchange.awaiting = false
-      this.#intake.queue(exchange, undefined, 0)
-    }
-    this.#open.clear()
-  }
-
-  #refusal(frame: Frame, id: string): void {
-    this.#intake.claim(id)
-    const exchange = newExchange(id, 0)
-    exchange.over = 'end'
-    this.#add(exchange, frame)
-  }
-
-  #begin(frame: Frame, id: string): void {
-    if (this.#open.has(frame.exchange)) throw malformed('an exchange number that is in use')
-    if (this.#open.size >= MAX_OPEN) throw malformed(`more than ${MAX_OPEN} open exchanges`)
-    this.#intake.claim(id)
-    const exchange = newExchange(id, frame.exchange)
-    this.#open.set(frame.exchange, exchange)
-    exchange.failure = this.#intake.room.refusal()
-    if (exchange.failure === undefined) this.#add(exchange, frame)
-    else this.#refuse(exchange, exchange.failure)
-  }
-
-  #more(frame: Frame, hold: boolean): void {
-    const exchange = this.#open.get(frame.exchange)
-    if (exchange === undefined) throw malformed('a frame of an exchange that is not open')
-    if (frame.type === FrameType.RequestEnd) {
-      // A WebSocket's turn has one after each message, as the answers come.
-      if (exchange.awaiting) throw malformed('an end of a request before the last one was answered')
-      exchange.awaiting = exchange.failure === undefined
-      if (exchange.failure !== undefined) this.#refuse(exchange, exchange.failure)
-    }
-    if (frame.type === FrameType.End) {
-      exchange.over = 'end'
-      this.#open.delete(frame.exchange)
-      if (hold) this.#intake.events.held(exchange.id, this.#peer, exchange.number)
-    }
-    this.#add(exchange, frame)
-  }
-
-  #refuse(exchange: OpenExchange, failure: FailedPayload): void {
-    this.#peer.reply(FrameType.Failed, exchange.number, Buffer.from(JSON.stringify(failure)))
-  }
-
-  #add(exchange: OpenExchange, { type, time, payload }: Frame): void {
-    if (exchange.failure === undefined) exchange.frames.push({ type, time, payload })
-    else if (exchange.over === undefined) return
-    this.#intake.queue(exchange, this.#peer, payload.length + FRAME_COST)
   }
 }

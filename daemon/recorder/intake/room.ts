@@ -33,6 +33,10 @@ export class Room {
     else this.endRefusing()
   }
 
+  get refusing(): boolean {
+    return this.#refusing !== undefined
+  }
+
   endRefusing(): void {
     const refusing = this.#refusing
     this.#refusing = undefined

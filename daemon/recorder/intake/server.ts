@@ -3,6 +3,7 @@ import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { messageOf } from '../../base/errors.ts'
 import { type Admission, FrameReader, FrameType, frameHeader } from '../protocol.ts'
+import { Connection } from './connection.ts'
 import type { Intake } from './intake.ts'
 
 /** Replies a proxy may leave unread: 17 bytes each. */
@@ -66,7 +67,7 @@ export class IntakeServer {
 
   #serve(socket: Socket, intake: Intake, log: (line: string) => void): void {
     const reader = new FrameReader()
-    const connection = intake.connection({
+    const connection = new Connection(intake, {
       reply(type: FrameType, exchange: number, payload: Buffer) {
         if (socket.writableLength > MAX_UNREAD) {
           log('a proxy does not read its answers: its connection is closed')
