@@ -1,7 +1,7 @@
 /** Exchanges as the recorder sees them, made up. */
 import { EventStreamCodec } from '@smithy/eventstream-codec'
 import type { Arrivals } from '../../daemon/recorder/derive/arrivals.ts'
-import { derive } from '../../daemon/recorder/derive/derive.ts'
+import { type Content, derive } from '../../daemon/recorder/derive/derive.ts'
 import type { Derived } from '../../daemon/recorder/derived.ts'
 
 /** A day whose prices the bundled list knows. */
@@ -68,3 +68,44 @@ export function derived(exchange: Exchange): Omit<Derived, 'cost'> {
   })
   return rest
 }
+
+/** A call of OpenAI's chat, of which only what is given is another. */
+export function chat(options: {
+  request?: object
+  head?: Buffer
+  body?: Content
+  line?: string
+  provider?: string
+  style?: string
+}) {
+  const { request = { model: 'gpt-4o' }, head = responseHead('application/json'), body } = options
+  return derive({
+    time: TIME,
+    provider: options.provider ?? 'openai',
+    style: options.style,
+    requestHead: requestHead(options.line ?? 'POST /v1/chat/completions', 'content-type: application/json'),
+    requestBody: json(request),
+    response: body === undefined ? undefined : { head, body },
+  })
+}
+
+/** Events of OpenAI's chat: a piece of its answer, its end, its usage. */
+export const chunk = (over: object) => ({
+  id: 'chatcmpl-9',
+  object: 'chat.completion.chunk',
+  created: 1,
+  model: 'gpt-4o-2024-08-06',
+  choices: [{ index: 0, delta: { content: 'Hi' }, finish_reason: null }],
+  ...over,
+})
+export const STOP = chunk({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })
+export const USAGE = chunk({
+  choices: [],
+  usage: {
+    prompt_tokens: 120,
+    completion_tokens: 40,
+    total_tokens: 160,
+    prompt_tokens_details: { cached_tokens: 100 },
+    completion_tokens_details: { reasoning_tokens: 16 },
+  },
+})

@@ -18,13 +18,19 @@ async function begun() {
   return { rig, agent, provider, answer: reading(agent), request: reading(provider) }
 }
 
+/** The same once the agent has its answer, and sent half of its request. */
+async function denied() {
+  const parts = await begun()
+  parts.agent.write(`${POST}hello`)
+  await parts.request.until('hello')
+  parts.provider.write(DENIED)
+  await parts.answer.until(DENIED)
+  return parts
+}
+
 t.test('the rest of the request reaches the provider, and both connections go on', async (t) => {
-  const { rig, agent, provider, answer, request } = await begun()
+  const { rig, agent, provider, answer, request } = await denied()
   t.teardown(() => rig.stop())
-  agent.write(`${POST}hello`)
-  await request.until('hello')
-  provider.write(DENIED)
-  await answer.until(DENIED)
   agent.write(`world${GET}`)
   await request.until(GET)
   provider.write(OK)
@@ -53,12 +59,8 @@ t.test('what waits for the disk reaches it, too', async (t) => {
 })
 
 t.test('a provider that closes after it has had enough: the agent’s connection ends', async (t) => {
-  const { rig, agent, provider, answer, request } = await begun()
+  const { rig, agent, provider, answer } = await denied()
   t.teardown(() => rig.stop())
-  agent.write(`${POST}hello`)
-  await request.until('hello')
-  provider.write(DENIED)
-  await answer.until(DENIED)
   provider.destroy()
   // That it was closed, and not only ended, shows when something is written to it.
   const ended = rig.recorder.ended()
@@ -92,12 +94,8 @@ for (const [what, head] of [
 }
 
 t.test('an agent that has its answer and goes away before it has said all was answered', async (t) => {
-  const { rig, agent, provider, answer, request } = await begun()
+  const { rig, agent, request } = await denied()
   t.teardown(() => rig.stop())
-  agent.write(`${POST}hello`)
-  await request.until('hello')
-  provider.write(DENIED)
-  await answer.until(DENIED)
   agent.destroy()
   t.match((await rig.recorder.ended()).end, { outcome: 'complete' })
   await request.until('end')
